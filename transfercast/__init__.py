@@ -1,0 +1,60 @@
+"""Forecasts of transfer learning: which source to transfer from, what score to expect, and how sure that is.
+
+Public names are loaded on first use, so `import transfercast` is instant and neither torch nor xgboost is loaded before
+something needs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Budget": "core.plan",
+    "FeatureTable": "core.table",
+    "Forecast": "core.forecast",
+    "History": "history.store",
+    "Observation": "core.records",
+    "Pair": "core.records",
+    "Plan": "core.plan",
+    "Predictor": "predictor.model",
+    "Recipe": "core.records",
+    "SourcePool": "sources.pool",
+    "Task": "tasks.task",
+    "extract_features": "features.extract",
+    "plan": "planning.order",
+    "read_family": "tasks.family",
+    "search": "execution.search",
+    "term_conductance": "attribution.conductance",
+    "train_meta": "predictor.retrain",
+}
+
+__all__ = sorted(_HOME)
+
+if TYPE_CHECKING:
+    from transfercast.attribution.conductance import term_conductance
+    from transfercast.core.forecast import Forecast
+    from transfercast.core.plan import Budget, Plan
+    from transfercast.core.records import Observation, Pair, Recipe
+    from transfercast.core.table import FeatureTable
+    from transfercast.execution.search import search
+    from transfercast.features.extract import extract_features
+    from transfercast.history.store import History
+    from transfercast.planning.order import plan
+    from transfercast.predictor.model import Predictor
+    from transfercast.predictor.retrain import train_meta
+    from transfercast.sources.pool import SourcePool
+    from transfercast.tasks.family import read_family
+    from transfercast.tasks.task import Task
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'transfercast' has no attribute {name!r}")
+    return getattr(import_module(f"transfercast.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

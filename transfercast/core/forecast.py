@@ -1,0 +1,74 @@
+"""What a predictor says of candidates before they are trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from transfercast.core.errors import InputError, ShapeError
+from transfercast.core.records import Candidate, Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Expected scores of n candidates, in the units of the target's metric.
+
+    Attributes:
+        candidates: n candidates (source, target, recipe).
+        score: (n,) expected score on validation rows.
+        lower, upper: (n,) bounds at `coverage`; the metric's whole range where too little was observed to say more.
+        spread: (n,) standard deviation of the error that is expected of `score`.
+        beats_baseline: (n,) probability to beat the target trained alone; NaN where that score is not known.
+        support: (n,) observations of the same metric that the forecast rests on.
+        prior_share: in [0, 1], how much of the forecast is prior; 1 when nothing was observed.
+        why: (n, g) additive contributions of the g `groups` of evidence; with `base` they sum to the score.
+        groups: names of the groups.
+        base: (n,) what the forecast would be without evidence.
+        coverage: nominal coverage of the bounds.
+        basis: one sentence on what the forecast rests on.
+        predictor: id of the artifact, or 'prior'.
+    """
+
+    candidates: tuple[Candidate, ...]
+    score: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    spread: np.ndarray
+    beats_baseline: np.ndarray
+    support: np.ndarray
+    prior_share: float
+    why: np.ndarray
+    groups: tuple[str, ...]
+    base: np.ndarray
+    coverage: float
+    basis: str
+    predictor: str
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not fit together."""
+        n = len(self.candidates)
+        for name in ("score", "lower", "upper", "spread", "beats_baseline", "support", "base"):
+            if getattr(self, name).shape != (n,):
+                raise ShapeError(f"forecast of {n} candidates: {name} has shape {getattr(self, name).shape}.")
+        if self.why.shape != (n, len(self.groups)):
+            raise ShapeError(f"forecast of {n} candidates and {len(self.groups)} groups: why is {self.why.shape}.")
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a candidate: source, target, recipe, score, lower, upper, beats_baseline, support."""
+        columns = {name: getattr(self, name) for name in ("score", "lower", "upper", "beats_baseline", "support")}
+        index = pd.DataFrame(list(self.candidates), columns=["source", "target", "recipe"])
+        return pd.concat([index, pd.DataFrame(columns)], axis=1)
+
+    def why_for(self, pair: Pair) -> dict[str, float]:
+        """Contributions by group for the first candidate of a pair, the largest first.
+
+        Raises:
+            InputError: if the pair was not forecast.
+        """
+        for row, candidate in enumerate(self.candidates):
+            if candidate.pair == pair:
+                parts = dict(zip(self.groups, self.why[row].tolist(), strict=True))
+                return dict(sorted(parts.items(), key=lambda item: -abs(item[1])))
+        raise InputError(f"no forecast for {pair.source} -> {pair.target}.")

@@ -1,0 +1,42 @@
+"""Kinds of task, and the one metric by which each kind is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a task asks for. A multi-label file is read as one binary task per label."""
+
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+    SEQUENCE = "sequence"
+
+
+ALL_KINDS = frozenset(Kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A score where higher is better, and the range it can take."""
+
+    name: str
+    lowest: float
+    highest: float
+
+
+METRICS: dict[str, Metric] = {
+    "positive_f1": Metric("positive_f1", 0.0, 1.0),
+    "accuracy": Metric("accuracy", 0.0, 1.0),
+    "pearson_spearman": Metric("pearson_spearman", -1.0, 1.0),
+    "span_f1": Metric("span_f1", 0.0, 1.0),
+}
+
+METRIC_OF: dict[Kind, str] = {
+    Kind.BINARY: "positive_f1",
+    Kind.MULTICLASS: "accuracy",
+    Kind.REGRESSION: "pearson_spearman",
+    Kind.SEQUENCE: "span_f1",
+}

@@ -1,0 +1,153 @@
+"""What was trained, and what came of it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from transfercast.core.cache import fingerprint
+from transfercast.core.errors import InputError
+from transfercast.core.kinds import METRICS
+
+ALONE = "(alone)"  # the "source" of a target trained from the base encoder: no task or source can have this name
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+def checked_name(name: str, what: str) -> str:
+    """`name`, if it can also be a folder's name.
+
+    Raises:
+        InputError: otherwise.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"{what} name {name!r}: use up to 100 letters, digits, '.', '_', '+' or '-', the first a letter or digit."
+        )
+    return name
+
+
+class Pair(NamedTuple):
+    """A source to start from, and a target to train."""
+
+    source: str
+    target: str
+
+
+class Candidate(NamedTuple):
+    """A pair and how it would be trained (a recipe's key): the index of every table."""
+
+    source: str
+    target: str
+    recipe: str
+
+    @property
+    def pair(self) -> Pair:
+        """Source and target, without the recipe."""
+        return Pair(self.source, self.target)
+
+
+class Recipe(BaseModel):
+    """How a model is fine-tuned.
+
+    Adaptations: `full` trains all weights with linear decay; `features` trains the head on the frozen encoder;
+    `ulmfit` uses discriminative rates, a slanted triangular schedule and gradual unfreezing (Howard and Ruder 2018).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    adaptation: Literal["full", "features", "ulmfit"] = "full"
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 3
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
+    max_tokens: Annotated[int, Field(ge=8, le=8192)] = 128
+
+    @property
+    def key(self) -> str:
+        """The recipe in one word, read back by `parse`.
+
+        >>> Recipe().key
+        'full/lr=0.0001/epochs=3/batch=16/tokens=128'
+        >>> Recipe.parse(Recipe().key) == Recipe()
+        True
+        """
+        return (
+            f"{self.adaptation}/lr={self.learning_rate!r}/epochs={self.epochs}"
+            f"/batch={self.batch_size}/tokens={self.max_tokens}"
+        )
+
+    @classmethod
+    def parse(cls, key: str) -> Recipe:
+        """The recipe behind a key; parts may be left out, then the default holds.
+
+        Raises:
+            InputError: if the key has an unknown part or a value out of range.
+        """
+        names = {"lr": "learning_rate", "epochs": "epochs", "batch": "batch_size", "tokens": "max_tokens"}
+        adaptation, *parts = key.split("/")
+        try:
+            given: dict[str, Any] = {names[name]: value for name, value in (part.split("=") for part in parts)}
+            return cls(adaptation=adaptation, **given)  # type: ignore[arg-type]  # checked by pydantic
+        except (KeyError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"recipe {key!r}: {reason}. Write it as in 'full/lr=0.0001/epochs=3/batch=16/tokens=128'."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One measured training: a target trained from a source (or ALONE) and what it scored.
+
+    Attributes:
+        source, target: names; `source` is ALONE for the target trained from the base encoder.
+        recipe: the recipe's key.
+        encoder: name of the base encoder.
+        seed: of initialisation and row order.
+        metric: a key of METRICS; `score` is in its range.
+        split: the split that was scored, `validation` or `test`.
+        hours: wall-clock hours of the training.
+        features: what was known of the pair before (measure columns), so that a history can be learned from by itself.
+        run_key: identity of what was run, not of when: the same run recorded twice is one observation.
+    """
+
+    source: str
+    target: str
+    recipe: str
+    encoder: str
+    seed: int
+    metric: str
+    split: str
+    score: float
+    hours: float
+    device: str = "cpu"
+    finished_at: str = ""
+    source_fingerprint: str = ""
+    target_fingerprint: str = ""
+    features: dict[str, float] = field(default_factory=dict)
+    run_key: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a measurement, and give a run key where none was given."""
+        if self.metric not in METRICS:
+            raise InputError(f"metric {self.metric!r} is unknown; known are {', '.join(METRICS)}.")
+        metric = METRICS[self.metric]
+        if not metric.lowest <= self.score <= metric.highest:
+            raise InputError(f"score {self.score} is outside [{metric.lowest}, {metric.highest}] of {self.metric}.")
+        if not (self.hours >= 0 and math.isfinite(self.hours)):
+            raise InputError(f"hours {self.hours} is not a duration.")
+        if self.split not in ("validation", "test"):
+            raise InputError(f"split {self.split!r} is not 'validation' or 'test'.")
+        if not self.run_key:
+            object.__setattr__(self, "run_key", self.identity())
+
+    def identity(self) -> str:
+        """Fingerprint of what was run."""
+        what = asdict(self)
+        for name in ("score", "hours", "device", "finished_at", "features", "run_key"):
+            del what[name]
+        return fingerprint(run=what)

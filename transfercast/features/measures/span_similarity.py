@@ -1,0 +1,51 @@
+r"""Span similarity: does the source mark what the target's labels mark?
+
+.. math:: \mathrm{SS} = \frac{2\,TP}{2\,TP + FP + FN}, \qquad \mathrm{WSS} = F_1^{\text{source}} \cdot \mathrm{SS}
+
+over the offsets of spans, types left aside; for binary tasks over positive documents. The source's F1 is its score on its
+own test rows. Decoded are the target's training and validation rows: its test rows serve the final score alone.
+The weighted-span-similarity paper decodes the test rows, which would leak here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from transfercast.core.kinds import Kind
+from transfercast.features.registry import measure
+from transfercast.sources.spans import dice, spans_of
+
+
+@measure(
+    kinds=frozenset({Kind.BINARY, Kind.SEQUENCE}),
+    same_kind=True,
+    better="higher",
+    group="label space",
+    paper="weighted-span-similarity",
+    columns=("ss", "wss"),
+)
+def span_similarity(source_predictions: Any, target_labels: Any, source_test_score: float) -> np.ndarray:
+    """SS and WSS of a source on the target's rows.
+
+    Args:
+        source_predictions: (n,) classes 0 and 1, or n tuples of tags (which may end early where texts were cut).
+        target_labels: the gold labels of the same rows.
+        source_test_score: the source's score on its own test rows, NaN where it is not known.
+
+    Returns:
+        (2,) values in [0, 1]; 1 when the source marks exactly what the target's labels mark.
+    """
+    if isinstance(target_labels, np.ndarray):
+        both = int(((source_predictions == 1) & (target_labels == 1)).sum())
+        marked = int((source_predictions == 1).sum() + (target_labels == 1).sum())
+        similarity = 2 * both / marked if marked else 0.0
+    else:
+        similarity = dice(_untyped(target_labels), _untyped(source_predictions))
+    return np.array([similarity, source_test_score * similarity])
+
+
+def _untyped(sentences: Sequence[Sequence[str]]) -> list[set[tuple[int, int, str]]]:
+    return [{(start, end, "") for start, end, _ in spans_of(tags)} for tags in sentences]

@@ -1,0 +1,94 @@
+"""The register of measures. A new measure is one new file in `measures/`; nothing else is edited.
+
+A measure is a pure function whose parameter names say which evidence it needs (see evidence.py). Packages of others add
+theirs through the entry-point group `transfercast.measures`, each entry naming a module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from transfercast.core.kinds import Kind
+from transfercast.core.table import Better, Column, Group
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_registered: dict[str, Measure] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A measure of how well a source suits a target.
+
+    Attributes:
+        name: of the function.
+        function: evidence in, a float or (columns,) array out.
+        needs: names of the evidence, read off the function's signature.
+        kinds: kinds of target it is defined for; elsewhere its columns are NaN.
+        same_kind: whether the source must be of the target's kind.
+        better, group, paper, version: direction, group of evidence in explanations, citation, version of the formula.
+        columns: of the table.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    needs: tuple[str, ...]
+    kinds: frozenset[Kind]
+    same_kind: bool
+    better: Better
+    group: Group
+    paper: str
+    version: int
+    columns: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(self.function) or "").split("\n")[0]
+
+    def schema(self) -> list[Column]:
+        """The measure's columns as a table declares them."""
+        return [
+            Column(name=name, measure=self.name, version=self.version, better=self.better, group=self.group)
+            for name in self.columns
+        ]
+
+
+def measure(
+    *,
+    kinds: frozenset[Kind],
+    better: Better,
+    group: Group,
+    paper: str,
+    version: int = 1,
+    same_kind: bool = False,
+    columns: tuple[str, ...] = (),
+) -> Callable[[Function], Function]:
+    """Register a function as a measure; its parameters are the evidence it needs."""
+
+    def register(function: Function) -> Function:
+        name = function.__name__
+        needs = tuple(inspect.signature(function).parameters)
+        _registered[name] = Measure(
+            name, function, needs, kinds, same_kind, better, group, paper, version, columns or (name,)
+        )
+        return function
+
+    return register
+
+
+@cache
+def measures() -> dict[str, Measure]:
+    """All measures by name: those in `measures/`, and those of installed packages."""
+    folder = importlib.import_module("transfercast.features.measures")
+    for module in pkgutil.iter_modules(folder.__path__):
+        importlib.import_module(f"{folder.__name__}.{module.name}")
+    for entry in entry_points(group="transfercast.measures"):
+        entry.load()
+    return dict(sorted(_registered.items()))

@@ -1,0 +1,206 @@
+"""A pool of sources on disk: pool/sources/NAME for sources, pool/targets/NAME for targets trained alone.
+
+A source's folder appears whole or not at all, so a pool run that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfercast.core.errors import InputError
+from transfercast.core.files import replaced_folder
+from transfercast.core.kinds import METRIC_OF, Kind
+from transfercast.core.progress import progress
+from transfercast.core.records import Recipe, checked_name
+from transfercast.sources.encoders import OFFLINE, checkpoint_folder, load_tokenizer
+from transfercast.sources.finetune import fine_tune
+from transfercast.sources.models import load_model, pick_device
+from transfercast.sources.source import RECORD, Source, identity_of, save_trained
+from transfercast.tasks.task import Task
+
+DEFAULT_RECIPE = Recipe()
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePool(Mapping[str, Source]):
+    """Sources by name.
+
+    Attributes:
+        folder: where the pool lies.
+        sources: by name, in alphabetical order.
+    """
+
+    folder: Path
+    sources: dict[str, Source]
+
+    def __getitem__(self, name: str) -> Source:
+        return self.sources[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sources)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @property
+    def encoder(self) -> str:
+        """The base encoder of the trained sources.
+
+        Raises:
+            InputError: if they have several; one pool has one, so that its scores can be compared.
+        """
+        names = {source.encoder for source in self.sources.values() if source.recipe is not None}
+        if len(names) > 1:
+            raise InputError(f"{self.folder}: sources of several encoders ({', '.join(sorted(names))}). Use a pool each.")
+        return names.pop() if names else OFFLINE
+
+    @classmethod
+    def load(cls, folder: str | Path) -> SourcePool:
+        """Read a pool; unfinished sources are not in it.
+
+        Raises:
+            InputError: if the folder holds no source.
+            ArtifactError: if a source's record is damaged.
+        """
+        folder = Path(folder).resolve()
+        records = sorted((folder / "sources").glob(f"*/{RECORD}"))
+        if not records:
+            raise InputError(f"{folder}: no sources. Make some with: transfercast fit-sources TASKS.toml --pool {folder}")
+        sources = [Source.read(record.parent) for record in records if not record.parent.name.startswith(".")]
+        return cls(folder, {source.name: source for source in sources})
+
+    @classmethod
+    def fit(
+        cls,
+        folder: str | Path,
+        tasks: Sequence[Task],
+        *,
+        encoder: str = OFFLINE,
+        recipe: Recipe = DEFAULT_RECIPE,
+        seed: int = 0,
+        device: str | None = None,
+    ) -> SourcePool:
+        """Fine-tune the encoder on every task that the pool does not hold yet in just this way.
+
+        Args:
+            folder: of the pool; made where needed. Sources that are there already, of other tasks, stay.
+            tasks: one source each.
+            encoder: `offline`, a folder, or a name on the hub.
+            recipe, seed: the same for all.
+            device: cpu, cuda, mps; None takes the best there is.
+        """
+        folder = Path(folder).resolve()
+        for task in progress(tasks, "sources"):
+            trained_alone(folder / "sources" / task.name, task, encoder, recipe, seed, device, splits=("validation", "test"))
+        return cls.load(folder)
+
+    def target_model(self, task: Task, recipe: Recipe = DEFAULT_RECIPE, seed: int = 0, device: str | None = None) -> Source:
+        """The target trained alone, from the pool's encoder: trained now, or found as it was trained before.
+
+        Its test rows stay untouched. Where the pool's source of that task is the same training, it serves.
+        """
+        own = self.sources.get(task.name)
+        if own is not None and own.identity == identity_of(task, checkpoint_folder(self.encoder), recipe, seed):
+            return own
+        folder = self.folder / "targets" / task.name
+        return trained_alone(folder, task, self.encoder, recipe, seed, device, splits=("validation",))
+
+    def adopt(
+        self, name: str, checkpoint: str, *, score: float | None = None, encoder: str = "unknown", max_tokens: int = 128
+    ) -> Source:
+        """Let an existing sequence- or token-classification model join the pool, without training.
+
+        Args:
+            name: under which it joins.
+            checkpoint: a folder or a hub name; safetensors only.
+            score: its own test score, where known (weighted span similarity needs it).
+            encoder: name of its base encoder, where known.
+            max_tokens: at which its texts are cut.
+
+        Raises:
+            InputError: if it is no such model, or the name is taken.
+        """
+        return adopt(self.folder, name, checkpoint, score=score, encoder=encoder, max_tokens=max_tokens)
+
+
+def trained_alone(
+    folder: Path,
+    task: Task,
+    encoder: str,
+    recipe: Recipe,
+    seed: int,
+    device: str | None,
+    splits: tuple[str, ...],
+) -> Source:
+    """The encoder fine-tuned on a task into `folder`; read back where it is there already."""
+    base = checkpoint_folder(encoder)
+    identity = identity_of(task, base, recipe, seed)
+    if (folder / RECORD).is_file():
+        found = Source.read(folder)
+        if found.identity == identity:
+            return found
+    where = pick_device(device)
+    trained = fine_tune(task, base, recipe, seed=seed, device=where)
+    with replaced_folder(folder) as new:
+        save_trained(trained, new)
+        Source(
+            name=task.name,
+            kind=task.kind,
+            label_names=task.label_names,
+            checkpoint=new,
+            encoder=encoder,
+            metric=task.metric,
+            scores={split: trained.score(task, split, recipe.max_tokens) for split in splits},
+            recipe=recipe.key,
+            seed=seed,
+            seconds=trained.seconds,
+            train_rows=len(task.splits["train"]),
+            max_tokens=recipe.max_tokens,
+            device=str(where),
+            task=task.fingerprint,
+            identity=identity,
+            spec=task.spec,
+        ).write(new)
+    return Source.read(folder)
+
+
+def adopt(
+    pool: str | Path, name: str, checkpoint: str, *, score: float | None = None, encoder: str = "unknown", max_tokens: int = 128
+) -> Source:
+    """As `SourcePool.adopt`, also into a pool that is still empty."""
+    folder = Path(pool).resolve() / "sources" / checked_name(name, "source")
+    if (folder / RECORD).is_file():
+        raise InputError(f"{folder.parent.parent}: a source {name!r} is there already. Adopt under another name.")
+    model_folder = checkpoint_folder(checkpoint).resolve()
+    kind, label_names = _kind_of(model_folder)
+    load_tokenizer(model_folder)
+    load_model(model_folder, kind)
+    with replaced_folder(folder) as new:
+        Source(
+            name=name,
+            kind=kind,
+            label_names=label_names,
+            checkpoint=model_folder,
+            encoder=encoder,
+            metric=METRIC_OF[kind],
+            scores={} if score is None else {"test": score},
+            max_tokens=max_tokens,
+        ).write(new)
+    return Source.read(folder)
+
+
+def _kind_of(folder: Path) -> tuple[Kind, tuple[str, ...]]:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    architecture = (config.architectures or ["none"])[0]
+    names = tuple(str(config.id2label[number]) for number in range(config.num_labels))
+    if architecture.endswith("ForTokenClassification"):
+        return Kind.SEQUENCE, names
+    if not architecture.endswith("ForSequenceClassification"):
+        raise InputError(f"{folder}: architecture {architecture} is no sequence or token classifier.")
+    if config.problem_type == "regression" or config.num_labels == 1:
+        return Kind.REGRESSION, ()
+    return (Kind.BINARY if config.num_labels == 2 else Kind.MULTICLASS), names

@@ -1,0 +1,45 @@
+"""CoNLL: a token and its tag a line, a blank line after each sentence.
+
+Columns stand apart by a tab, or by blanks where the line has no tab. The token is the first column; the tag is picked
+later, so a record holds `tokens`, `rows` (all columns of each token) and `lines` (each token's line).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transfercast.core.errors import InputError
+from transfercast.tasks.readers import Record, decoded
+
+
+def read(path: Path) -> list[Record]:
+    """Sentences of a CoNLL file; comment lines (`# `) before a sentence and -DOCSTART- lines are passed over."""
+    records: list[Record] = []
+    rows: list[list[str]] = []
+    lines: list[int] = []
+
+    def close() -> None:
+        if rows:
+            values = {"tokens": tuple(row[0] for row in rows), "rows": tuple(rows), "lines": tuple(lines)}
+            records.append(Record(lines[0], values))
+            rows.clear()
+            lines.clear()
+
+    for line, text in enumerate(decoded(path).split("\n"), start=1):
+        text = text.rstrip("\r")
+        if not text.strip() or text.startswith("-DOCSTART-"):
+            close()
+        elif not rows and text.startswith("# "):
+            continue
+        else:
+            columns = text.split("\t") if "\t" in text else text.split()
+            if len(columns) < 2 or not columns[0].strip() or not columns[-1].strip():
+                raise InputError(f"{path}, line {line}: {text!r} is not a token and a tag. Fix the line.")
+            if rows and len(columns) != len(rows[0]):
+                raise InputError(
+                    f"{path}, line {line}: {len(columns)} columns, the sentence's first token has {len(rows[0])}."
+                )
+            rows.append(columns)
+            lines.append(line)
+    close()
+    return records

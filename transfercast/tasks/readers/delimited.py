@@ -1,0 +1,45 @@
+"""CSV and TSV with a header line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from transfercast.core.errors import InputError
+from transfercast.tasks.readers import Record, decoded
+
+
+def read_csv(path: Path) -> list[Record]:
+    """Rows of a comma-separated file, quoted as spreadsheets do."""
+    return _read(path, csv.reader(io.StringIO(decoded(path), newline=""), strict=True))
+
+
+def read_tsv(path: Path) -> list[Record]:
+    """Rows of a tab-separated file; quotes are ordinary characters there."""
+    reader = csv.reader(io.StringIO(decoded(path), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
+    return _read(path, reader)
+
+
+def _read(path: Path, reader: csv._reader) -> list[Record]:  # type: ignore[name-defined]  # typeshed's name
+    records: list[Record] = []
+    header: list[str] | None = None
+    line = 1
+    try:
+        for cells in reader:
+            if header is None:
+                header = cells
+                doubled = {name for name in header if header.count(name) > 1}
+                if doubled:
+                    raise InputError(f"{path}, line 1: column {sorted(doubled)[0]!r} stands twice. Rename one.")
+            elif cells:
+                if len(cells) != len(header):
+                    raise InputError(
+                        f"{path}, line {line}: {len(cells)} values for {len(header)} columns. "
+                        f"Quote a text that holds the separator."
+                    )
+                records.append(Record(line, dict(zip(header, cells, strict=True))))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}. Check the quotes.") from error
+    return records

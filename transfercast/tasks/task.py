@@ -1,0 +1,130 @@
+"""A task: texts and labels in three splits, judged by one metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfercast.core.cache import fingerprint
+from transfercast.core.errors import ShapeError
+from transfercast.core.kinds import METRIC_OF, Kind
+from transfercast.core.records import checked_name
+
+SPLITS = ("train", "validation", "test")
+
+Text = str | tuple[str, str] | tuple[str, ...]  # one text, a pair of texts, or the tokens of a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """n labelled documents.
+
+    Attributes:
+        texts: n strings, n pairs of strings, or (sequence tasks) n tuples of tokens.
+        labels: (n,) int64 class numbers, (n,) float64, or (sequence tasks) n tuples of BIO tags.
+        ids: n strings made from the text, so that the same document is known in another task.
+    """
+
+    texts: tuple[Any, ...]
+    labels: Any
+    ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse texts, labels and ids of different number."""
+        if not len(self.texts) == len(self.labels) == len(self.ids):
+            raise ShapeError(f"{len(self.texts)} texts, {len(self.labels)} labels, {len(self.ids)} ids.")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Examples:
+        """The documents at `rows`, in that order."""
+        numbers = [int(row) for row in rows]
+        labels = self.labels[numbers] if isinstance(self.labels, np.ndarray) else tuple(self.labels[r] for r in numbers)
+        return Examples(tuple(self.texts[r] for r in numbers), labels, tuple(self.ids[r] for r in numbers))
+
+    @staticmethod
+    def concatenated(first: Examples, second: Examples) -> Examples:
+        """The documents of both, in order."""
+        if isinstance(first.labels, np.ndarray):
+            labels: Any = np.concatenate([first.labels, second.labels])
+        else:
+            labels = (*first.labels, *second.labels)
+        return Examples((*first.texts, *second.texts), labels, (*first.ids, *second.ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A labelled text task.
+
+    Attributes:
+        name: unique in a family; also a folder's name.
+        kind: binary, multiclass, regression or sequence.
+        splits: train, validation and test.
+        label_names: (C,) class names; for sequence tasks the BIO tags, `O` first; empty for regression.
+        spec: how to read the task again (JSON), so that a search can be started from a plan alone.
+        fingerprint: of all contents.
+    """
+
+    name: str
+    kind: Kind
+    splits: dict[str, Examples]
+    label_names: tuple[str, ...]
+    spec: dict[str, Any] | None = None
+    fingerprint: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the name and fingerprint the contents."""
+        checked_name(self.name, "task")
+        contents = {name: _content(examples) for name, examples in self.splits.items()}
+        made = fingerprint(kind=str(self.kind), label_names=list(self.label_names), splits=contents)
+        object.__setattr__(self, "fingerprint", made)
+
+    @property
+    def metric(self) -> str:
+        """The metric by which tasks of this kind are judged."""
+        return METRIC_OF[self.kind]
+
+    @property
+    def seen(self) -> Examples:
+        """Training and validation rows: all that a measure may see."""
+        return Examples.concatenated(self.splits["train"], self.splits["validation"])
+
+    def positives(self, examples: Examples) -> np.ndarray:
+        """(p,) row numbers of the positive documents.
+
+        Binary: label 1. Sequence: at least one span. Multi-class and regression: every document, for there the
+        labels set no class apart.
+        """
+        if self.kind is Kind.BINARY:
+            return np.flatnonzero(examples.labels == 1)
+        if self.kind is Kind.SEQUENCE:
+            return np.flatnonzero([any(tag != "O" for tag in tags) for tags in examples.labels])
+        return np.arange(len(examples))
+
+    @classmethod
+    def from_csv(cls, path: str | Path, *, text: str, label: str, **options: Any) -> Task:
+        """Read one CSV (or TSV) file, split 80/10/10 by a seed, or one file a split.
+
+        Args:
+            path: the file; for separate files give `train`, `validation`, `test` in `options` instead of more rows.
+            text, label: column names.
+            options: any other field of TaskSpec: name, kind, positive, text_pair, validation, test, rows, seed ...
+
+        Raises:
+            InputError: naming file, line, value and remedy.
+        """
+        from transfercast.tasks.family import read_task
+        from transfercast.tasks.spec import TaskSpec, checked
+
+        name = options.pop("name", Path(path).stem)
+        return read_task(checked(TaskSpec, name=name, train=str(path), text=text, label=label, **options))
+
+
+def _content(examples: Examples) -> list[Any]:
+    labels = examples.labels.tolist() if isinstance(examples.labels, np.ndarray) else list(examples.labels)
+    return [list(examples.texts), labels]
