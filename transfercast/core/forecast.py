@@ -22,7 +22,7 @@ class Forecast:
         spread: (n,) standard deviation of the error that is expected of `score`.
         beats_baseline: (n,) probability to beat the target trained alone; NaN where that score is not known.
         support: (n,) observations of the same metric that the forecast rests on.
-        prior_share: in [0, 1], how much of the forecast is prior; 1 when nothing was observed.
+        prior_share: (n,) in [0, 1], how much of the forecast is prior; 1 when nothing was observed.
         why: (n, g) additive contributions of the g `groups` of evidence; with `base` they sum to the score.
         groups: names of the groups.
         base: (n,) what the forecast would be without evidence.
@@ -38,7 +38,7 @@ class Forecast:
     spread: np.ndarray
     beats_baseline: np.ndarray
     support: np.ndarray
-    prior_share: float
+    prior_share: np.ndarray
     why: np.ndarray
     groups: tuple[str, ...]
     base: np.ndarray
@@ -49,7 +49,7 @@ class Forecast:
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit together."""
         n = len(self.candidates)
-        for name in ("score", "lower", "upper", "spread", "beats_baseline", "support", "base"):
+        for name in ("score", "lower", "upper", "spread", "beats_baseline", "support", "prior_share", "base"):
             if getattr(self, name).shape != (n,):
                 raise ShapeError(f"forecast of {n} candidates: {name} has shape {getattr(self, name).shape}.")
         if self.why.shape != (n, len(self.groups)):

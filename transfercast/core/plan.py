@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from transfercast.core.errors import ArtifactError
 from transfercast.core.files import read_json, write_json
 from transfercast.core.records import ALONE, Pair
-from transfercast.core.table import Provenance
+from transfercast.core.table import Column, Provenance
 
 FORMAT = 1
 
@@ -76,6 +76,7 @@ class Plan(BaseModel):
         steps: baselines (source ALONE) first, then transfers.
         predictor: id of the artifact that forecast, or 'prior'.
         basis: one sentence on what the forecasts rest on.
+        columns: what the steps' features mean; a search records it in the history.
         provenance: of the feature table; a search reads pool and tasks from it.
         stop_after: the step after which less than half a point (0.005) is expected to be left; the last if none.
         regret_left: mean over targets of what is expected to be left after `stop_after`, against all candidates.
@@ -89,6 +90,7 @@ class Plan(BaseModel):
     predictor: str
     basis: str
     candidates: int
+    columns: tuple[Column, ...]
     provenance: Provenance
     stop_after: int
     regret_left: float

@@ -43,6 +43,6 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
             bars.advance(task)
     finally:
         bars.remove_task(task)
-        if outer is None:
+        if outer is None and bars.live.is_started:
             bars.stop()
         _outer.reset(token)

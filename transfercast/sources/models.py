@@ -32,19 +32,23 @@ def pick_device(name: str | None = None) -> torch.device:
 
 
 def new_model(checkpoint: Path, task: Task) -> Any:
-    """The checkpoint's encoder with a fresh head for the task; the head of the checkpoint is left behind."""
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoModelForTokenClassification
+    """A model for the task on the encoder of a checkpoint.
 
+    The head is fresh, unless the checkpoint was trained for labels of the same names (as any two binary tasks are): then
+    its head is kept, so that a source that decides alike starts ahead.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
+    family = _family(task.kind)
+    same_head = (config.architectures or [""])[0].endswith(family.__name__.removeprefix("AutoModel"))
     names = task.label_names or ("value",)
-    config = AutoConfig.from_pretrained(
-        checkpoint,
-        num_labels=len(names),
-        id2label=dict(enumerate(names)),
-        label2id={name: number for number, name in enumerate(names)},
-        problem_type="regression" if task.kind is Kind.REGRESSION else None,
-        trust_remote_code=False,
-    )
-    family = AutoModelForTokenClassification if task.kind is Kind.SEQUENCE else AutoModelForSequenceClassification
+    if same_head and tuple(config.id2label.values()) == names:
+        return load_model(checkpoint, task.kind)
+    config.num_labels = len(names)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: number for number, name in enumerate(names)}
+    config.problem_type = "regression" if task.kind is Kind.REGRESSION else None
     with quiet_transformers():
         model = family.from_config(config)
         encoder = AutoModel.from_pretrained(checkpoint, trust_remote_code=False, use_safetensors=True)
@@ -54,17 +58,20 @@ def new_model(checkpoint: Path, task: Task) -> Any:
     return model.float()
 
 
+def _family(kind: Kind) -> Any:
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+    return AutoModelForTokenClassification if kind is Kind.SEQUENCE else AutoModelForSequenceClassification
+
+
 def load_model(checkpoint: Path, kind: Kind) -> Any:
     """A fine-tuned model with its head, ready for inference.
 
     Raises:
         InputError: if the checkpoint has no head for this kind.
     """
-    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
-
-    family = AutoModelForTokenClassification if kind is Kind.SEQUENCE else AutoModelForSequenceClassification
     with quiet_transformers():
-        model, report = family.from_pretrained(
+        model, report = _family(kind).from_pretrained(
             checkpoint, trust_remote_code=False, use_safetensors=True, output_loading_info=True
         )
     if report["missing_keys"]:

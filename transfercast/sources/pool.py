@@ -96,16 +96,23 @@ class SourcePool(Mapping[str, Source]):
             trained_alone(folder / "sources" / task.name, task, encoder, recipe, seed, device, splits=("validation", "test"))
         return cls.load(folder)
 
-    def target_model(self, task: Task, recipe: Recipe = DEFAULT_RECIPE, seed: int = 0, device: str | None = None) -> Source:
-        """The target trained alone, from the pool's encoder: trained now, or found as it was trained before.
+    def found_alone(self, task: Task, recipe: Recipe, seed: int) -> Source | None:
+        """The target trained alone in just this way, if the pool has it: among its targets, or as a source."""
+        identity = identity_of(task, checkpoint_folder(self.encoder), recipe, seed)
+        for folder in (self.folder / "targets" / task.name, self.folder / "sources" / task.name):
+            if (folder / RECORD).is_file() and (found := Source.read(folder)).identity == identity:
+                return found
+        return None
 
-        Its test rows stay untouched. Where the pool's source of that task is the same training, it serves.
+    def target_model(self, task: Task, recipe: Recipe = DEFAULT_RECIPE, seed: int = 0, device: str | None = None) -> Source:
+        """The target trained alone, from the pool's encoder: found as it was trained before, or trained now.
+
+        Its test rows stay untouched.
         """
-        own = self.sources.get(task.name)
-        if own is not None and own.identity == identity_of(task, checkpoint_folder(self.encoder), recipe, seed):
-            return own
         folder = self.folder / "targets" / task.name
-        return trained_alone(folder, task, self.encoder, recipe, seed, device, splits=("validation",))
+        return self.found_alone(task, recipe, seed) or trained_alone(
+            folder, task, self.encoder, recipe, seed, device, splits=("validation",)
+        )
 
     def adopt(
         self, name: str, checkpoint: str, *, score: float | None = None, encoder: str = "unknown", max_tokens: int = 128

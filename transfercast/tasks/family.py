@@ -10,7 +10,7 @@
     [[task]]
     labels = ["admiration", "gratitude", "annoyance"]
 
-A multi-label entry becomes one binary task per label over shared documents. `role` is "both" (default), "source" or
+A multi-label entry becomes one binary task per label over shared documents, or with `label` that one alone. `role` is "both" (default), "source" or
 "target".
 """
 
@@ -110,8 +110,11 @@ def _specs(where: str, folder: Path, fields: dict[str, Any]) -> list[TaskSpec]:
     if spec.hub is None:
         places = {split: str((folder / place).resolve()) for split in SPLITS if (place := getattr(spec, split))}
         spec = spec.model_copy(update=places)
+    if spec.kind == "multilabel" and spec.label in spec.labels:
+        return [spec.model_copy(update={"name": checked_name(spec.name or spec.label, where)})]
     if spec.kind == "multilabel":
-        return [spec.model_copy(update={"name": checked_name(spec.name + label, where), "label": label}) for label in spec.labels]
+        named = [(checked_name(spec.name + label, where), label) for label in spec.labels]
+        return [spec.model_copy(update={"name": name, "label": label}) for name, label in named]
     return [spec.model_copy(update={"name": spec.name or Path(spec.train).parent.name})]
 
 

@@ -1,0 +1,12 @@
+"""Offline retraining: python train_meta.py --history sqlite:///history.db --out meta
+
+The same as `transfercast train-meta`; see its --help.
+"""
+
+import sys
+
+from transfercast.cli import main
+
+if __name__ == "__main__":
+    sys.argv.insert(1, "train-meta")
+    main()

@@ -1,0 +1,48 @@
+"""The command line: `transfercast COMMAND`. Exit codes: 0 well, 2 bad input, 3 bad artifact, 1 anything else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib import import_module
+
+import typer
+
+from transfercast import __version__
+from transfercast.core.errors import TransfercastError
+
+app = typer.Typer(
+    name="transfercast",
+    help="Forecast transfer learning: which source to transfer from, what score to expect, and how sure that is.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+COMMANDS = ("demo", "fit-sources", "features", "plan", "search", "train-meta", "measures", "serve")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"transfercast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    verbose: bool = typer.Option(False, "--verbose", help="Log what is done, on stderr."),
+) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s: %(message)s")
+
+
+for _name in COMMANDS:
+    import_module(f"transfercast.cli.{_name.replace('-', '_')}")
+
+
+def main() -> None:
+    """Run the command line; mistakes that a user can put right are told in one line, without a traceback."""
+    try:
+        app()
+    except TransfercastError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

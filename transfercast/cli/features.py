@@ -1,0 +1,49 @@
+"""transfercast features"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transfercast.cli import app
+from transfercast.cli.output import AsJson, Device, say, show
+from transfercast.core.records import Recipe
+
+
+@app.command()
+def features(
+    pool: Annotated[Path, typer.Argument(help="Folder of the pool.")],
+    tasks: Annotated[Path, typer.Argument(help="A tasks.toml with the targets.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("features.parquet"),
+    recipe: Annotated[str, typer.Option(help="How targets will be trained; see fit-sources.")] = "full",
+    seed: Annotated[int, typer.Option(help="Of the targets' training.")] = 0,
+    documents: Annotated[int, typer.Option(min=1, help="Positive documents of each set to attribute, at most.")] = 64,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure every source against every target, into a table.
+
+    Each target is trained alone once, for its own score and activities; its test rows are not read.
+
+    Example: transfercast features pool tasks.toml --out features.parquet --recipe full/lr=3e-4/epochs=6
+    """
+    from transfercast.features.extract import extract_features
+    from transfercast.sources.pool import SourcePool
+    from transfercast.tasks.family import read_family
+
+    parsed = Recipe.parse(recipe)
+    family = read_family(tasks)
+    table = extract_features(
+        SourcePool.load(pool), family.targets, recipe=parsed, seed=seed, documents=documents, device=device
+    )
+    table.save(out)
+    shown = [name for name in table.frame.columns if not name.startswith("ansat_") or name.endswith("_0.20")]
+    rows = [
+        {"source": source, "target": target, **{name: float(row[name]) for name in shown}}
+        for (source, target, _), row in table.frame.iterrows()
+    ]
+    show(rows, as_json)
+    n, f = table.frame.shape
+    say(f"{n} pairs x {f} features (ANSAT shown at one of 14 thresholds) in {out}. Next: transfercast plan {out}", as_json)

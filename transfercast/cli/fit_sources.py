@@ -1,0 +1,73 @@
+"""transfercast fit-sources"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transfercast.cli import app
+from transfercast.cli.output import AsJson, Device, say, show
+from transfercast.core.errors import InputError
+from transfercast.core.records import Recipe
+
+
+@app.command("fit-sources")
+def fit_sources(
+    tasks: Annotated[Path | None, typer.Argument(help="A tasks.toml; may be left out when only adopting.")] = None,
+    pool: Annotated[Path, typer.Option(help="Folder of the pool.")] = Path("pool"),
+    encoder: Annotated[str, typer.Option(help="offline, a folder, or a name on the hub.")] = "offline",
+    recipe: Annotated[str, typer.Option(help="ADAPTATION/lr=/epochs=/batch=/tokens=; full, features or ulmfit.")] = "full",
+    seed: Annotated[int, typer.Option(help="Of initialisation and row order.")] = 0,
+    adopt: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER_OR_HUB_NAME[@SCORE]; again for more.")] = None,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune an encoder on each task into a pool, or let existing checkpoints join it.
+
+    Sources that the pool already holds in just this way are kept, so a run that was killed goes on.
+
+    Example: transfercast fit-sources tasks.toml --pool pool --recipe full/lr=3e-4/epochs=4
+    """
+    from transfercast.sources.pool import SourcePool
+    from transfercast.sources.pool import adopt as adopted
+    from transfercast.tasks.family import read_family
+
+    if tasks is None and not adopt:
+        raise InputError("nothing to do: name a tasks.toml, or a checkpoint with --adopt NAME=FOLDER.")
+    parsed = Recipe.parse(recipe)
+    requests = [_request(text) for text in adopt or []]
+    family = read_family(tasks) if tasks is not None else None
+    for name, place, score in requests:
+        adopted(pool, name, place, score=score)
+    if family is not None:
+        SourcePool.fit(pool, family.sources, encoder=encoder, recipe=parsed, seed=seed, device=device)
+    held = SourcePool.load(pool)
+    rows = [
+        {
+            "source": source.name,
+            "kind": str(source.kind),
+            "metric": source.metric,
+            "validation": source.scores.get("validation"),
+            "test": source.scores.get("test"),
+            "rows": source.train_rows,
+            "seconds": round(source.seconds, 1),
+            "encoder": source.encoder,
+        }
+        for source in held.values()
+    ]
+    show(rows, as_json)
+    say(f"{len(held)} sources in {pool}. Next: transfercast features {pool} {tasks or 'tasks.toml'}", as_json)
+
+
+def _request(text: str) -> tuple[str, str, float | None]:
+    name, _, place = text.partition("=")
+    place, _, score = place.rpartition("@") if "@" in place else (place, "", "")
+    try:
+        known = float(score) if score else None
+    except ValueError as error:
+        raise InputError(f"--adopt {text}: score {score!r} is not a number. Write NAME=FOLDER@0.83.") from error
+    if not name or not place:
+        raise InputError(f"--adopt {text}: write NAME=FOLDER_OR_HUB_NAME, and @SCORE where its own test score is known.")
+    return name, place, known

@@ -1,0 +1,50 @@
+"""Output of commands: a table for people, JSON lines for scripts."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+PIPE_WIDTH = 200  # a pipe or file has no width of its own, and a folded table is hard to read there
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best there is.")]
+
+
+def show(rows: Iterable[dict[str, Any]], as_json: bool, title: str | None = None, digits: int = 3) -> None:
+    """Print rows of the same keys; a table has its header from the first row."""
+    listed = list(rows)
+    if as_json:
+        for row in listed:
+            typer.echo(json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False))
+        return
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for name, value in (listed[0] if listed else {}).items():
+        table.add_column(name, justify="right" if isinstance(value, int | float) else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*(_cell(value, digits) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table, highlight=False, markup=False)
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cell(value: Any, digits: int) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    return str(value)
+
+
+def say(text: str, as_json: bool) -> None:
+    """A sentence for people: on stdout, or on stderr when stdout is for a script."""
+    typer.echo(text, err=as_json)

@@ -1,0 +1,71 @@
+"""transfercast plan"""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from transfercast.cli import app
+from transfercast.cli.output import AsJson, say, show
+from transfercast.core.errors import InputError
+from transfercast.core.records import Recipe
+
+
+@app.command()
+def plan(
+    table: Annotated[Path, typer.Argument(help="A feature table.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="Budget: so many transfers.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Budget: so many hours.")] = None,
+    per: Annotated[Literal["target", "total"], typer.Option(help="Whether the budget is for each target or all.")] = "total",
+    predictor: Annotated[Path | None, typer.Option(help="Folder that train-meta wrote; without it, the prior.")] = None,
+    lr: Annotated[list[float] | None, typer.Option(help="Learning rates to search over; again for more.")] = None,
+    epochs: Annotated[list[int] | None, typer.Option(help="Numbers of epochs to search over.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Batch sizes to search over.")] = None,
+    adaptation: Annotated[list[str] | None, typer.Option(help="full, features, ulmfit, to search over.")] = None,
+    coverage: Annotated[float, typer.Option(help="Of the bounds.")] = 0.9,
+    out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("plan.json"),
+    as_json: AsJson = False,
+) -> None:
+    """Turn forecasts and a budget into an order of trainings.
+
+    Example: transfercast plan features.parquet --trials 8 --lr 1e-4 --lr 3e-4 --epochs 3 --out plan.json
+    """
+    from transfercast.core.table import FeatureTable
+    from transfercast.planning.order import plan as planned
+    from transfercast.predictor.model import Predictor
+
+    if (trials is None) == (hours is None):
+        raise InputError("give a budget: either --trials 8 or --hours 2.5.")
+    if hours is not None and not hours > 0:
+        raise InputError(f"--hours {hours}: give more than 0.")
+    loaded = FeatureTable.load(table)
+    if lr or epochs or batch or adaptation:
+        loaded = loaded.with_recipes(_grid(loaded.candidates[0].recipe, lr, epochs, batch, adaptation))
+    from transfercast.core.plan import Budget
+
+    made = planned(Predictor.load(predictor), loaded, Budget(trials=trials, hours=hours, per=per), coverage)
+    made.save(out)
+    say(f"{made.budget}, out of {made.candidates} candidates. {made.basis}", as_json)
+    rows = made.rows()
+    if len({row["recipe"] for row in rows}) == 1 and not as_json:
+        say(f"Recipe of all: {rows[0]['recipe']}", as_json)
+        rows = [{name: value for name, value in row.items() if name != "recipe"} for row in rows]
+    show(rows, as_json)
+    say(
+        f"{made.hours:.2f} hours expected. After step {made.stop_after}, {made.regret_left:.3f} is expected to be left "
+        f"against trying all. In {out}. Next: transfercast search {out}",
+        as_json,
+    )
+
+
+def _grid(
+    key: str, lr: list[float] | None, epochs: list[int] | None, batch: list[int] | None, adaptation: list[str] | None
+) -> list[Recipe]:
+    base = Recipe.parse(key)
+    crossed = product(
+        adaptation or [base.adaptation], lr or [base.learning_rate], epochs or [base.epochs], batch or [base.batch_size]
+    )
+    return [Recipe.parse(f"{a}/lr={r!r}/epochs={e}/batch={b}/tokens={base.max_tokens}") for a, r, e, b in crossed]

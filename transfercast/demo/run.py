@@ -1,0 +1,100 @@
+"""The main job on the demo family: sources, features, plan, search, retraining, and what the budget bought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transfercast.core.cache import ArrayCache
+from transfercast.core.plan import Budget, Plan
+from transfercast.core.records import ALONE, Recipe
+from transfercast.demo.messages import write_family
+from transfercast.execution.search import SearchResult, search
+from transfercast.features.evidence import Gatherer
+from transfercast.features.extract import TOLERANCE, extract_features
+from transfercast.attribution.ansat import shared_terms
+from transfercast.history.store import History
+from transfercast.planning.order import plan
+from transfercast.predictor.model import Predictor
+from transfercast.predictor.retrain import RetrainingReport, train_meta
+from transfercast.sources.models import pick_device
+from transfercast.sources.pool import SourcePool
+from transfercast.tasks.family import Family, read_family
+
+ROWS = {"train": 360, "validation": 200, "test": 200}
+TARGET_ROWS = 64
+TARGETS = ("rescue_request", "volunteering")
+SOURCE_RECIPE = Recipe(learning_rate=2e-4, epochs=3, max_tokens=48)
+TARGET_RECIPE = Recipe(learning_rate=3e-4, epochs=4, batch_size=8, max_tokens=48)
+DOCUMENTS = 8
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What each stage of the demo made."""
+
+    family: Family
+    pool: SourcePool
+    plan: Plan
+    result: SearchResult
+    everything: SearchResult
+    report: RetrainingReport
+    gatherer: Gatherer
+
+    def bought(self) -> list[dict[str, Any]]:
+        """For each target: alone, what the budget found, and what trying everything finds, on validation."""
+        rows = []
+        for target, best in self.everything.bests.items():
+            tried = [o for o in self.result.observations if o.target == target]
+            found = max(tried, key=lambda o: o.score, default=None)
+            all_of_it = [o for o in self.everything.observations if o.target == target and o.source != ALONE]
+            rows.append(
+                {
+                    "target": target,
+                    "alone": self.everything.baselines[target],
+                    "found": None if found is None else found.score,
+                    "from": "-" if found is None else found.source,
+                    "trainings": sum(o.source != ALONE for o in tried),
+                    "everything": best.validation,
+                    "its source": best.pair.source,
+                    "its trainings": len(all_of_it),
+                }
+            )
+        return rows
+
+    def terms(self, source: str, target: str) -> dict[str, float]:
+        """The terms that drive both models' decisions, on the target's positive documents."""
+        task = next(task for task in self.family.targets if task.name == target)
+        alone = self.pool.target_model(task, TARGET_RECIPE, SEED)
+        documents = self.gatherer.document_sets(self.pool[source], task)["b"]
+        first, second = (self.gatherer.activity(model, documents, task.kind) for model in (self.pool[source], alone))
+        words = self.gatherer.terms(documents, task.kind)
+        return shared_terms(words, [first[d] for d in documents], [second[d] for d in documents])
+
+
+def run(folder: Path, trials: int) -> Demo:
+    """Run the demo in a folder; started again there, it goes on where it stopped.
+
+    Args:
+        folder: for messages, pool, plan, history and predictor.
+        trials: budget over both targets.
+    """
+    tasks = write_family(folder / "messages", ROWS, TARGET_ROWS, TARGETS, SEED)
+    family = read_family(tasks)
+    pool = SourcePool.fit(folder / "pool", family.sources, recipe=SOURCE_RECIPE, seed=SEED)
+    cache = ArrayCache(folder / "cache")
+    table = extract_features(
+        pool, family.targets, recipe=TARGET_RECIPE, seed=SEED, documents=DOCUMENTS, cache=cache
+    )
+    table.save(folder / "features.parquet")
+    predictor = Predictor.load()
+    made = plan(predictor, table, Budget(trials=trials))
+    made.save(folder / "plan.json")
+    history = History(folder / "history.db")
+    result = search(made, history.url)
+    everything = search(plan(predictor, table, Budget(trials=len(table.frame))), history.url)
+    report = train_meta(history, folder / "meta", minutes=0)
+    gatherer = Gatherer(cache, pick_device(), DOCUMENTS, TOLERANCE)
+    return Demo(family, pool, made, result, everything, report, gatherer)

@@ -1,0 +1,30 @@
+"""What a training costs in hours, from the seconds a row and epoch took when the target was trained alone."""
+
+from __future__ import annotations
+
+from transfercast.core.errors import InputError
+from transfercast.core.records import Recipe
+from transfercast.core.table import TargetFacts
+
+FROZEN_SHARE = 1 / 3
+"""A frozen encoder needs no backward pass, which costs about twice the forward."""
+
+SECONDS_A_ROW_UNKNOWN = 0.02
+
+
+def hours_of(facts: TargetFacts | None, recipe_key: str) -> float:
+    """Expected hours of one training of a target with a recipe; 0 where nothing is known of the target.
+
+    >>> facts = TargetFacts(fingerprint="", metric="accuracy", train_rows=1800, seconds_per_row_epoch=0.5)
+    >>> hours_of(facts, "full/epochs=4")
+    1.0
+    """
+    if facts is None:
+        return 0.0
+    try:
+        recipe = Recipe.parse(recipe_key)
+    except InputError:  # a table of somebody else's may name recipes that only they know
+        recipe = Recipe()
+    seconds = facts.seconds_per_row_epoch or SECONDS_A_ROW_UNKNOWN
+    share = FROZEN_SHARE if recipe.adaptation == "features" else 1.0
+    return facts.train_rows * recipe.epochs * seconds * share / 3600

@@ -1,0 +1,1 @@
+"""Pages for people, out of plain rows and tables; no models are loaded here."""
