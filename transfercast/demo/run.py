@@ -22,11 +22,11 @@ from transfercast.sources.models import pick_device
 from transfercast.sources.pool import SourcePool
 from transfercast.tasks.family import Family, read_family
 
-ROWS = {"train": 360, "validation": 200, "test": 200}
+ROWS = {"train": 400, "validation": 200, "test": 200}
 TARGET_ROWS = 64
 TARGETS = ("rescue_request", "volunteering")
 SOURCE_RECIPE = Recipe(learning_rate=2e-4, epochs=3, max_tokens=48)
-TARGET_RECIPE = Recipe(learning_rate=3e-4, epochs=4, batch_size=8, max_tokens=48)
+TARGET_RECIPE = Recipe(learning_rate=1e-4, epochs=8, batch_size=8, max_tokens=48)
 DOCUMENTS = 8
 SEED = 0
 

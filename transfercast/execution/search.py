@@ -94,7 +94,7 @@ def search(
         storage: URL of Optuna's storage.
         history: where observations go; by default the same database, which must then be SQLite or PostgreSQL.
         device: cpu, cuda, mps; None takes the best there is.
-        pruner: an Optuna pruner, asked after each epoch.
+        pruner: an Optuna pruner, asked after each epoch; epochs are scored only where there is one.
 
     Raises:
         InputError: before any training, if the pool or a task is no longer what the plan was made for.
@@ -207,16 +207,9 @@ class _Worker:
             observation = self._observation(step, alone.scores["validation"], alone.seconds / 3600)
             self.keeper.copy(observation, alone.checkpoint)
         else:
-            scores = []
-
-            def after_epoch(epoch: int, score: float) -> None:
-                scores.append(score)
-                trial.report(score, epoch)
-                if trial.should_prune():
-                    raise optuna.TrialPruned
-
-            trained = self._trained(step, after_epoch)
-            observation = self._observation(step, scores[-1], trained.seconds / 3600)
+            trained = self._trained(step, self.record.watch(trial))
+            score = trained.score(self.ready.tasks[step.target], "validation", Recipe.parse(step.recipe).max_tokens)
+            observation = self._observation(step, score, trained.seconds / 3600)
             self.keeper.keep(observation, trained)
         self.history.append([observation])
         return observation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
@@ -44,6 +44,7 @@ class TrialRecord:
 
     def __init__(self, plan: Plan, storage: Any, pruner: optuna.pruners.BasePruner | None = None) -> None:
         self._sampler = _PlannedSampler()
+        self._pruner = pruner
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
@@ -69,6 +70,18 @@ class TrialRecord:
         if step.score is not None:
             trial.set_user_attr("forecast", step.score)
         return trial
+
+    def watch(self, trial: optuna.Trial) -> Callable[[int, float], None] | None:
+        """What to call after each epoch with its score, if anything can come of it: it raises TrialPruned."""
+        if self._pruner is None:
+            return None
+
+        def after_epoch(epoch: int, score: float) -> None:
+            trial.report(score, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        return after_epoch
 
     def end(self, number: int, score: float | None, state: TrialState = TrialState.COMPLETE) -> None:
         """Close a trial, unless it is closed already (its worker may have been killed right after)."""

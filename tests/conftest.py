@@ -1,0 +1,75 @@
+"""Tiny random encoders made on the spot, tasks of a few rows, and the data folder where there is one."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach for the hub
+
+DATA = Path(os.environ.get("TRANSFERCAST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+WORDS = "good bad film plot water help need give road storm we they it was is the a very not at".split()
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    if not DATA.is_dir():
+        pytest.skip(f"no data folder at {DATA}; set TRANSFERCAST_DATA to run this test")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory) -> Path:
+    """A two-layer BERT of 16 dimensions with random weights and a word-piece vocabulary."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "##s", "##ing", ".", ",", "!"]
+    (folder / "vocab.txt").write_text("\n".join(pieces), encoding="utf-8")
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(pieces), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=64, initializer_range=0.3,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_csv(path: Path, rows: list[tuple[object, ...]], header: str = "text,label") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n", encoding="utf-8")
+    return path
+
+
+def sentences(number: int, cue: str, seed: int) -> list[tuple[str, int]]:
+    """Texts of random words; those with the cue word are positive."""
+    rng = random.Random(seed)
+    others = [word for word in WORDS if word != cue]
+    rows = []
+    for i in range(number):
+        words = rng.choices(others, k=rng.randint(3, 7))
+        if i % 2:
+            words[rng.randrange(len(words))] = cue
+        rows.append((" ".join(words), i % 2))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def family_toml(tmp_path_factory) -> Path:
+    """Three binary tasks, each with a cue word of its own, as files and a tasks.toml."""
+    folder = tmp_path_factory.mktemp("family")
+    entries = []
+    for number, cue in enumerate(("good", "help", "storm")):
+        for split, rows in (("train", 24), ("validation", 12), ("test", 12)):
+            write_csv(folder / cue / f"{split}.csv", sentences(rows, cue, seed=10 * number + rows))
+        entries.append(f'[[task]]\ntrain = "{cue}/train.csv"\nvalidation = "{cue}/validation.csv"\ntest = "{cue}/test.csv"')
+    toml = folder / "tasks.toml"
+    toml.write_text('kind = "binary"\ntarget_rows = { train = 12 }\n\n' + "\n\n".join(entries) + "\n", encoding="utf-8")
+    return toml

@@ -1,0 +1,176 @@
+"""Records, tables, plans, files, cache and progress."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from transfercast.core.cache import ArrayCache, fingerprint
+from transfercast.core.errors import ArtifactError, InputError, ShapeError
+from transfercast.core.files import replaced_folder, write_json
+from transfercast.core.plan import Budget, Plan
+from transfercast.core.progress import progress
+from transfercast.core.records import Observation, Recipe
+from transfercast.core.table import INDEX, Column, FeatureTable
+
+
+def column(name, better="higher", group="embeddings"):
+    return Column(name=name, measure=name, version=1, better=better, group=group)
+
+
+def table(rows, names):
+    index = pd.MultiIndex.from_tuples([(s, t, Recipe().key) for s, t in rows], names=INDEX)
+    values = np.random.default_rng(0).normal(size=(len(rows), len(names)))
+    return FeatureTable(pd.DataFrame(values, index=index, columns=names), tuple(map(column, names)))
+
+
+@given(
+    st.sampled_from(["full", "features", "ulmfit"]), st.floats(1e-7, 1), st.integers(1, 1000), st.integers(1, 4096)
+)
+def test_a_recipe_is_read_back_from_its_key(adaptation, rate, epochs, batch):
+    recipe = Recipe(adaptation=adaptation, learning_rate=rate, epochs=epochs, batch_size=batch)
+    assert Recipe.parse(recipe.key) == recipe
+
+
+@pytest.mark.parametrize("key", ["fast", "full/lr=fast", "full/rate=1", "full/epochs=0", "full/lr"])
+def test_a_wrong_recipe_is_told_with_an_example(key):
+    with pytest.raises(InputError, match="Write it as in"):
+        Recipe.parse(key)
+
+
+def test_parts_of_a_recipe_may_be_left_out():
+    assert Recipe.parse("ulmfit/epochs=7") == Recipe(adaptation="ulmfit", epochs=7)
+
+
+def observation(**changes):
+    fields = {"source": "a", "target": "b", "recipe": "full", "encoder": "e", "seed": 0, "metric": "accuracy",
+              "split": "validation", "score": 0.5, "hours": 0.1}  # fmt: skip
+    return Observation(**(fields | changes))
+
+
+def test_the_same_run_has_the_same_key_whatever_it_scored_and_when():
+    one = observation()
+    assert one.run_key == observation(score=0.7, hours=3, finished_at="2026", features={"x": 1.0}).run_key
+    assert one.run_key != observation(seed=1).run_key
+    assert one.run_key != observation(split="test").run_key
+
+
+@pytest.mark.parametrize(
+    "changes", [{"score": 1.2}, {"score": math.nan}, {"metric": "rouge"}, {"split": "train"}, {"hours": -1}]
+)
+def test_what_cannot_be_a_measurement_is_refused(changes):
+    with pytest.raises(InputError):
+        observation(**changes)
+
+
+def test_a_table_comes_back_from_parquet_with_schema_and_provenance(tmp_path):
+    made = table([("a", "x"), ("b", "x")], ["logme", "ss"])
+    made.save(tmp_path / "features.parquet")
+    read = FeatureTable.load(tmp_path / "features.parquet")
+    pd.testing.assert_frame_equal(read.frame, made.frame)
+    assert (read.schema, read.provenance) == (made.schema, made.provenance)
+    assert os.listdir(tmp_path) == ["features.parquet"]
+
+
+def test_a_file_that_is_no_table_is_told(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        FeatureTable.load(tmp_path / "none.parquet")
+    (tmp_path / "x.parquet").write_text("text")
+    with pytest.raises(ArtifactError, match="not a feature table"):
+        FeatureTable.load(tmp_path / "x.parquet")
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "y.parquet")
+    with pytest.raises(ArtifactError, match="not a feature table"):
+        FeatureTable.load(tmp_path / "y.parquet")
+
+
+def test_a_table_that_does_not_fit_its_schema_cannot_be_built():
+    made = table([("a", "x")], ["logme"])
+    with pytest.raises(ShapeError, match="schema"):
+        FeatureTable(made.frame, ())
+    with pytest.raises(ShapeError, match="twice"):
+        FeatureTable(pd.concat([made.frame, made.frame]), made.schema)
+
+
+def test_candidates_are_pairs_times_recipes():
+    recipes = [Recipe(epochs=2), Recipe(epochs=4)]
+    crossed = table([("a", "x"), ("b", "x"), ("a", "y")], ["logme"]).with_recipes(recipes)
+    assert len(crossed.frame) == 6
+    assert {candidate.recipe for candidate in crossed.candidates} == {recipe.key for recipe in recipes}
+
+
+def test_a_budget_is_trials_or_hours():
+    for fields in ({}, {"trials": 1, "hours": 1.0}, {"trials": 0}, {"hours": 0.0}):
+        with pytest.raises(ValidationError):
+            Budget(**fields)
+
+
+def test_a_plan_of_a_newer_format_is_refused(tmp_path):
+    write_json(tmp_path / "plan.json", {"format": 99})
+    with pytest.raises(ArtifactError, match=r"format 99, this version reads up to 1. Upgrade"):
+        Plan.load(tmp_path / "plan.json")
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(ArtifactError, match="not readable"):
+        Plan.load(tmp_path / "plan.json")
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(RuntimeError), replaced_folder(tmp_path / "new") as folder:  # noqa: PT012  # the block is the test
+        (folder / "half").write_text("x")
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
+    for content in ("first", "second"):
+        with replaced_folder(tmp_path / "new") as folder:
+            (folder / "file").write_text(content)
+    assert (tmp_path / "new" / "file").read_text() == "second"
+    assert os.listdir(tmp_path) == ["new"]
+
+
+def test_missing_numbers_are_written_as_null(tmp_path):
+    write_json(tmp_path / "x.json", {"a": [math.nan, 1.0]})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"a": [None, 1.0]}
+
+
+def test_the_cache_computes_once_for_a_key(tmp_path):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return np.arange(3)
+
+    cache = ArrayCache(tmp_path)
+    for _ in range(2):
+        assert cache.get("numbers", fingerprint(version=1), compute).tolist() == [0, 1, 2]
+    assert len(calls) == 1
+    ArrayCache(tmp_path).get("numbers", fingerprint(version=1), compute)
+    assert len(calls) == 1
+    cache.get("numbers", fingerprint(version=2), compute)
+    assert len(calls) == 2
+
+
+@settings(max_examples=30)
+@given(st.lists(st.text(max_size=3), max_size=4), st.lists(st.text(max_size=3), max_size=4))
+def test_fingerprints_are_equal_just_for_equal_contents(a, b):
+    assert (fingerprint(x=a) == fingerprint(x=b)) == (a == b)
+    assert fingerprint(x=a, y=b) == fingerprint(y=b, x=a)
+
+
+def test_arrays_of_other_shape_or_type_have_other_fingerprints():
+    zeros = np.zeros(4)
+    assert fingerprint(x=zeros) != fingerprint(x=zeros.reshape(2, 2))
+    assert fingerprint(x=zeros) != fingerprint(x=zeros.astype(np.float32))
+
+
+def test_progress_passes_items_on_and_is_silent_when_nobody_watches(capsys):
+    assert [(a, b) for a in progress(range(2), "outer") for b in progress("xy", "inner")] == [
+        (0, "x"), (0, "y"), (1, "x"), (1, "y"),
+    ]  # fmt: skip
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
