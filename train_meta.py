@@ -1,6 +1,6 @@
-"""Offline retraining: python train_meta.py --history sqlite:///history.db --out meta
+"""Offline retraining, the same as `transfercast train-meta`.
 
-The same as `transfercast train-meta`; see its --help.
+python train_meta.py --history sqlite:///history.db --out meta
 """
 
 import sys

@@ -12,7 +12,28 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach for the hub
 
 DATA = Path(os.environ.get("TRANSFERCAST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
-WORDS = "good bad film plot water help need give road storm we they it was is the a very not at".split()
+WORDS = [
+    "good",
+    "bad",
+    "film",
+    "plot",
+    "water",
+    "help",
+    "need",
+    "give",
+    "road",
+    "storm",
+    "we",
+    "they",
+    "it",
+    "was",
+    "is",
+    "the",
+    "a",
+    "very",
+    "not",
+    "at",
+]
 
 
 @pytest.fixture(scope="session")

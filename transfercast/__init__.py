@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from transfercast.core.version import VERSION as __version__
 
 _HOME = {
     "Budget": "core.plan",
@@ -31,7 +31,26 @@ _HOME = {
     "train_meta": "predictor.retrain",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "Budget",
+    "FeatureTable",
+    "Forecast",
+    "History",
+    "Observation",
+    "Pair",
+    "Plan",
+    "Predictor",
+    "Recipe",
+    "SourcePool",
+    "Task",
+    "__version__",
+    "extract_features",
+    "plan",
+    "read_family",
+    "search",
+    "term_conductance",
+    "train_meta",
+]
 
 if TYPE_CHECKING:
     from transfercast.attribution.conductance import term_conductance

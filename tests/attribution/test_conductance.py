@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -28,7 +30,10 @@ def classifier(tiny_encoder):
 def trapezoid(model, tokenizer, text, nodes):
     """The definition, transcribed layer by layer: F differentiated by one layer's output, on a plain list of nodes."""
     encoded = tokenizer(text, return_tensors="pt")
-    ids, special = encoded.pop("input_ids"), torch.tensor(tokenizer(text, return_special_tokens_mask=True)["special_tokens_mask"])
+    ids, special = (
+        encoded.pop("input_ids"),
+        torch.tensor(tokenizer(text, return_special_tokens_mask=True)["special_tokens_mask"]),
+    )
     blank = torch.where(special.bool(), ids, torch.full_like(ids, tokenizer.pad_token_id))
     embed = model.get_input_embeddings()
     along = torch.tensor(nodes, dtype=torch.float32)[:, None, None]
@@ -80,7 +85,7 @@ def test_it_equals_captum_at_the_same_nodes_and_rule(classifier):
     for layer in range(2):
         ours = sum(
             (document.gradient[a][layer] * (document.hidden[b][layer] - document.hidden[a][layer])).sum(-1)
-            for a, b in zip(nodes, nodes[1:], strict=False)
+            for a, b in pairwise(nodes)
         )
         assert np.abs(ours.numpy() - rows[layer]).max() <= 1e-5 * np.abs(rows[layer]).max()
 

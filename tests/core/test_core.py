@@ -32,9 +32,7 @@ def table(rows, names):
     return FeatureTable(pd.DataFrame(values, index=index, columns=names), tuple(map(column, names)))
 
 
-@given(
-    st.sampled_from(["full", "features", "ulmfit"]), st.floats(1e-7, 1), st.integers(1, 1000), st.integers(1, 4096)
-)
+@given(st.sampled_from(["full", "features", "ulmfit"]), st.floats(1e-7, 1), st.integers(1, 1000), st.integers(1, 4096))
 def test_a_recipe_is_read_back_from_its_key(adaptation, rate, epochs, batch):
     recipe = Recipe(adaptation=adaptation, learning_rate=rate, epochs=epochs, batch_size=batch)
     assert Recipe.parse(recipe.key) == recipe

@@ -96,9 +96,7 @@ def test_a_multilabel_file_becomes_one_binary_task_a_label_over_shared_documents
 
 def test_a_smaller_cap_is_a_subset_of_a_larger_one_and_reaches_the_share_of_positives(tmp_path):
     rows = [(f"text {i}", int(i % 10 == 0)) for i in range(200)]
-    few, more = (
-        read_task(spec_for(tmp_path, rows, rows=Rows(train=n), positive_share=0.4)).splits["train"] for n in (10, 20)
-    )
+    few, more = (read_task(spec_for(tmp_path, rows, rows=Rows(train=n), positive_share=0.4)).splits["train"] for n in (10, 20))
     assert set(few.ids) < set(more.ids)
     assert few.labels.sum() == 4
     assert more.labels.sum() == 8

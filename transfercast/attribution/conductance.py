@@ -53,7 +53,7 @@ class Conductance:
     def activity(self) -> np.ndarray:
         """(W,) mean over layers of the conductance divided by its L2 norm over the document, in [-1, 1]."""
         norms = np.linalg.norm(self.layers, axis=1, keepdims=True)
-        return (self.layers / np.where(norms == 0, 1, norms)).mean(0)
+        return np.asarray((self.layers / np.where(norms == 0, 1, norms)).mean(0))
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class _Document:
     def errors(self) -> np.ndarray:
         """(intervals, L) conductance gathered minus the change of F."""
         changes = np.diff([self.value[node] for node in self.nodes])
-        return self.intervals().sum(2) - changes[:, None]
+        return np.asarray(self.intervals().sum(2) - changes[:, None])
 
     @property
     def change(self) -> float:
@@ -181,9 +181,7 @@ class _Pass:
 
     def __post_init__(self) -> None:
         texts = [list(text) for text in self.texts] if self.split else self.texts
-        self.encodings = self.tokenizer(
-            texts, truncation=True, max_length=self.max_tokens, is_split_into_words=self.split
-        )
+        self.encodings = self.tokenizer(texts, truncation=True, max_length=self.max_tokens, is_split_into_words=self.split)
 
     def groups(self) -> list[list[_Document]]:
         """Documents of similar length in groups whose states fit in STATE_BYTES."""

@@ -23,7 +23,7 @@ def completeness_error(errors: np.ndarray, change: float) -> np.ndarray:
         errors: (intervals, L) signed: conductance gathered in the interval minus the change of F over it.
         change: F(document) - F(baseline).
     """
-    return np.abs(errors.sum(0)) / max(abs(change), FLOOR)
+    return np.asarray(np.abs(errors.sum(0)) / max(abs(change), FLOOR))
 
 
 def to_halve(errors: np.ndarray, change: float, tolerance: float, most: int) -> list[int]:

@@ -8,8 +8,8 @@ from importlib import import_module
 
 import typer
 
-from transfercast import __version__
 from transfercast.core.errors import TransfercastError
+from transfercast.core.version import VERSION
 
 app = typer.Typer(
     name="transfercast",
@@ -23,7 +23,7 @@ COMMANDS = ("demo", "fit-sources", "features", "plan", "search", "train-meta", "
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"transfercast {__version__}")
+        typer.echo(f"transfercast {VERSION}")
         raise typer.Exit
 
 

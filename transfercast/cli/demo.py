@@ -1,4 +1,4 @@
-"""transfercast demo"""
+"""The command `transfercast demo`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""transfercast features"""
+"""The command `transfercast features`."""
 
 from __future__ import annotations
 
@@ -41,9 +41,12 @@ def features(
     table.save(out)
     shown = [name for name in table.frame.columns if not name.startswith("ansat_") or name.endswith("_0.20")]
     rows = [
-        {"source": source, "target": target, **{name: float(row[name]) for name in shown}}
-        for (source, target, _), row in table.frame.iterrows()
+        {"source": candidate.source, "target": candidate.target, **{name: float(values[name]) for name in shown}}
+        for candidate, (_, values) in zip(table.candidates, table.frame.iterrows(), strict=True)
     ]
     show(rows, as_json)
     n, f = table.frame.shape
-    say(f"{n} pairs x {f} features (ANSAT shown at one of 14 thresholds) in {out}. Next: transfercast plan {out}", as_json)
+    say(
+        f"{n} pairs x {f} features (ANSAT shown at one of 14 thresholds) in {out}. Next: transfercast plan {out}",
+        as_json,
+    )

@@ -1,4 +1,4 @@
-"""transfercast fit-sources"""
+"""The command `transfercast fit-sources`."""
 
 from __future__ import annotations
 

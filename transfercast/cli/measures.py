@@ -1,4 +1,4 @@
-"""transfercast measures"""
+"""The command `transfercast measures`."""
 
 from __future__ import annotations
 

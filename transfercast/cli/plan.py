@@ -1,4 +1,4 @@
-"""transfercast plan"""
+"""The command `transfercast plan`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""transfercast search"""
+"""The command `transfercast search`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""transfercast serve"""
+"""The command `transfercast serve`."""
 
 from __future__ import annotations
 

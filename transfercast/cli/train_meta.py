@@ -1,4 +1,4 @@
-"""transfercast train-meta, also `python train_meta.py`"""
+"""The command `transfercast train-meta`."""
 
 from __future__ import annotations
 
@@ -30,8 +30,15 @@ def train_meta(
     past = opened(history)
     past.describe(column for one in measures().values() for column in one.schema())
     report = trained(past, out, minutes)
-    show(report.rows(), as_json, f"{report.observations} observed transfers to {report.targets} targets, each held out whole")
+    show(
+        report.rows(),
+        as_json,
+        f"{report.observations} observed transfers to {report.targets} targets, each held out whole",
+    )
     if html is not None:
         report.save_html(html)
     verdict = "promoted" if report.promoted else "kept the champion"
-    say(f"{report.version}: {verdict}, {report.reason}. In {report.folder}. Next: transfercast plan --predictor {out}", as_json)
+    say(
+        f"{report.version}: {verdict}, {report.reason}. In {report.folder}. Next: transfercast plan --predictor {out}",
+        as_json,
+    )

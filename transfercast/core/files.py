@@ -54,13 +54,11 @@ def read_json(path: Path, what: str, format_number: int) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtifactError(f"{path}: not readable as {what} ({error}). Make it anew.") from error
-    found = content.get("format") if isinstance(content, dict) else None
-    if not isinstance(found, int):
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
         raise ArtifactError(f"{path}: not {what}: it has no format number.")
+    found = content["format"]
     if found > format_number:
-        raise ArtifactError(
-            f"{path} has format {found}, this version reads up to {format_number}. Upgrade transfercast."
-        )
+        raise ArtifactError(f"{path} has format {found}, this version reads up to {format_number}. Upgrade transfercast.")
     return content
 
 

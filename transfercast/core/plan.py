@@ -148,7 +148,10 @@ class Plan(BaseModel):
     def __str__(self) -> str:
         """The plan as a table, with what it rests on."""
         head = f"Plan {self.id[:12]}: {self.budget}, out of {self.candidates} candidates. {self.basis}"
-        lines = [head, f"{'rank':>4}  {'source':20} {'target':20} {'score':>6} {'bounds':>13} {'best':>6} {'hours':>7}  why"]
+        lines = [
+            head,
+            f"{'rank':>4}  {'source':20} {'target':20} {'score':>6} {'bounds':>13} {'best':>6} {'hours':>7}  why",
+        ]
         for row in self.rows():
             bounds = "" if row["lower"] is None else f"[{row['lower']:.2f}, {row['upper']:.2f}]"
             lines.append(

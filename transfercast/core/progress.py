@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -30,7 +30,7 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
         TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
     )  # fmt: skip
     if total is None:
-        total = len(items) if hasattr(items, "__len__") else None
+        total = len(items) if isinstance(items, Sized) else None
     token = _outer.set(bars)
     task = bars.add_task(what, total=total, visible=False)
     started = time.monotonic()

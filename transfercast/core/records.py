@@ -76,8 +76,7 @@ class Recipe(BaseModel):
         True
         """
         return (
-            f"{self.adaptation}/lr={self.learning_rate!r}/epochs={self.epochs}"
-            f"/batch={self.batch_size}/tokens={self.max_tokens}"
+            f"{self.adaptation}/lr={self.learning_rate!r}/epochs={self.epochs}/batch={self.batch_size}/tokens={self.max_tokens}"
         )
 
     @classmethod

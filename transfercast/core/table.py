@@ -103,7 +103,8 @@ class FeatureTable:
 
     def with_recipes(self, recipes: list[Recipe]) -> FeatureTable:
         """Every pair once for every recipe: candidates are then pairs x recipes."""
-        pairs = self.frame[~self.frame.index.droplevel("recipe").duplicated()].droplevel("recipe")
+        pairs = self.frame.droplevel("recipe")
+        pairs = pairs[~pairs.index.duplicated()]
         crossed = pd.concat({recipe.key: pairs for recipe in recipes}, names=["recipe"])
         return replace(self, frame=crossed.reorder_levels(INDEX))
 

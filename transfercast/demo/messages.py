@@ -37,7 +37,8 @@ _SCENES = (
 _ASKING = (
     "we need {it} at {place}", "please send {it} to {place}", "can anyone get {it} to {place}", "still no {it} at {place}",
     "{place} is desperate for {it}", "who can help {place} with {it}", "waiting for {it} in {place} since morning",
-    "looking for {it} near {place}", "{it}, {place}, urgent", "does {place} have {it}? children here", "begging for {it} at {place}",
+    "looking for {it} near {place}", "{it}, {place}, urgent", "does {place} have {it}? children here",
+    "begging for {it} at {place}",
     "nobody has brought {it} to {place} yet", "{place} asks for {it}", "without {it} we will not last at {place}",
 )  # fmt: skip
 _OFFERING = (

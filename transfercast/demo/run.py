@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transfercast.attribution.ansat import shared_terms
 from transfercast.core.cache import ArrayCache
 from transfercast.core.plan import Budget, Plan
 from transfercast.core.records import ALONE, Recipe
@@ -13,7 +14,6 @@ from transfercast.demo.messages import write_family
 from transfercast.execution.search import SearchResult, search
 from transfercast.features.evidence import Gatherer
 from transfercast.features.extract import TOLERANCE, extract_features
-from transfercast.attribution.ansat import shared_terms
 from transfercast.history.store import History
 from transfercast.planning.order import plan
 from transfercast.predictor.model import Predictor
@@ -85,9 +85,7 @@ def run(folder: Path, trials: int) -> Demo:
     family = read_family(tasks)
     pool = SourcePool.fit(folder / "pool", family.sources, recipe=SOURCE_RECIPE, seed=SEED)
     cache = ArrayCache(folder / "cache")
-    table = extract_features(
-        pool, family.targets, recipe=TARGET_RECIPE, seed=SEED, documents=DOCUMENTS, cache=cache
-    )
+    table = extract_features(pool, family.targets, recipe=TARGET_RECIPE, seed=SEED, documents=DOCUMENTS, cache=cache)
     table.save(folder / "features.parquet")
     predictor = Predictor.load()
     made = plan(predictor, table, Budget(trials=trials))

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import psutil
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
+from transfercast.history.store import insert_or_ignore
 from transfercast.history.tables import STEPS
 
 PLANNED, RUNNING, DONE, FAILED = "planned", "running", "done", "failed"
@@ -54,11 +54,10 @@ def alive(owner: str, heartbeat: float | None) -> bool:
 
 def enter(engine: sa.Engine, plan: str, positions: Sequence[int]) -> None:
     """Write down a plan's steps; those that are there already keep their state."""
-    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[engine.dialect.name]
     with engine.begin() as connection:
         for position in positions:
             row = {"plan": plan, "position": position, "state": PLANNED}
-            connection.execute(insert(STEPS).values(row).on_conflict_do_nothing())
+            connection.execute(insert_or_ignore(engine, STEPS, row))
 
 
 def claim(engine: sa.Engine, plan: str, last: Sequence[int] = ()) -> Claim | None:

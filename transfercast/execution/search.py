@@ -187,7 +187,11 @@ class _Worker:
                 return claims.DONE
             except TransfercastError as error:
                 return self._failed(step, number, error)
-            except (RuntimeError, ValueError, OSError) as error:  # torch: out of memory, a broken checkpoint, a full disk
+            except (
+                RuntimeError,
+                ValueError,
+                OSError,
+            ) as error:  # torch: out of memory, a broken checkpoint, a full disk
                 return self._failed(step, number, error)
         elif number is None:  # found in the history: run by another plan or before
             number = self.record.begin(step).number
@@ -288,5 +292,3 @@ class _Worker:
             observations += [observation for _, observation in observed]
         failed = [s.position for s in claims.states(self.history.engine, self.plan.id) if s.state == claims.FAILED]
         return SearchResult(bests, baselines, tuple(observations), tuple(failed))
-
-

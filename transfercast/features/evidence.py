@@ -79,7 +79,11 @@ class Gatherer:
         split = target.kind is Kind.SEQUENCE
         texts = target.seen.texts
         key = fingerprint(
-            version=READING_VERSION, weights=source.fingerprint, texts=list(texts), max_tokens=source.max_tokens, split=split
+            version=READING_VERSION,
+            weights=source.fingerprint,
+            texts=list(texts),
+            max_tokens=source.max_tokens,
+            split=split,
         )
 
         def compute() -> tuple[np.ndarray, ...]:
@@ -135,9 +139,7 @@ class Gatherer:
             {name: self.activity(model, documents, target.kind) for name, documents in sets.items()}
             for model in (source, alone)
         ]
-        return {
-            f"activities_on_{name}": tuple([found[name][d] for d in sets[name]] for found in by_model) for name in sets
-        }
+        return {f"activities_on_{name}": tuple([found[name][d] for d in sets[name]] for found in by_model) for name in sets}
 
     def activity(self, model: Source, documents: dict[str, tuple[Any, Any]], kind: Kind) -> dict[str, np.ndarray]:
         """(words,) activities of each document in one model, by the document's id."""

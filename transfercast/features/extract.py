@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from transfercast import __version__
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError
 from transfercast.core.progress import progress
 from transfercast.core.records import Recipe
 from transfercast.core.table import INDEX, FeatureTable, Provenance, TargetFacts
+from transfercast.core.version import VERSION
 from transfercast.features.evidence import Gatherer
 from transfercast.features.registry import Measure, measures
 from transfercast.sources.models import pick_device
@@ -102,5 +102,5 @@ def _provenance(pool: SourcePool, targets: Sequence[Task], alone: dict[str, Sour
         seed=seed,
         sources={source.name: source.fingerprint for source in pool.values()},
         targets=facts,
-        version=__version__,
+        version=VERSION,
     )

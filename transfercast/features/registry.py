@@ -75,9 +75,7 @@ def measure(
     def register(function: Function) -> Function:
         name = function.__name__
         needs = tuple(inspect.signature(function).parameters)
-        _registered[name] = Measure(
-            name, function, needs, kinds, same_kind, better, group, paper, version, columns or (name,)
-        )
+        _registered[name] = Measure(name, function, needs, kinds, same_kind, better, group, paper, version, columns or (name,))
         return function
 
     return register

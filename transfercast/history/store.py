@@ -19,14 +19,20 @@ from transfercast.history.importing import observations_of
 from transfercast.history.tables import COLUMNS, METADATA, OBSERVATIONS
 
 BUSY_SECONDS = 60
-_FIELDS = [field.name for field in fields(Observation)]
 _INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_FIELDS = [field.name for field in fields(Observation)]
 
 
 def _row(observation: Observation) -> dict[str, Any]:
     row = {name: getattr(observation, name) for name in _FIELDS}
     row["features"] = {name: value for name, value in observation.features.items() if math.isfinite(value)}
     return row
+
+
+def insert_or_ignore(engine: sa.Engine, table: sa.Table, row: dict[str, Any]) -> sa.Insert:
+    """An insert that does nothing where the row's key is there already: safe under several writers."""
+    statement: sa.Insert = _INSERTS[engine.dialect.name](table).values(row).on_conflict_do_nothing()
+    return statement
 
 
 def open_database(url: str) -> sa.Engine:
@@ -39,7 +45,9 @@ def open_database(url: str) -> sa.Engine:
         engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {})
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _write_ahead)
-        METADATA.create_all(engine)
+        with engine.begin() as connection:
+            for table in METADATA.sorted_tables:  # create_all looks first and creates then: two processes may collide
+                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
     except (sa.exc.ArgumentError, sa.exc.OperationalError, ImportError) as error:
         raise InputError(
             f"history {url!r}: {str(error).splitlines()[0]}. Write it as sqlite:///history.db or postgresql://..."
@@ -71,10 +79,8 @@ class History:
             How many were new.
         """
         rows = [_row(one) for one in observations]
-        insert = _INSERTS[self.engine.dialect.name]
         with self.engine.begin() as connection:
-            statements = (insert(OBSERVATIONS).values(row).on_conflict_do_nothing() for row in rows)
-            return sum(connection.execute(statement).rowcount for statement in statements)
+            return sum(connection.execute(insert_or_ignore(self.engine, OBSERVATIONS, row)).rowcount for row in rows)
 
     def observations(self) -> list[Observation]:
         """All observations in the order of their recording."""
@@ -111,10 +117,9 @@ class History:
 
     def describe(self, columns: Iterable[Column]) -> None:
         """Record what feature columns mean: measure, direction, group. Columns described already stay as they are."""
-        insert = _INSERTS[self.engine.dialect.name]
         with self.engine.begin() as connection:
             for column in columns:
-                connection.execute(insert(COLUMNS).values(column.model_dump()).on_conflict_do_nothing())
+                connection.execute(insert_or_ignore(self.engine, COLUMNS, column.model_dump()))
 
     def schema(self) -> tuple[Column, ...]:
         """The feature columns that were described."""

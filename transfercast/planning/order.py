@@ -1,6 +1,6 @@
 """The order in which to train: always the step that is expected to gain most, within the budget.
 
-For one target that is the order of the forecasts. Over several targets, or by the hour, the next step is the one that adds
+For one target that is the order of the forecasts, the cheaper first where they are equal. Over several targets, or by the hour, the next step is the one that adds
 most to the expected best score of its target (per hour, where hours are the budget).
 """
 
@@ -86,15 +86,17 @@ def plan(predictor: Predictor, table: FeatureTable, budget: Budget, coverage: fl
 
 def _queue(forecast: Forecast, table: FeatureTable, target: str) -> _Queue:
     rows = np.array([row for row, candidate in enumerate(forecast.candidates) if candidate.target == target])
-    rows = rows[np.argsort(-forecast.score[rows], kind="stable")]
     facts = table.provenance.targets.get(target)
+    hours = np.array([hours_of(facts, forecast.candidates[row].recipe) for row in rows])
+    order = np.lexsort((hours, -forecast.score[rows]))
+    rows, hours = rows[order], hours[order]
     baseline = np.nan if facts is None or facts.score is None else facts.score
     start = -np.inf if np.isnan(baseline) else baseline
     recipe = forecast.candidates[rows[0]].recipe
     return _Queue(
         target=target,
         rows=rows,
-        hours=np.array([hours_of(facts, forecast.candidates[row].recipe) for row in rows]),
+        hours=hours,
         best=expected_best(start, forecast.score[rows], forecast.spread[rows]),
         baseline=float(baseline),
         baseline_hours=hours_of(facts, recipe),
@@ -132,9 +134,7 @@ def _taken(queues: list[_Queue], budget: Budget) -> list[tuple[_Queue, int]]:
         left -= price
 
 
-def _steps(
-    forecast: Forecast, table: FeatureTable, queues: list[_Queue], taken: list[tuple[_Queue, int]]
-) -> list[Step]:
+def _steps(forecast: Forecast, table: FeatureTable, queues: list[_Queue], taken: list[tuple[_Queue, int]]) -> list[Step]:
     used = [queue for queue in queues if any(queue is other for other, _ in taken)]
     steps = [
         Step(

@@ -75,9 +75,7 @@ def by_target(targets: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         yield name, targets == name
 
 
-def held_out(
-    design: Design, scores: np.ndarray, fitting: Fitting
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def held_out(design: Design, scores: np.ndarray, fitting: Fitting) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Forecasts of each target by what was fitted on the others alone.
 
     Returns:

@@ -150,5 +150,3 @@ class Predictor:
                 )
         if self.fitted.schema and not {c.name for c in self.fitted.schema} & {c.name for c in table.schema}:
             raise ArtifactError(f"the table shares no column with those predictor {self.id} was fitted on. Retrain.")
-
-

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from transfercast import __version__
 from transfercast.core.cache import fingerprint
 from transfercast.core.errors import InputError
 from transfercast.core.files import write_text
 from transfercast.core.progress import progress
+from transfercast.core.version import VERSION
 from transfercast.history.store import History
 from transfercast.predictor import artifact
 from transfercast.predictor.design import FEATURE_SETS, Design, design_of_history
@@ -113,7 +113,7 @@ def train_meta(history: History | str | Path, out: str | Path, minutes: float = 
         challenger, champion, champion_id, promoted, reason,
     )  # fmt: skip
     manifest = {
-        "versions": {"transfercast": __version__, "xgboost": version("xgboost")},
+        "versions": {"transfercast": VERSION, "xgboost": version("xgboost")},
         "data": _data_fingerprint(design, scores),
         "settings": settings,
     }

@@ -9,9 +9,9 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from transfercast import __version__
 from transfercast.core.errors import TransfercastError
 from transfercast.core.plan import Plan
+from transfercast.core.version import VERSION
 from transfercast.planning.order import plan
 from transfercast.predictor.model import Predictor
 from transfercast.service.messages import ForecastAnswer, ForecastRequest, PlanRequest, answer_of
@@ -31,7 +31,7 @@ def create_app(predictor: Path | None = None, key: str | None = None) -> FastAPI
         InputError, ArtifactError: if the predictor cannot be loaded.
     """
     loaded = Predictor.load(predictor)
-    app = FastAPI(title="transfercast", version=__version__, description="Forecasts and plans of transfer learning.")
+    app = FastAPI(title="transfercast", version=VERSION, description="Forecasts and plans of transfer learning.")
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -53,7 +53,7 @@ def create_app(predictor: Path | None = None, key: str | None = None) -> FastAPI
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
         """Whether the service answers, and with which predictor."""
-        return {"status": "ok", "version": __version__, "predictor": loaded.id}
+        return {"status": "ok", "version": VERSION, "predictor": loaded.id}
 
     @app.post("/v1/forecasts")
     def forecasts(request: ForecastRequest) -> ForecastAnswer:

@@ -87,8 +87,9 @@ def _hash_once(file: Path, changed: int, size: int) -> str:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Keep transformers from reporting heads that are new on purpose, and put its settings back."""
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
+    logging: Any = transformers_logging  # its functions are not typed
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

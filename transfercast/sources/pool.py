@@ -174,7 +174,13 @@ def trained_alone(
 
 
 def adopt(
-    pool: str | Path, name: str, checkpoint: str, *, score: float | None = None, encoder: str = "unknown", max_tokens: int = 128
+    pool: str | Path,
+    name: str,
+    checkpoint: str,
+    *,
+    score: float | None = None,
+    encoder: str = "unknown",
+    max_tokens: int = 128,
 ) -> Source:
     """As `SourcePool.adopt`, also into a pool that is still empty."""
     folder = Path(pool).resolve() / "sources" / checked_name(name, "source")

@@ -10,8 +10,8 @@
     [[task]]
     labels = ["admiration", "gratitude", "annoyance"]
 
-A multi-label entry becomes one binary task per label over shared documents, or with `label` that one alone. `role` is "both" (default), "source" or
-"target".
+A multi-label entry becomes one binary task per label over shared documents, or with `label` that one alone. `role` is
+"both" (default), "source" or "target".
 """
 
 from __future__ import annotations
@@ -121,5 +121,3 @@ def _specs(where: str, folder: Path, fields: dict[str, Any]) -> list[TaskSpec]:
 def task_of(spec: dict[str, Any]) -> Task:
     """Read a task again from the description that it carries (`Task.spec`)."""
     return read_task(checked(TaskSpec, **spec))
-
-

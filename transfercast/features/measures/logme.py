@@ -70,7 +70,7 @@ def log_evidence(log_t: np.ndarray, squares: np.ndarray, inside: np.ndarray, out
     t = np.exp(log_t)[:, None]
     q = outside + (inside * (t / (t + squares))).sum(1)
     q = np.maximum(q, np.finfo(np.float64).tiny)
-    return 0.5 * (np.log(n / (2 * np.pi * q)) - 1 - np.log1p(squares / t).sum(1) / n)
+    return np.asarray(0.5 * (np.log(n / (2 * np.pi * q)) - 1 - np.log1p(squares / t).sum(1) / n))
 
 
 def _maximum(squares: np.ndarray, inside: np.ndarray, outside: float, n: int) -> float:

@@ -17,7 +17,14 @@ class Record(NamedTuple):
     values: dict[str, Any]
 
 
-ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".conll": "conll"}
+ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".conll": "conll",
+}
 
 
 def read_records(path: Path, format_name: str | None) -> tuple[Record, ...]:

@@ -36,9 +36,7 @@ def read(path: Path) -> list[Record]:
             if len(columns) < 2 or not columns[0].strip() or not columns[-1].strip():
                 raise InputError(f"{path}, line {line}: {text!r} is not a token and a tag. Fix the line.")
             if rows and len(columns) != len(rows[0]):
-                raise InputError(
-                    f"{path}, line {line}: {len(columns)} columns, the sentence's first token has {len(rows[0])}."
-                )
+                raise InputError(f"{path}, line {line}: {len(columns)} columns, the sentence's first token has {len(rows[0])}.")
             rows.append(columns)
             lines.append(line)
     close()

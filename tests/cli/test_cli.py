@@ -1,0 +1,84 @@
+"""Commands: examples in every help, tables and JSON, exit codes, one-line errors, and the whole path."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from transfercast.cli import COMMANDS, app
+
+ROOT = Path(__file__).parents[2]
+
+
+def transfercast(*arguments, cwd, script=("-m", "transfercast")):
+    command = [sys.executable, *script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_shows_an_example_in_its_help(name):
+    output = CliRunner().invoke(app, [name, "--help"]).output
+    assert f"Example: transfercast {name}" in " ".join(output.split())
+
+
+def test_the_measures_are_listed_for_people_and_scripts():
+    listed = CliRunner().invoke(app, ["measures", "--json", "--kind", "regression"]).output.splitlines()
+    assert {json.loads(line)["name"] for line in listed} == {"logme", "single_task"}
+    assert "logme" in CliRunner().invoke(app, ["measures"]).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["plan", "none.parquet", "--trials", "1"], 2, "none.parquet: no such file"),
+        (["plan", "none.parquet"], 2, "--trials 8 or --hours 2.5"),
+        (["search", "none.json"], 2, "none.json: no such file"),
+        (["fit-sources", "none.toml"], 2, "none.toml: no such file"),
+        (["fit-sources"], 2, "nothing to do"),
+        (["fit-sources", "--adopt", "x"], 2, "write NAME=FOLDER"),
+        (["features", "pool", "none.toml"], 2, "none.toml"),
+        (["train-meta", "--history", "none.db", "--out", "meta"], 2, "none.db: no such history"),
+        (["serve", "--host", "0.0.0.0"], 2, "TRANSFERCAST_API_KEY"),
+        (["plan"], 2, "Missing argument"),
+    ],
+)
+def test_mistakes_are_told_in_one_line_with_an_exit_code(tmp_path, arguments, code, told):
+    done = transfercast(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_artifact_has_its_own_exit_code(tmp_path):
+    (tmp_path / "x.parquet").write_text("no table")
+    assert transfercast("plan", "x.parquet", "--trials", 1, cwd=tmp_path).returncode == 3
+
+
+def test_the_main_job_from_files_to_a_retrained_predictor(tmp_path, family_toml, tiny_encoder):
+    recipe = "full/lr=0.01/epochs=2/batch=8/tokens=16"
+    cwd = tmp_path
+    done = transfercast("fit-sources", family_toml, "--encoder", tiny_encoder, "--recipe", recipe, "--json", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert {json.loads(line)["source"] for line in done.stdout.splitlines()} == {"good", "help", "storm"}
+    done = transfercast("features", "pool", family_toml, "--recipe", recipe, "--documents", 2, "--json", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 6
+    done = transfercast("plan", "features.parquet", "--trials", 3, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert "No history yet" in done.stdout
+    done = transfercast("search", "plan.json", "--json", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert all(json.loads(line) for line in done.stdout.splitlines())
+    for out, script in (("meta", (str(ROOT / "train_meta.py"),)), ("meta", ("-m", "transfercast", "train-meta"))):
+        done = transfercast("--history", "sqlite:///history.db", "--out", out, "--minutes", 0, cwd=cwd, script=script)
+        assert done.returncode == 0, done.stderr
+        assert "f1+ansat" in done.stdout
+    done = transfercast("plan", "features.parquet", "--trials", 2, "--predictor", "meta", "--lr", 0.01, "--lr", 0.02, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert "observed transfers" in done.stdout

@@ -1,0 +1,82 @@
+"""The extractor: every pair measured, test rows out of reach, nothing stale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from transfercast.core.cache import ArrayCache
+from transfercast.core.errors import InputError
+from transfercast.core.records import Recipe
+from transfercast.features.extract import extract_features
+from transfercast.sources.pool import SourcePool, adopt
+from transfercast.tasks.family import read_family
+
+FAST = Recipe(learning_rate=1e-2, epochs=4, batch_size=8, max_tokens=16)
+
+
+@pytest.fixture(scope="module")
+def family(family_toml):
+    return read_family(family_toml)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory, family, tiny_encoder):
+    return SourcePool.fit(tmp_path_factory.mktemp("pool"), family.sources, encoder=str(tiny_encoder), recipe=FAST)
+
+
+def extract(pool, family, tmp_path, **options):
+    return extract_features(pool, family.targets, recipe=FAST, documents=3, cache=ArrayCache(tmp_path), **options)
+
+
+def test_every_pair_of_different_tasks_has_a_row_with_all_measures(pool, family, tmp_path):
+    table = extract(pool, family, tmp_path)
+    pairs = {(c.source, c.target) for c in table.candidates}
+    assert pairs == {(a, b) for a in pool for b in pool if a != b}
+    assert {"ansat_a_0.05", "ansat_b_0.70", "ansat_ab_0.20", "ss", "wss", "logme", "source_score"} <= set(table.frame)
+    assert table.frame.drop(columns=[c for c in table.frame if c.startswith("ansat_ab")]).notna().all(axis=None)
+    facts = table.provenance.targets["good"]
+    assert facts.score == table.frame.xs("good", level="target")["target_score"].iloc[0]
+    assert facts.seconds_per_row_epoch > 0
+
+
+def test_no_feature_changes_with_the_target_s_test_rows(pool, family, tmp_path, tiny_encoder):
+    """The test that would catch a leak: rewrite the test rows of a target, and no number may move."""
+    before = extract(pool, family, tmp_path / "a").frame.xs("good", level="target")
+    target = family.targets[0]
+    flipped = dict(target.splits)
+    rows = flipped["test"].take(range(len(flipped["test"])))
+    flipped["test"] = type(rows)(tuple("storm " * 3 for _ in rows.texts), 1 - rows.labels, rows.ids)
+    changed = type(target)(target.name, target.kind, flipped, target.label_names, spec=target.spec)
+    assert changed.fingerprint != target.fingerprint
+    after = extract_features(pool, [changed], recipe=FAST, documents=3, cache=ArrayCache(tmp_path / "b")).frame
+    np.testing.assert_allclose(
+        before.droplevel("recipe").to_numpy(), after.xs("good", level="target").droplevel("recipe").to_numpy(), rtol=1e-5
+    )
+
+
+def test_a_second_run_finds_all_evidence_in_the_cache(pool, family, tmp_path, monkeypatch):
+    first = extract(pool, family, tmp_path)
+    monkeypatch.setattr("transfercast.features.evidence.load_model", lambda *_: pytest.fail("a model was loaded again"))
+    second = extract(pool, family, tmp_path)
+    assert first.frame.equals(second.frame)
+
+
+def test_an_adopted_source_without_a_task_has_no_documents_of_its_own(pool, family, tmp_path, tiny_encoder):
+    folder = tmp_path / "pool"
+    adopt(folder, "other", str(pool["storm"].checkpoint), encoder=str(tiny_encoder))
+    small = SourcePool.fit(folder, family.sources[:1], encoder=str(tiny_encoder), recipe=FAST)
+    row = extract_features(small, family.targets[:1], recipe=FAST, documents=3, cache=ArrayCache(tmp_path / "c")).frame.loc["other"]
+    assert row[["ansat_a_0.05", "ansat_ab_0.05", "wss", "source_score"]].isna().all(axis=None)
+    assert row[["ansat_b_0.05", "ss", "logme"]].notna().all(axis=None)
+
+
+def test_sources_of_changed_data_are_told(pool, family, tmp_path, monkeypatch):
+    monkeypatch.setattr("transfercast.features.evidence.task_of", lambda spec: family.targets[0])
+    with pytest.raises(InputError, match="changed since source"):
+        extract(pool, family, tmp_path)
+
+
+def test_nothing_to_do_is_told(pool, tmp_path):
+    with pytest.raises(InputError, match="no targets"):
+        extract_features(pool, [])
