@@ -117,6 +117,10 @@ def test_a_step_that_fails_is_told_and_the_rest_goes_on(table, tmp_path, monkeyp
     assert result.failed == (victim.position,)
     assert "out of memory" in caplog.text
     assert len(result.observations) == len(made.steps) - 1
+    monkeypatch.setattr(module, "fine_tune", trained)
+    again = search(made, f"sqlite:///{tmp_path}/history.db")
+    assert again.failed == ()
+    assert len(again.observations) == len(made.steps)
 
 
 def test_a_target_whose_baseline_fails_ends_in_a_clear_error(table, tmp_path, monkeypatch):

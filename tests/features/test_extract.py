@@ -66,7 +66,9 @@ def test_an_adopted_source_without_a_task_has_no_documents_of_its_own(pool, fami
     folder = tmp_path / "pool"
     adopt(folder, "other", str(pool["storm"].checkpoint), encoder=str(tiny_encoder))
     small = SourcePool.fit(folder, family.sources[:1], encoder=str(tiny_encoder), recipe=FAST)
-    row = extract_features(small, family.targets[:1], recipe=FAST, documents=3, cache=ArrayCache(tmp_path / "c")).frame.loc["other"]
+    row = extract_features(small, family.targets[:1], recipe=FAST, documents=3, cache=ArrayCache(tmp_path / "c")).frame.loc[
+        "other"
+    ]
     assert row[["ansat_a_0.05", "ansat_ab_0.05", "wss", "source_score"]].isna().all(axis=None)
     assert row[["ansat_b_0.05", "ss", "logme"]].notna().all(axis=None)
 
@@ -80,3 +82,29 @@ def test_sources_of_changed_data_are_told(pool, family, tmp_path, monkeypatch):
 def test_nothing_to_do_is_told(pool, tmp_path):
     with pytest.raises(InputError, match="no targets"):
         extract_features(pool, [])
+
+
+def test_sequences_are_measured_by_spans_words_and_activities(tmp_path, tiny_encoder):
+    for number, name in enumerate(("first", "second")):
+        tagged = (
+            [("we", "O"), ("need", "O"), ("water", "B-X")],
+            [("storm", "B-X"), ("road", "I-X")],
+            [("very", "O"), ("bad", "O")],
+        )
+        for split in ("train", "validation", "test"):
+            sentences = tagged[number:] + tagged[:number]
+            text = "\n\n".join("\n".join(f"{token}\t{tag}" for token, tag in sentence) for sentence in sentences * 4)
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{split}.conll").write_text(text + "\n")
+    entries = [
+        f'[[task]]\ntrain = "{n}/train.conll"\nvalidation = "{n}/validation.conll"\ntest = "{n}/test.conll"\n'
+        for n in ("first", "second")
+    ]
+    (tmp_path / "tasks.toml").write_text("\n".join(entries))
+    family = read_family(tmp_path / "tasks.toml")
+    recipe = FAST.model_copy(update={"epochs": 15})
+    pool = SourcePool.fit(tmp_path / "pool", family.sources, encoder=str(tiny_encoder), recipe=recipe)
+    frame = extract_features(pool, family.targets, recipe=recipe, documents=3, cache=ArrayCache(tmp_path / "c")).frame
+    assert frame[["ss", "wss", "logme", "ansat_a_0.05", "ansat_b_0.05", "ansat_ab_0.05"]].notna().all(axis=None)
+    assert (frame["ss"] > 0.9).all()  # both learn to mark the same spans
+    np.testing.assert_allclose(frame["wss"], frame["ss"] * [pool[s].scores["test"] for s in ("second", "first")])

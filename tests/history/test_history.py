@@ -84,7 +84,7 @@ def test_a_wrong_csv_is_told_by_row_and_nothing_is_kept(tmp_path):
 
 
 def test_a_database_that_cannot_be_opened_is_told():
-    with pytest.raises(InputError, match="Write it as sqlite:///history.db"):
+    with pytest.raises(InputError, match=r"Write it as sqlite:///history\.db"):
         History("nonsense://x")
     with pytest.raises(InputError, match="Write it as"):
         History("sqlite:////no/such/folder/h.db")

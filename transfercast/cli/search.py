@@ -66,5 +66,8 @@ def search(
         as_json,
     )
     if result.failed:
-        say(f"{len(result.failed)} steps failed: {', '.join(map(str, result.failed))}; see the log.", as_json)
+        say(
+            f"{len(result.failed)} steps failed: {', '.join(map(str, result.failed))}; see the log. Start the search again to retry them.",
+            as_json,
+        )
         raise typer.Exit(1)

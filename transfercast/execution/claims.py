@@ -53,11 +53,13 @@ def alive(owner: str, heartbeat: float | None) -> bool:
 
 
 def enter(engine: sa.Engine, plan: str, positions: Sequence[int]) -> None:
-    """Write down a plan's steps; those that are there already keep their state."""
+    """Write down a plan's steps; those that are there already keep their state, but what failed may be tried again."""
     with engine.begin() as connection:
         for position in positions:
             row = {"plan": plan, "position": position, "state": PLANNED}
             connection.execute(insert_or_ignore(engine, STEPS, row))
+        failed = sa.and_(STEPS.c.plan == plan, STEPS.c.state == FAILED)
+        connection.execute(sa.update(STEPS).where(failed).values(state=PLANNED, owner=None))
 
 
 def claim(engine: sa.Engine, plan: str, last: Sequence[int] = ()) -> Claim | None:

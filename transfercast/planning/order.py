@@ -1,7 +1,8 @@
 """The order in which to train: always the step that is expected to gain most, within the budget.
 
-For one target that is the order of the forecasts, the cheaper first where they are equal. Over several targets, or by the hour, the next step is the one that adds
-most to the expected best score of its target (per hour, where hours are the budget).
+For one target that is the order of the forecasts, the cheaper first where they are equal. Over several targets, or by the
+hour, the next step is the one that adds most to the expected best score of its target (per hour, where hours are the
+budget).
 """
 
 from __future__ import annotations

@@ -1,0 +1,75 @@
+"""The three uses of the Python API, as the documentation writes them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+import transfercast as tc
+from tests.conftest import write_csv
+from tests.predictor.test_predictor import past, table_of
+from transfercast.tasks.family import read_family
+
+FAST = tc.Recipe(learning_rate=1e-2, epochs=1, batch_size=8, max_tokens=16)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_plan_a_search_within_a_budget_and_run_it(here, family_toml, tiny_encoder, capsys):
+    tc.SourcePool.fit("pool/", read_family(family_toml).sources, encoder=str(tiny_encoder), recipe=FAST)
+    rng = random.Random(0)
+    rows = [(" ".join(rng.choices(["good", "bad", "film", "plot"], k=4)), i % 2) for i in range(60)]
+    write_csv(here / "reviews.csv", rows, "text,helpful")
+
+    pool = tc.SourcePool.load("pool/")
+    target = tc.Task.from_csv("reviews.csv", text="text", label="helpful")
+    table = tc.extract_features(pool, targets=[target])
+    predictor = tc.Predictor.load()
+    plan = tc.plan(predictor, table, budget=tc.Budget(trials=10))
+
+    print(plan)  # noqa: T201  # as a user would
+    assert "No history yet" in capsys.readouterr().out
+    plan.save("plan.json")
+    assert f"{plan.regret_left:.3f}" == "0.000"  # all three candidates are in the budget
+
+    result = tc.search(plan, storage="sqlite:///history.db")
+    assert result.best.pair.target == "reviews"
+    assert 0 <= result.best.score <= 1
+    assert result.gain_over_baseline >= 0
+
+
+def test_ask_for_forecasts_from_python(here):
+    tc.train_meta(past(), out="meta/", minutes=0)
+    table_of(past(), "t0").save("features.parquet")
+
+    predictor = tc.Predictor.load("meta/")
+    table = tc.FeatureTable.load("features.parquet")
+    forecast = predictor.predict(table, coverage=0.9)
+
+    frame = forecast.to_frame()
+    assert {"source", "target", "score", "lower", "upper", "beats_baseline", "support"} <= set(frame)
+    sure = frame[(frame.beats_baseline > 0.5) & (frame.support >= 20)]
+    assert len(sure.sort_values("score", ascending=False).head())
+    assert set(forecast.why_for(tc.Pair("s1", "t0"))) >= {"attribution", "embeddings"}
+
+
+def test_retrain_from_everything_observed_so_far(here):
+    history = tc.History("sqlite:///history.db")
+    past(8).export_csv("transfers_2025.csv")
+    assert history.import_csv("transfers_2025.csv") == 8 * 6
+    for expected in (8, 8):
+        report = tc.train_meta(history, out="meta/", minutes=0.01)
+        assert report.challenger.regret[1] >= 0
+        assert report.champion.regret[1] >= 0
+        assert 0 <= report.coverage <= 1
+        assert report.promoted
+        assert report.reason
+        assert report.targets == expected
+    report.save_html("report.html")
+    assert tc.Predictor.roll_back("meta/")
