@@ -262,5 +262,5 @@ class _Pass:
         completeness = completeness_error(document.errors(), document.change)
         document.hidden.clear()
         document.gradient.clear()
-        truncated = len(set(document.pieces) - {-1}) < len(words)
+        truncated = document.length >= self.max_tokens and len(words) - 1 not in document.pieces
         return Conductance(tuple(words), layers, completeness, len(document.nodes), document.change, truncated)

@@ -66,8 +66,6 @@ def search(
         as_json,
     )
     if result.failed:
-        say(
-            f"{len(result.failed)} steps failed: {', '.join(map(str, result.failed))}; see the log. Start the search again to retry them.",
-            as_json,
-        )
+        which = ", ".join(map(str, result.failed))
+        say(f"{len(result.failed)} steps failed: {which}; see the log. Start the search again to retry them.", as_json)
         raise typer.Exit(1)
