@@ -87,9 +87,10 @@ def test_a_larger_plan_takes_over_what_a_smaller_one_found(table, tmp_path):
     storage = f"sqlite:///{tmp_path}/history.db"
     search(planned(table, 2), storage)
     before = len(History(storage))
-    search(planned(table, 3), storage)
+    result = search(planned(table, 3), storage)
     transfers = [one for one in History(storage).observations() if one.source != ALONE and one.split == "validation"]
     assert len(transfers) == 3
+    assert all((best.model / "model.safetensors").is_file() for best in result.bests.values())
     assert len(History(storage)) > before
 
 
@@ -121,6 +122,18 @@ def test_a_step_that_fails_is_told_and_the_rest_goes_on(table, tmp_path, monkeyp
     again = search(made, f"sqlite:///{tmp_path}/history.db")
     assert again.failed == ()
     assert len(again.observations) == len(made.steps)
+
+
+def test_a_search_that_was_interrupted_goes_on_in_the_same_process(table, tmp_path, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    made = planned(table, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr("transfercast.execution.search.fine_tune", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            search(made, f"sqlite:///{tmp_path}/history.db")
+    assert len(search(made, f"sqlite:///{tmp_path}/history.db").observations) == len(made.steps)
 
 
 def test_a_target_whose_baseline_fails_ends_in_a_clear_error(table, tmp_path, monkeypatch):

@@ -12,18 +12,29 @@ from transfercast.sources.source import save_trained
 
 
 class Keeper:
-    """Keeps the best model of each target in FOLDER/TARGET/RUN.
+    """Keeps the best model of each target in SEARCHES/SEARCH/TARGET/RUN.
 
     Args:
-        folder: of the search.
+        searches: folder of all searches on a pool.
+        search: name of this one.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, searches: Path, search: str) -> None:
+        self.searches = searches
+        self.folder = searches / search
 
     def folder_of(self, observation: Observation) -> Path:
         """Where the model of an observed run lies, or lay."""
         return self.folder / observation.target / observation.run_key[:16]
+
+    def holds(self, observation: Observation) -> bool:
+        """Whether a run's model is here, copied from another search that ran it where need be."""
+        if self.folder_of(observation).is_dir():
+            return True
+        for found in self.searches.glob(f"*/{observation.target}/{observation.run_key[:16]}"):
+            self.copy(observation, found)
+            return True
+        return False
 
     def keep(self, observation: Observation, trained: Trained) -> None:
         """Save a model, before its observation is recorded."""

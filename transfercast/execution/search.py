@@ -104,7 +104,7 @@ def search(
     past = History(storage if history is None else history)
     past.describe(plan.columns)
     record = TrialRecord(plan, storage, pruner)
-    worker = _Worker(plan, ready, past, record, Keeper(ready.pool.folder / "searches" / plan.id[:12]))
+    worker = _Worker(plan, ready, past, record, Keeper(ready.pool.folder / "searches", plan.id[:12]))
     tests = worker.enter()
     steps = range(len(plan.steps) + len(tests))
     for _ in progress(steps, "trials"):
@@ -160,15 +160,18 @@ class _Worker:
         return tests
 
     def run(self, taken: claims.Claim) -> None:
-        """Run one claimed step and close it."""
+        """Run one claimed step and close it; interrupted, it is given back, for this process may live on."""
         engine, plan = self.history.engine, self.plan.id
-        with claims.beating(engine, plan, taken.position):
-            if taken.position >= len(self.plan.steps):
-                self._test(self.plan.targets[taken.position - len(self.plan.steps)])
-                state = claims.DONE
-            else:
-                state = self._train(self.plan.steps[taken.position], taken)
-        claims.update(engine, plan, taken.position, state=state)
+        state = claims.PLANNED
+        try:
+            with claims.beating(engine, plan, taken.position):
+                if taken.position >= len(self.plan.steps):
+                    self._test(self.plan.targets[taken.position - len(self.plan.steps)])
+                    state = claims.DONE
+                else:
+                    state = self._train(self.plan.steps[taken.position], taken)
+        finally:
+            claims.update(engine, plan, taken.position, state=state)
 
     def _train(self, step: Step, taken: claims.Claim) -> str:
         planned = self._observation(step, score=0.0, hours=0.0)
@@ -185,13 +188,7 @@ class _Worker:
             except optuna.TrialPruned:
                 self.record.end(number, None, TrialState.PRUNED)
                 return claims.DONE
-            except TransfercastError as error:
-                return self._failed(step, number, error)
-            except (
-                RuntimeError,
-                ValueError,
-                OSError,
-            ) as error:  # torch: out of memory, a broken checkpoint, a full disk
+            except (TransfercastError, RuntimeError, ValueError, OSError) as error:  # out of memory, a full disk, ...
                 return self._failed(step, number, error)
         elif number is None:  # found in the history: run by another plan or before
             number = self.record.begin(step).number
@@ -268,13 +265,13 @@ class _Worker:
 
     def _test(self, target: str) -> None:
         step, best = self._best(target)
+        if not self.keeper.holds(best):  # another search ran it and has let its model go: it is made again
+            self.keeper.keep(best, self._trained(step))
         if self.history.find(self._observation(step, 0.0, 0.0, "test").run_key) is None:
             self.history.append([self._observation(step, self._test_score(step, best), best.hours, "test")])
 
     def _test_score(self, step: Step, best: Observation) -> float:
         task, folder = self.ready.tasks[step.target], self.keeper.folder_of(best)
-        if not folder.is_dir():  # the run was found in the history of another search: its model is made again
-            self.keeper.keep(best, self._trained(step))
         model = load_model(folder, task.kind).to(self.ready.device)
         return scored(model, load_tokenizer(folder), task, task.splits["test"], Recipe.parse(step.recipe).max_tokens)
 

@@ -45,11 +45,12 @@ class Predictor:
         """
         if folder is None:
             return cls(PRIOR, NOTHING_OBSERVED, {})
-        manifest, parts = artifact.read(artifact.current(Path(folder)))
+        place = artifact.current(Path(folder))
+        manifest, parts = artifact.read(place)
         import xgboost
 
         booster = xgboost.Booster()
-        booster.load_model(bytearray((artifact.current(Path(folder)) / "booster.json").read_bytes()))
+        booster.load_model(bytearray((place / "booster.json").read_bytes()))
         try:
             fitted = Fitted(
                 booster,
