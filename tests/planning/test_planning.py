@@ -65,10 +65,13 @@ def test_cheap_recipes_come_first_by_the_hour():
     assert Recipe.parse(made.steps[1].recipe).epochs == 1
 
 
-def test_expectations_rise_and_stay_below_one_more_spread():
-    made = plan(Predictor.load(), table(("t0",)), Budget(trials=5))
+@pytest.mark.parametrize("alone", [0.5, 0.97])
+def test_expectations_rise_but_not_above_what_the_metric_allows(alone):
+    facts = FACTS.model_copy(update={"score": alone})
+    made = plan(Predictor.load(), table(("t0",), facts), Budget(trials=5))
     best = [step.expected_best for step in made.steps]
     assert best == sorted(best)
+    assert best[-1] <= 1
     assert made.stop_after <= 5
     assert made.regret_left >= 0
 
@@ -88,9 +91,9 @@ def test_the_expected_best_is_the_mean_of_simulated_maxima(seed, k):
     rng = np.random.default_rng(seed)
     scores, spreads, start = rng.uniform(0, 1, k), rng.uniform(0.02, 0.2, k), float(rng.uniform(0, 1))
     draws = np.maximum.accumulate(rng.normal(scores, spreads, size=(40_000, k)), axis=1)
-    simulated = np.maximum(draws, start).mean(0)
-    np.testing.assert_allclose(expected_best(start, scores, spreads), simulated, atol=0.006)
-    np.testing.assert_allclose(expected_best(-np.inf, scores, spreads), draws.mean(0), atol=0.006)
+    simulated = np.minimum(np.maximum(draws, start), 1).mean(0)
+    np.testing.assert_allclose(expected_best(start, scores, spreads, 1.0), simulated, atol=0.006)
+    np.testing.assert_allclose(expected_best(-np.inf, scores, spreads, np.inf), draws.mean(0), atol=0.006)
 
 
 def test_a_frozen_encoder_costs_a_third():

@@ -34,6 +34,8 @@ METRICS: dict[str, Metric] = {
     "span_f1": Metric("span_f1", 0.0, 1.0),
 }
 
+DEFAULT_METRIC = "positive_f1"  # of a target about which a table says nothing
+
 METRIC_OF: dict[Kind, str] = {
     Kind.BINARY: "positive_f1",
     Kind.MULTICLASS: "accuracy",

@@ -14,6 +14,7 @@ import numpy as np
 from transfercast.core.cache import fingerprint
 from transfercast.core.errors import InputError
 from transfercast.core.forecast import Forecast
+from transfercast.core.kinds import DEFAULT_METRIC, METRICS
 from transfercast.core.plan import Budget, Plan, Step
 from transfercast.core.records import ALONE
 from transfercast.core.table import FeatureTable
@@ -93,12 +94,13 @@ def _queue(forecast: Forecast, table: FeatureTable, target: str) -> _Queue:
     rows, hours = rows[order], hours[order]
     baseline = np.nan if facts is None or facts.score is None else facts.score
     start = -np.inf if np.isnan(baseline) else baseline
+    metric = DEFAULT_METRIC if facts is None else facts.metric
     recipe = forecast.candidates[rows[0]].recipe
     return _Queue(
         target=target,
         rows=rows,
         hours=hours,
-        best=expected_best(start, forecast.score[rows], forecast.spread[rows]),
+        best=expected_best(start, forecast.score[rows], forecast.spread[rows], METRICS[metric].highest),
         baseline=float(baseline),
         baseline_hours=hours_of(facts, recipe),
         baseline_recipe=recipe,

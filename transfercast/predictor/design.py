@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from transfercast.core.errors import InputError
-from transfercast.core.kinds import METRICS
+from transfercast.core.kinds import DEFAULT_METRIC, METRICS
 from transfercast.core.records import ALONE, Recipe
 from transfercast.core.table import INDEX, Column, FeatureTable, Group
 
@@ -69,7 +69,7 @@ def design_of_table(table: FeatureTable) -> Design:
     baseline = np.array([np.nan if score is None else score for score in known], dtype=np.float64)
     if "target_score" in frame:
         baseline = np.where(np.isnan(baseline), frame["target_score"], baseline)
-    metric = np.array([facts[name].metric if name in facts else "positive_f1" for name in targets], dtype=object)
+    metric = np.array([facts[name].metric if name in facts else DEFAULT_METRIC for name in targets], dtype=object)
     return Design(frame, _schema(table.schema), baseline, metric)
 
 
