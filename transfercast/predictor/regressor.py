@@ -59,19 +59,19 @@ class Fitted:
         why = RANGE * share[:, None] * standings(design.frame, design.schema, groups)
         base = start + (1 - share) * self.mean_gain
         if self.booster is not None:
-            learned, bias = self._contributions(design, groups)
+            learned, bias = self._contributions(self.booster, design, groups)
             why += (1 - share)[:, None] * learned
             base += (1 - share) * bias
         score = base + why.sum(1)
         clipped = np.clip(score, lowest, highest)
         return Prediction(clipped, base + (clipped - score), why, groups, share, counts)
 
-    def _contributions(self, design: Design, groups: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    def _contributions(self, booster: Booster, design: Design, groups: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
         import xgboost
 
         names = [column.name for column in self.schema]
         matrix = xgboost.DMatrix(design.matrix(names), nthread=1)
-        parts = self.booster.predict(matrix, pred_contribs=True)  # type: ignore[union-attr]  # the caller checked
+        parts = booster.predict(matrix, pred_contribs=True)
         learned = np.zeros((len(parts), len(groups)))
         for number, column in enumerate(self.schema):
             learned[:, groups.index(column.group)] += parts[:, number]
