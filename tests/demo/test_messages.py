@@ -14,21 +14,21 @@ ROWS = {"train": 300, "validation": 80, "test": 80}
 
 def test_the_same_seed_writes_the_same_family(tmp_path):
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
-        write_family(tmp_path / folder, ROWS, 40, ("donation",), seed)
+        write_family(tmp_path / folder, ROWS, 200, 40, ("donation",), seed)
     a, b, c = ((tmp_path / folder / "train.csv").read_text() for folder in "abc")
     assert a == b != c
 
 
 def test_every_label_is_a_source_and_the_targets_keep_few_rows(tmp_path):
-    family = read_family(write_family(tmp_path, ROWS, 40, ("donation", "warning"), 0))
+    family = read_family(write_family(tmp_path, ROWS, 200, 40, ("donation", "warning"), 0))
     assert tuple(task.name for task in family.sources) == LABELS
     assert [(task.name, len(task.splits["train"])) for task in family.targets] == [("donation", 40), ("warning", 40)]
     assert all(0.1 < task.splits["train"].labels.mean() < 0.4 for task in family.sources)
 
 
 def test_messages_are_varied_and_some_carry_several_labels(tmp_path):
-    family = read_family(write_family(tmp_path, ROWS, 40, ("donation",), 0))
+    family = read_family(write_family(tmp_path, ROWS, 200, 40, ("donation",), 0))
     train = family.sources[0].splits["train"]
-    assert len(set(train.texts)) > 290
+    assert len(set(train.texts)) > 195
     labels = np.stack([task.splits["train"].labels for task in family.sources])
     assert all((labels[a] & labels[b]).any() for a, b in combinations(range(len(LABELS)), 2))

@@ -88,13 +88,15 @@ def message(rng: random.Random) -> tuple[str, set[str]]:
     return (text.lower() if rng.random() < 0.3 else text[0].upper() + text[1:]), labels
 
 
-def write_family(folder: Path, rows: dict[str, int], target_rows: int, targets: tuple[str, ...], seed: int) -> Path:
+def write_family(
+    folder: Path, rows: dict[str, int], source_rows: int, target_rows: int, targets: tuple[str, ...], seed: int
+) -> Path:
     """Write the messages as CSV, and the tasks.toml that makes a binary task of each label; tells the latter's path.
 
     Args:
         folder: made where needed.
         rows: number of messages by split.
-        target_rows: how many training rows a target keeps.
+        source_rows, target_rows: how many training rows a source and a target keep.
         targets: which labels are targets; every label is a source.
         seed: the same seed writes the same files.
     """
@@ -114,7 +116,10 @@ def write_family(folder: Path, rows: dict[str, int], target_rows: int, targets: 
             for name in targets
         ),
     ]
-    head = f'train = "train.csv"\nvalidation = "validation.csv"\ntest = "test.csv"\ntarget_rows = {{ train = {target_rows} }}\n'
+    head = (
+        'train = "train.csv"\nvalidation = "validation.csv"\ntest = "test.csv"\n'
+        f"rows = {{ train = {source_rows} }}\ntarget_rows = {{ train = {target_rows} }}\n"
+    )
     path = folder / "tasks.toml"
     path.write_text("\n".join([head, *entries]), encoding="utf-8")
     return path

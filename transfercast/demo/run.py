@@ -23,11 +23,13 @@ from transfercast.sources.pool import SourcePool
 from transfercast.tasks.family import Family, read_family
 
 ROWS = {"train": 400, "validation": 200, "test": 200}
+SOURCE_ROWS = 320
 TARGET_ROWS = 64
 TARGETS = ("rescue_request", "volunteering")
 SOURCE_RECIPE = Recipe(learning_rate=2e-4, epochs=3, max_tokens=48)
 TARGET_RECIPE = Recipe(learning_rate=1e-4, epochs=8, batch_size=8, max_tokens=48)
-DOCUMENTS = 8
+DOCUMENTS = 6
+TERM_THRESHOLD = 0.1
 SEED = 0
 
 
@@ -65,13 +67,16 @@ class Demo:
         return rows
 
     def terms(self, source: str, target: str) -> dict[str, float]:
-        """The terms that drive both models' decisions, on the target's positive documents."""
+        """The terms that drive both models' decisions, on the source's and the target's positive documents."""
         task = next(task for task in self.family.targets if task.name == target)
         alone = self.pool.target_model(task, TARGET_RECIPE, SEED)
-        documents = self.gatherer.document_sets(self.pool[source], task)["b"]
-        first, second = (self.gatherer.activity(model, documents, task.kind) for model in (self.pool[source], alone))
-        words = self.gatherer.terms(documents, task.kind)
-        return shared_terms(words, [first[d] for d in documents], [second[d] for d in documents])
+        words, first, second = [], [], []
+        for documents in (self.gatherer.document_sets(self.pool[source], task)[name] for name in ("a", "b")):
+            words += self.gatherer.terms(documents, task.kind)
+            for model, found in ((self.pool[source], first), (alone, second)):
+                activity = self.gatherer.activity(model, documents, task.kind)
+                found += [activity[name] for name in documents]
+        return shared_terms(words, first, second, TERM_THRESHOLD)
 
 
 def run(folder: Path, trials: int) -> Demo:
@@ -81,7 +86,7 @@ def run(folder: Path, trials: int) -> Demo:
         folder: for messages, pool, plan, history and predictor.
         trials: budget over both targets.
     """
-    tasks = write_family(folder / "messages", ROWS, TARGET_ROWS, TARGETS, SEED)
+    tasks = write_family(folder / "messages", ROWS, SOURCE_ROWS, TARGET_ROWS, TARGETS, SEED)
     family = read_family(tasks)
     pool = SourcePool.fit(folder / "pool", family.sources, recipe=SOURCE_RECIPE, seed=SEED)
     cache = ArrayCache(folder / "cache")
