@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from transfercast.attribution.ansat import shared_terms
 from transfercast.core.cache import ArrayCache
 from transfercast.core.plan import Budget, Plan
@@ -70,7 +72,9 @@ class Demo:
         """The terms that drive both models' decisions, on the source's and the target's positive documents."""
         task = next(task for task in self.family.targets if task.name == target)
         alone = self.pool.target_model(task, TARGET_RECIPE, SEED)
-        words, first, second = [], [], []
+        words: list[list[str]] = []
+        first: list[np.ndarray] = []
+        second: list[np.ndarray] = []
         for documents in (self.gatherer.document_sets(self.pool[source], task)[name] for name in ("a", "b")):
             words += self.gatherer.terms(documents, task.kind)
             for model, found in ((self.pool[source], first), (alone, second)):
