@@ -217,6 +217,32 @@ def test_several_processes_share_one_plan(table, tmp_path):
     trained_once(storage, made)
 
 
+START = """
+import sys, time
+from pathlib import Path
+from transfercast.core.plan import Plan
+from transfercast.execution.study import TrialRecord
+from transfercast.history.store import History
+folder = Path(sys.argv[1])
+plan = Plan.load(folder / "plan.json")
+(folder / f"ready-{sys.argv[2]}").touch()
+while len(list(folder.glob("ready-*"))) < 3:
+    time.sleep(0.001)
+for number in range(6):
+    url = f"sqlite:///{folder}/{number}.db"
+    History(url).describe(plan.columns)
+    TrialRecord(plan, url)
+"""
+
+
+def test_workers_that_start_at_once_on_a_new_database_do_not_collide(table, tmp_path):
+    planned(table, 1).save(tmp_path / "plan.json")
+    command = [sys.executable, "-c", START, str(tmp_path)]
+    workers = [subprocess.Popen([*command, str(n)], stderr=subprocess.PIPE, text=True) for n in range(3)]
+    told = [process.communicate(timeout=120)[1] for process in workers]
+    assert [process.returncode for process in workers] == [0, 0, 0], told
+
+
 def test_a_live_worker_s_step_is_left_alone_and_a_dead_one_s_is_free_at_once(tmp_path):
     engine = History(tmp_path / "h.db").engine
     claims.enter(engine, "p", [0, 1, 2])

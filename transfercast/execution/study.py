@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from transfercast.core.plan import Plan, Step
+from transfercast.history.store import after_collisions
 
 
 class _PlannedSampler(optuna.samplers.BaseSampler):
@@ -48,13 +49,15 @@ class TrialRecord:
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            self.study = optuna.create_study(
-                study_name=f"transfercast-{plan.id[:12]}",
-                storage=storage,
-                sampler=self._sampler,
-                pruner=pruner or optuna.pruners.NopPruner(),
-                direction="maximize",
-                load_if_exists=True,
+            self.study = after_collisions(
+                lambda: optuna.create_study(
+                    study_name=f"transfercast-{plan.id[:12]}",
+                    storage=storage,
+                    sampler=self._sampler,
+                    pruner=pruner or optuna.pruners.NopPruner(),
+                    direction="maximize",
+                    load_if_exists=True,
+                )
             )
         finally:
             optuna.logging.set_verbosity(verbosity)

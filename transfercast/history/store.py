@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import random
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import sqlalchemy as sa
@@ -19,7 +21,10 @@ from transfercast.history.importing import observations_of
 from transfercast.history.tables import COLUMNS, METADATA, OBSERVATIONS
 
 BUSY_SECONDS = 60
+COLLISION_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+T = TypeVar("T")
+
 _FIELDS = [field.name for field in fields(Observation)]
 
 
@@ -35,6 +40,21 @@ def insert_or_ignore(engine: sa.Engine, table: sa.Table, row: dict[str, Any]) ->
     return statement
 
 
+def after_collisions(set_up: Callable[[], T]) -> T:
+    """What `set_up()` gives; tried again while another process sets up the same new database at the same moment.
+
+    SQLite refuses to switch its journal while others look on, and Optuna's own set-up fails for the later of two.
+    """
+    for wait in COLLISION_WAITS:
+        try:
+            return set_up()
+        except (sa.exc.IntegrityError, sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
+            if not any(sign in str(error) for sign in ("locked", "already exists", "UNIQUE", "unique", "no such table")):
+                raise
+            time.sleep(wait * random.uniform(0.5, 1.5))
+    return set_up()
+
+
 def open_database(url: str) -> sa.Engine:
     """An engine on a database URL (SQLite in write-ahead mode), with our tables in it.
 
@@ -43,18 +63,22 @@ def open_database(url: str) -> sa.Engine:
     """
     try:
         engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {})
+        if engine.dialect.name not in _INSERTS:
+            raise InputError(f"history {url!r}: {engine.dialect.name} is not supported; use SQLite or PostgreSQL.")
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _write_ahead)
-        with engine.begin() as connection:
-            for table in METADATA.sorted_tables:  # create_all looks first and creates then: two processes may collide
-                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+        after_collisions(lambda: _create_tables(engine))
     except (sa.exc.ArgumentError, sa.exc.OperationalError, ImportError) as error:
         raise InputError(
             f"history {url!r}: {str(error).splitlines()[0]}. Write it as sqlite:///history.db or postgresql://..."
         ) from error
-    if engine.dialect.name not in _INSERTS:
-        raise InputError(f"history {url!r}: {engine.dialect.name} is not supported; use SQLite or PostgreSQL.")
     return engine
+
+
+def _create_tables(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        for table in METADATA.sorted_tables:  # create_all looks first and creates then: two processes may collide
+            connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
 
 
 def _write_ahead(connection: Any, record: object) -> None:
