@@ -29,7 +29,7 @@ def demo(
     show(rows, False)
     say("\nWhat the budget bought against trying everything (validation F1)", False)
     show(made.bought(), False)
-    say("\nThe best of each target on its test rows, which were read for this alone", False)
+    say("\nThe best of each target, picked on validation, on its test rows", False)
     show(
         [
             {"target": name, "from": best.pair.source, "validation": best.validation, "test": best.score}

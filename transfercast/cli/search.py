@@ -59,7 +59,7 @@ def search(
         }
         for target, best in result.bests.items()
     ]
-    show(bests, as_json, "The best of each target; its test rows were read for this score alone")
+    show(bests, as_json, "The best of each target, picked on validation; the search read its test rows for this score alone")
     say(
         f"Mean gain over the targets alone: {result.gain_over_baseline:+.3f} on validation. Learn from it with: "
         f"transfercast train-meta --history {history or storage} --out meta",
