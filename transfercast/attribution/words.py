@@ -7,10 +7,17 @@ two models with different vocabularies can be compared word by word.
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import Any
 
 _WORD = re.compile(r"\S+")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+
+SPECIAL = -1
+"""Owner of a special token, as `word_of_pieces` numbers them."""
+
+NOBODY = -2
+"""Owner of a piece of blanks in a text without words."""
 
 
 def words_of(text: Any, split: bool) -> list[str]:
@@ -31,24 +38,28 @@ def term_of(word: str) -> str:
 
 
 def word_of_pieces(encodings: Any, row: int, text: Any, split: bool) -> list[int]:
-    """For each word piece of an encoded text the number of its word, -1 for special tokens.
+    """For each word piece of an encoded text the number of its word; SPECIAL for special tokens.
 
-    `encodings` must carry `offset_mapping` unless the text was split into words already.
+    A piece of blanks alone, as SentencePiece makes before an emoji, goes with the word that follows it in its text.
     """
     encoding = encodings[row]
     if split:
-        return [-1 if word is None else word for word in encoding.word_ids]
+        return [SPECIAL if word is None else word for word in encoding.word_ids]
     parts = (text,) if isinstance(text, str) else text
     owner: list[list[int]] = []  # for each part, the word number at each character
     count = 0
     for part in parts:
-        at = [-1] * (len(part) + 1)
+        at = [NOBODY] * len(part)
         for match in _WORD.finditer(part):
             at[match.start() : match.end()] = [count] * (match.end() - match.start())
             count += 1
         owner.append(at)
     numbers = []
     for sequence, (start, end) in zip(encoding.sequence_ids, encoding.offsets, strict=True):
-        found = [] if sequence is None else [number for number in owner[sequence][start:end] if number >= 0]
-        numbers.append(found[0] if found else -1)
+        if sequence is None:
+            numbers.append(SPECIAL)
+            continue
+        at = owner[sequence]
+        around = chain(at[start:end], at[end:], at[start::-1])
+        numbers.append(next((number for number in around if number != NOBODY), NOBODY))
     return numbers

@@ -1,0 +1,86 @@
+"""The quadrature on functions whose integral is known, and where it halves."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from transfercast.attribution.path import (
+    FLOOR,
+    Interval,
+    Panel,
+    completeness_error,
+    panels,
+    path_error,
+    to_halve,
+)
+
+
+def interval(start, end, depth):
+    """Two words with h = (a^2, a) and F = h1^3 + h2 = a^6 + a (log-odds aside): conductances are 6 a^5 da and da."""
+    h = lambda a: np.array([a**2, a])  # noqa: E731
+    gradient = lambda a: np.array([3 * a**4, 1.0])  # noqa: E731
+    value = (gradient(start) + gradient(end)) / 2 * (h(end) - h(start))
+    found = Interval(start, end, value[None], (end**6 + end) - (start**6 + start))
+    if depth:
+        found.halves = (interval(start, found.middle, depth - 1), interval(found.middle, end, depth - 1))
+    return found
+
+
+def gathered(depth):
+    return np.sum([part.value for part in panels(interval(0.0, 1.0, depth))], axis=0)[0]
+
+
+def test_extrapolation_raises_the_order_from_two_to_four():
+    exact = np.array([1.0, 1.0])  # of a^6 and of a
+    errors = [abs(gathered(depth) - exact)[0] for depth in (1, 2, 3, 4)]
+    ratios = [a / b for a, b in pairwise(errors) if b > 1e-14]
+    assert ratios
+    assert all(ratio > 12 for ratio in ratios)
+    assert gathered(1)[1] == pytest.approx(1.0)
+
+
+def test_a_half_that_is_halved_again_is_summed_apart_from_its_sibling():
+    whole = interval(0.0, 1.0, 1)
+    first, second = whole.halves
+    first.halves = interval(0.0, 0.5, 1).halves
+    parts = panels(whole)
+    assert [part.leaves for part in parts] == [first.halves, (second,)]
+    np.testing.assert_allclose(parts[1].value, second.value)
+
+
+def part(*errors):
+    value = np.array([[error] for error in errors], dtype=float)
+    return Panel((Interval(0.0, 1.0, value, 0.0),), value, value[:, 0])
+
+
+def test_errors_of_parts_do_not_cancel_in_the_path_error_but_do_in_completeness():
+    parts = [part(0.3, 0.0), part(-0.2, 0.1)]
+    np.testing.assert_allclose(path_error(parts, 2.0), [0.25, 0.05])
+    np.testing.assert_allclose(completeness_error(parts, 2.0), [0.05, 0.05])
+    np.testing.assert_allclose(completeness_error(parts, FLOOR / 10), [0.1 / FLOOR, 0.1 / FLOOR])
+
+
+def test_the_worst_parts_are_halved_as_many_as_are_expected_to_suffice():
+    parts = [part(0.5), part(0.01), part(0.3), part(0.2)]
+    worst = [one.leaves[0] for one in (parts[0], parts[2], parts[3])]
+    assert to_halve(parts, 1.0, 0.02, most=9) == worst  # 0.01 would not be the worst once the others are a quarter
+    assert to_halve(parts, 1.0, 0.02, most=1) == worst[:1]
+    assert to_halve(parts, 1.0, 0.5, most=9) == worst[:2]  # 1.01 - 0.75 * 0.5 = 0.635, - 0.75 * 0.3 = 0.41
+    assert to_halve(parts, 1.0, 1.02, most=9) == []
+
+
+def test_of_two_extrapolated_leaves_the_better_is_left_alone_where_it_is_much_better():
+    def leaf(error):
+        return Interval(0.0, 0.5, np.array([[error]]), 0.0)
+
+    lopsided, even = (leaf(0.4), leaf(0.1)), (leaf(0.4), leaf(0.3))
+    assert Panel(lopsided, np.zeros((1, 1)), np.array([0.1])).worst_leaves() == [lopsided[0]]
+    assert Panel(even, np.zeros((1, 1)), np.array([0.1])).worst_leaves() == list(even)
+
+
+def test_intervals_too_narrow_for_float32_are_not_halved():
+    narrow = Interval(0.0, 2.0**-16, np.ones((1, 1)), 0.0)
+    assert to_halve([Panel((narrow,), narrow.value, narrow.error)], 1.0, 0.02, most=9) == []

@@ -1,0 +1,35 @@
+"""How many tokens go through a model at once: what the free memory allows, up to what still gains speed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+import torch
+
+NODES_HELD = 16
+"""States are held of at most so many times the token budget: documents under way x tokens x nodes they may need."""
+
+FASTEST = {"cpu": 2048, "mps": 8192, "cuda": 65536}
+"""Padded tokens in one pass above which nothing is gained."""
+
+SMALLEST = 256
+
+
+def default_budget(model: Any, max_tokens: int) -> int:
+    """Padded tokens in one pass that take about a quarter of the memory that is free on the model's device.
+
+    One token's share: activations of a pass (about 16 d floats a layer, and a row of each head's attention), and
+    hidden states and gradients at NODES_HELD nodes.
+    """
+    config, device = model.config, model.device
+    heads = getattr(config, "num_attention_heads", 1)
+    floats = 16 * config.hidden_size + heads * max_tokens + 2 * NODES_HELD * config.hidden_size
+    share = _free(device) // (4 * 4 * config.num_hidden_layers * floats)
+    return int(min(max(share, SMALLEST), FASTEST.get(device.type, FASTEST["cpu"])))
+
+
+def _free(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,95 @@
+"""The same conductance by Captum, layer by layer with fixed steps: slow, and the reference that the tests compare with.
+
+Captum sums the gradients at the left ends of the steps. Its error falls in proportion to their number, which is doubled
+until the tolerance holds. Its `grad_kwargs` reaches nothing, and its Gauss-Legendre nodes are used without their
+weights (0.9.0), so neither is offered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+
+from transfercast.attribution.layers import hooked, replaced_embeddings
+from transfercast.attribution.objective import log_odds
+from transfercast.attribution.path import FLOOR
+from transfercast.attribution.solve import Solution, nothing_read
+from transfercast.attribution.states import Encoded, Reader
+from transfercast.core.errors import InputError, MissingExtraError
+from transfercast.sources.batches import padded
+
+FIRST_STEPS = 50
+MOST_STEPS = 3200
+
+
+def captum_conductance(reader: Reader, tolerance: float) -> Iterator[Solution]:
+    """Each document's solution, in order.
+
+    Raises:
+        MissingExtraError: without Captum.
+        InputError: if layers share a module, which Captum cannot tell apart.
+    """
+    if len(reader.layers) < getattr(reader.model.config, "num_hidden_layers", 0):
+        raise InputError(f"{type(reader.model).__name__} runs one module as several layers; engine='captum' needs one each.")
+    for document in reader.documents():
+        yield _solution(reader, document, tolerance) if document.target != [] else nothing_read(document, reader)
+
+
+def _solution(reader: Reader, document: Encoded, tolerance: float) -> Solution:
+    steps = FIRST_STEPS
+    spent = 0
+    while True:
+        pieces, start, end = conductance_in_steps(reader, document, steps)
+        spent += len(reader.layers) * (steps + 1)
+        completeness = np.abs(pieces.sum(1) - (end - start)) / max(abs(end - start), FLOOR)
+        within = bool(completeness.max() <= tolerance)
+        if within or steps >= MOST_STEPS:
+            return Solution(document, pieces, completeness, within, spent, start, end)
+        steps *= 2
+
+
+def conductance_in_steps(
+    reader: Reader, document: Encoded, steps: int, method: str = "gausslegendre"
+) -> tuple[np.ndarray, float, float]:
+    """(L, T) Captum's LayerConductance of each layer at so many steps of a rule of Captum's, and F at both ends."""
+    try:
+        from captum.attr import LayerConductance
+    except ImportError as error:
+        raise MissingExtraError("engine='captum' needs: pip install captum.") from error
+    batch = padded(reader.encodings, [document.row], reader.pad, reader.model.device)
+    start, end = reader.ends(batch["input_ids"], [document])
+
+    def probability(embedded: torch.Tensor) -> torch.Tensor:
+        rows = len(embedded)
+        with replaced_embeddings(reader.model, embedded):
+            logits = reader.model(**{name: values.expand(rows, -1) for name, values in batch.items()}).logits
+        return log_odds(reader.model, logits, [document.target] * rows).sigmoid()
+
+    def of_layer(layer: torch.nn.Module) -> np.ndarray:
+        found: Any = LayerConductance(probability, layer).attribute(
+            end, baselines=start, n_steps=steps, method=method, internal_batch_size=max(reader.token_budget // len(document), 2)
+        )
+        found = found[0] if isinstance(found, tuple) else found
+        return np.asarray(found[0].sum(-1).double().detach().cpu().numpy())
+
+    with torch.no_grad():
+        ends = probability(torch.cat([start, end])).tolist()
+    modules = [_giving_tensor(layer, lambda: probability(start)) for layer in reader.layers]
+    return np.stack([of_layer(module) for module in modules]), ends[0], ends[1]
+
+
+@torch.no_grad()
+def _giving_tensor(layer: torch.nn.Module, run: Callable[[], Any]) -> torch.nn.Module:
+    """The layer, or, where it gives a tuple that Captum cannot take, the last module inside that makes its first part."""
+    outputs: dict[torch.nn.Module, Any] = {}
+    with ExitStack() as stack:
+        for module in layer.modules():
+            stack.enter_context(hooked(module, lambda module, _inputs, output: outputs.__setitem__(module, output)))
+        run()
+    if isinstance(outputs[layer], torch.Tensor):
+        return layer
+    return next(module for module, output in outputs.items() if output is outputs[layer][0])

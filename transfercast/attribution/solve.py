@@ -1,0 +1,135 @@
+"""Many documents' paths at once, within a bounded memory: whoever is not yet accurate asks for the nodes it needs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from scipy.special import expit
+
+from transfercast.attribution.budget import NODES_HELD
+from transfercast.attribution.path import (
+    FIRST_NODES,
+    Interval,
+    completeness_error,
+    panels,
+    path_error,
+    to_halve,
+)
+from transfercast.attribution.states import Encoded, Reader, State
+
+SECANT = 1e-3
+"""Where the log-odds change by less, the sigmoid's slope is taken at the middle; the two agree to 4e-8 there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What was found of one document.
+
+    Attributes:
+        document: which.
+        pieces: (L, T) conductance of its word pieces.
+        completeness: (L,) completeness error.
+        within_tolerance: whether the error that was asked for was reached.
+        evaluations: forward and backward passes spent.
+        start, end: F of baseline and document.
+    """
+
+    document: Encoded
+    pieces: np.ndarray
+    completeness: np.ndarray
+    within_tolerance: bool
+    evaluations: int
+    start: float
+    end: float
+
+
+@dataclass(slots=True)
+class _Path:
+    """One document under way."""
+
+    document: Encoded
+    states: dict[float, State] = field(default_factory=dict)
+    whole: Interval | None = None
+    asked: list[Interval] = field(default_factory=list)
+
+    def wanted(self) -> list[float]:
+        """Nodes to evaluate next."""
+        return [leaf.middle for leaf in self.asked] if self.whole else list(FIRST_NODES)
+
+    def advance(self, tolerance: float, max_evaluations: int) -> Solution | None:
+        """Take the new states in; the solution, where no more are needed or allowed."""
+        if self.whole is None:
+            self.whole = self._interval(0.0, 1.0)
+            self._halve(self.whole)
+            for half in self.whole.halves or ():
+                self._halve(half)
+        for leaf in self.asked:
+            self._halve(leaf)
+        parts = panels(self.whole)
+        self.asked = to_halve(parts, self.whole.change, tolerance, max_evaluations - len(self.states))
+        if self.asked:
+            return None
+        return Solution(
+            self.document,
+            np.sum([part.value for part in parts], axis=0),
+            completeness_error(parts, self.whole.change),
+            bool(path_error(parts, self.whole.change).max() <= tolerance),
+            len(self.states),
+            float(expit(self.states[0.0].log_odds)),
+            float(expit(self.states[1.0].log_odds)),
+        )
+
+    def _halve(self, interval: Interval) -> None:
+        interval.halves = (
+            self._interval(interval.start, interval.middle),
+            self._interval(interval.middle, interval.end),
+        )
+
+    def _interval(self, start: float, end: float) -> Interval:
+        a, b = self.states[start], self.states[end]
+        change = float(expit(b.log_odds) - expit(a.log_odds))
+        moved = b.log_odds - a.log_odds
+        middle = expit((a.log_odds + b.log_odds) / 2)
+        slope = change / moved if abs(moved) > SECANT else float(middle * (1 - middle))
+        gathered = torch.einsum("ltd,ltd->lt", a.gradient + b.gradient, b.hidden - a.hidden)
+        return Interval(start, end, gathered.double().cpu().numpy() * (slope / 2), change)
+
+
+def solved(reader: Reader, tolerance: float, max_evaluations: int) -> Iterator[Solution]:
+    """Each document's solution, in the order in which they are reached; the states held are bounded by the token budget.
+
+    Longer documents start first, and others join as soon as there is room for all the states that they may come to need.
+    """
+    waiting = deque(sorted(reader.documents(), key=lambda document: -len(document)))
+    active: list[_Path] = []
+    while waiting or active:
+        room = NODES_HELD * reader.token_budget - max_evaluations * sum(len(path.document) for path in active)
+        while waiting and (not active or max_evaluations * len(waiting[0]) <= room):
+            document = waiting.popleft()
+            if document.target == []:
+                yield nothing_read(document, reader)
+                continue
+            active.append(_Path(document))
+            room -= max_evaluations * len(document)
+        asked = [(path, node) for path in active for node in path.wanted()]
+        for place, state in reader.states([(path.document, node) for path, node in asked]):
+            path, node = asked[place]
+            path.states[node] = state
+        going_on = []
+        for path in active:
+            solution = path.advance(tolerance, max_evaluations)
+            if solution is None:
+                going_on.append(path)
+            else:
+                yield solution
+        active = going_on
+
+
+def nothing_read(document: Encoded, reader: Reader) -> Solution:
+    """All positive words of a sentence were cut off: there is no F to explain."""
+    layers = max(len(reader.layers), getattr(reader.model.config, "num_hidden_layers", 0))
+    return Solution(document, np.zeros((layers, len(document))), np.zeros(layers), True, 0, 0.0, 0.0)
