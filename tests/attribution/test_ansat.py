@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfercast.attribution.ansat import THRESHOLDS, ansat, shared_terms
+from transfercast.attribution.ansat import THRESHOLDS, ansat, pack, pool_ansat, shared_counts, shared_terms
 from transfercast.core.errors import ShapeError
 
 
@@ -53,6 +53,42 @@ def test_there_are_fourteen_thresholds():
 
 
 def test_shared_terms_are_weighted_by_the_smaller_activity():
-    words = [["water", "now"], ["water"]]
-    found = shared_terms(words, [np.array([0.9, 0.1]), np.array([0.5])], [np.array([0.4, 0.9]), np.array([0.3])])
-    assert found == pytest.approx({"water": 0.7})
+    terms = [["water", "now", "water"], ["water"], ["road"]]
+    first = [np.array([0.9, 0.1, 0.3]), np.array([0.5]), np.array([0.25])]
+    second = [np.array([0.4, 0.9, 0.8]), np.array([0.3]), np.array([0.6])]
+    found = shared_terms(terms, first, second, threshold=0.2)
+    assert [(one.term, one.documents) for one in found] == [("water", 2), ("road", 1)]
+    assert [one.weight for one in found] == pytest.approx([0.4 + 0.3 + 0.3, 0.25])
+
+
+def test_bits_are_padded_with_inactive_terms():
+    assert pack(np.ones(65)).shape == (14, 2)
+    assert np.bitwise_count(pack(np.ones(65))).sum(1).tolist() == [65] * 14
+    assert pack(np.array([0.05, 0.049999, 0.7]))[:, 0].tolist() == [5] + [4] * 13
+
+
+def test_a_pool_is_compared_on_all_three_sets_of_documents(monkeypatch):
+    monkeypatch.setattr("transfercast.attribution.ansat.WORDS_AT_ONCE", 30)  # several steps, as in a large pool
+    rng = np.random.default_rng(0)
+    lengths = np.array([3, 1, 5, 2, 40])
+    models = [[rng.choice([-0.3, 0.05, 0.12, 0.35, 0.7, 1.0], n) for n in lengths] for _ in range(4)]
+    positive = np.array([[1, 1, 0, 0, 1], [0, 1, 1, 0, 1], [0, 0, 0, 1, 0], [1, 1, 1, 1, 1]], dtype=bool)
+    found = pool_ansat(np.stack([pack(np.concatenate(model)) for model in models]), positive, lengths)
+    for a in range(4):
+        for b in range(4):
+            sets = {"on_a": positive[a], "on_b": positive[b], "on_ab": positive[a] & positive[b]}
+            for name, mask in sets.items():
+                documents = np.flatnonzero(mask)
+                values = getattr(found, name)[a, b]
+                if len(documents):
+                    np.testing.assert_allclose(values, loops(*([m[d] for d in documents] for m in (models[a], models[b]))))
+                else:
+                    assert np.isnan(values).all()
+
+
+def test_pools_whose_parts_do_not_fit_are_refused():
+    bits = np.zeros((2, 14, 1), dtype=np.uint64)
+    with pytest.raises(ShapeError, match="do not fit"):
+        pool_ansat(bits, np.ones((2, 3), dtype=bool), np.array([10, 10]))
+    with pytest.raises(ShapeError, match="not of the same terms"):
+        shared_counts(bits, np.zeros((2, 14, 2), dtype=np.uint64))

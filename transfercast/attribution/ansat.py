@@ -10,9 +10,11 @@ Analysis of Feature Attributions" (ECIR 2022).
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -113,13 +115,37 @@ def pool_ansat(bits: np.ndarray, positive: np.ndarray, lengths: np.ndarray) -> P
     return PoolAnsat(on_a, on_a.transpose(1, 0, 2), on_ab)
 
 
+class SharedTerm(NamedTuple):
+    """A term that drives both models' decisions.
+
+    Attributes:
+        term: as `transfercast.attribution.words.term_of` writes it.
+        weight: sum, over the places where it is active in both, of the smaller activity.
+        documents: in so many of them it is.
+    """
+
+    term: str
+    weight: float
+    documents: int
+
+
 def shared_terms(
-    words: Sequence[Sequence[str]], first: Sequence[np.ndarray], second: Sequence[np.ndarray], threshold: float = 0.2
-) -> dict[str, float]:
-    """Terms active in both models, with the sum over documents of the smaller activity; the heaviest first."""
-    weights: dict[str, float] = {}
-    for document, a, b in zip(words, first, second, strict=True):
-        for word, weight in zip(document, np.minimum(a, b), strict=True):
-            if weight >= threshold:
-                weights[word] = weights.get(word, 0.0) + float(weight)
-    return dict(sorted(weights.items(), key=lambda item: -item[1]))
+    terms: Sequence[Sequence[str]], first: Sequence[np.ndarray], second: Sequence[np.ndarray], threshold: float
+) -> list[SharedTerm]:
+    """Terms whose activity reaches the threshold in both models, the heaviest first.
+
+    Args:
+        terms: of each document, one a word.
+        first, second: for each document the (words,) activities in one model and in the other.
+        threshold: that both must reach.
+    """
+    weights: defaultdict[str, float] = defaultdict(float)
+    documents: Counter[str] = Counter()
+    for document, a, b in zip(terms, first, second, strict=True):
+        smaller = np.minimum(a, b)
+        active = [(term, float(weight)) for term, weight in zip(document, smaller, strict=True) if weight >= threshold]
+        for term, weight in active:
+            weights[term] += weight
+        documents.update({term for term, _ in active})
+    found = [SharedTerm(term, weight, documents[term]) for term, weight in weights.items()]
+    return sorted(found, key=lambda one: -one.weight)

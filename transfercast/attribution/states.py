@@ -140,14 +140,11 @@ class Reader:
         ):
             logits = self.model(**batch).logits
         values = log_odds(self.model, logits, [document.target for document in documents])
-        gradients = torch.autograd.grad(values.sum(), hidden)
+        gradients = torch.stack(torch.autograd.grad(values.sum(), hidden)).float()
+        outputs = torch.stack([output.detach() for output in hidden]).float()
         return [
-            State(
-                float(value),
-                torch.stack([h.detach()[place, : len(document)].float() for h in hidden]),
-                torch.stack([g[place, : len(document)].float() for g in gradients]),
-            )
-            for place, (value, document) in enumerate(zip(values.detach().tolist(), documents, strict=True))
+            State(value, outputs[:, place, : len(document)].clone(), gradients[:, place, : len(document)].clone())
+            for place, (value, document) in enumerate(zip(values.tolist(), documents, strict=True))
         ]
 
     @torch.no_grad()

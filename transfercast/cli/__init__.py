@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMANDS = ("demo", "fit-sources", "features", "plan", "search", "train-meta", "measures", "serve")
+COMMANDS = ("demo", "fit-sources", "features", "explain", "plan", "search", "train-meta", "measures", "serve")
 
 
 def _version(asked: bool) -> None:

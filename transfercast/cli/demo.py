@@ -39,8 +39,8 @@ def demo(
     )
     step = next(step for step in made.plan.steps if step.expected_best is not None and step.why)
     say(f"\nTerms that drive both {step.source} and {step.target} (weight: summed activity)", False)
-    terms = list(made.terms(step.source, step.target).items())[:12]
-    say("  " + ", ".join(f"{term} {weight:.2f}" for term, weight in terms) if terms else "  none", False)
+    terms = made.terms(step.source, step.target)[:12]
+    say("  " + ", ".join(f"{one.term} {one.weight:.2f}" for one in terms) if terms else "  none", False)
     say(f"\nRetrained on {made.report.observations} observed transfers, each target held out whole", False)
     show(made.report.rows(), False)
     say(f"\nNext: transfercast search {out}/plan.json, or your own family: see docs/walkthrough.md.", False)

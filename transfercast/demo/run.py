@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from transfercast.attribution.ansat import shared_terms
+from transfercast.attribution.ansat import SharedTerm
 from transfercast.core.cache import ArrayCache
 from transfercast.core.plan import Budget, Plan
 from transfercast.core.records import ALONE, Recipe
@@ -20,6 +18,7 @@ from transfercast.demo.messages import write_family
 from transfercast.execution.search import SearchResult, search
 from transfercast.features.evidence import Gatherer
 from transfercast.features.extract import TOLERANCE, extract_features
+from transfercast.features.shared import terms_shared
 from transfercast.history.store import History
 from transfercast.planning.order import plan
 from transfercast.predictor.model import Predictor
@@ -72,19 +71,11 @@ class Demo:
             )
         return rows
 
-    def terms(self, source: str, target: str) -> dict[str, float]:
+    def terms(self, source: str, target: str) -> list[SharedTerm]:
         """The terms that drive both models' decisions, on the source's and the target's positive documents."""
         task = next(task for task in self.family.targets if task.name == target)
         alone = self.pool.target_model(task, TARGET_RECIPE, SEED)
-        words: list[list[str]] = []
-        first: list[np.ndarray] = []
-        second: list[np.ndarray] = []
-        for documents in (self.gatherer.document_sets(self.pool[source], task)[name] for name in ("a", "b")):
-            words += self.gatherer.terms(documents, task.kind)
-            for model, found in ((self.pool[source], first), (alone, second)):
-                activity = self.gatherer.activity(model, documents, task.kind)
-                found += [activity[name] for name in documents]
-        return shared_terms(words, first, second, TERM_THRESHOLD)
+        return terms_shared(self.gatherer, self.pool[source], alone, task, TERM_THRESHOLD)[0]
 
 
 def run(folder: Path, trials: int) -> Demo:
