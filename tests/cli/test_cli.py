@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.attribution.models import classifier, tokenizer_for
 from transfercast.cli import COMMANDS, app
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +39,9 @@ def test_the_measures_are_listed_for_people_and_scripts():
     [
         (["plan", "none.parquet", "--trials", "1"], 2, "none.parquet: no such file"),
         (["plan", "none.parquet"], 2, "--trials 8 or --hours 2.5"),
+        (["explain", "help:storm"], 2, "no sources. Make some with"),
+        (["explain", "model"], 2, "give a text to explain, or name two sources as FIRST:SECOND"),
+        (["explain", "none", "a text", "--tolerance", "0"], 2, "--tolerance 0.0: give more than 0"),
         (["search", "none.json"], 2, "none.json: no such file"),
         (["fit-sources", "none.toml"], 2, "none.toml: no such file"),
         (["fit-sources"], 2, "nothing to do"),
@@ -60,6 +65,25 @@ def test_a_damaged_artifact_has_its_own_exit_code(tmp_path):
     assert transfercast("plan", "x.parquet", "--trials", 1, cwd=tmp_path).returncode == 3
 
 
+def test_a_text_is_explained_in_words_in_json_and_on_a_page(tmp_path):
+    classifier("Bert").save_pretrained(tmp_path / "model")
+    tokenizer_for("Bert").save_pretrained(tmp_path / "model")
+    text = "<b> we need water"
+    done = transfercast("explain", "model", text, "--label", 1, "--html", "why.html", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"<b>\([+-]0\.\d\d\) we\(.*\) need\(.*\) water\(.*\) ?", done.stdout.splitlines()[0])
+    assert "LABEL_1: probability 0." in done.stdout
+    page = (tmp_path / "why.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page
+    assert "http" not in page
+    done = transfercast("explain", "model", text, "--label", 1, "--tokens", 5, "--json", cwd=tmp_path)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["word"] for row in rows] == text.split()
+    assert all(len(row["layers"]) == 2 and -1 <= row["activity"] <= 1 for row in rows)
+    assert "cut at 5 tokens" in done.stderr
+
+
 def test_the_main_job_from_files_to_a_retrained_predictor(tmp_path, family_toml, tiny_encoder):
     recipe = "full/lr=0.01/epochs=2/batch=8/tokens=16"
     cwd = tmp_path
@@ -69,6 +93,10 @@ def test_the_main_job_from_files_to_a_retrained_predictor(tmp_path, family_toml,
     done = transfercast("features", "pool", family_toml, "--recipe", recipe, "--documents", 2, "--json", cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 6
+    done = transfercast("explain", "help:storm", "--threshold", 0.05, "--documents", 3, "--html", "pair.html", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert "terms reach 0.05 in both help and storm, on 6 positive documents" in done.stdout
+    assert "<h1>What drives both help and storm</h1>" in (cwd / "pair.html").read_text(encoding="utf-8")
     done = transfercast("plan", "features.parquet", "--trials", 3, cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert "No history yet" in done.stdout
