@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import time
 from importlib.metadata import version
 
 import numpy as np
 
+from benchmarks import peak_mb
 from transfercast.attribution.ansat import THRESHOLDS, pack, pool_ansat, shared_counts
 
 MODELS, POOL, DOCUMENTS, TERMS, SEED = 1500, 100, 5000, 40, 0
@@ -76,7 +76,7 @@ def main() -> None:
             assert np.isclose(getattr(pool, name)[a, b, place], expected, rtol=1e-12), (a, b, name)
             compared += 1
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_mb() / 1024
     print(f"{MODELS} models, one target: {one_target_s:.3f} s; all pairs of {POOL}: {all_pairs_s:.3f} s")
     print(f"packing one model's {DOCUMENTS * TERMS:,} activities: {1e3 * packing / MODELS:.2f} ms; peak memory {peak:.2f} GB")
     print(f"{compared} values equal to plain loops")

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks import peak_mb
 from transfercast.attribution.ansat import THRESHOLDS
 from transfercast.attribution.captum_engine import conductance_in_steps
 from transfercast.attribution.conductance import Conductance, term_conductance
@@ -218,7 +218,7 @@ def peak(label: str, number: int) -> dict[str, float]:
     texts = pd.read_csv(DATA / "multilabel" / "goemotions" / "test.csv")["text"]
     rows = np.random.default_rng(SEED).permutation(1024)[:number]
     term_conductance(model, tokenizer, [texts[row] for row in rows], tolerance=TOLERANCE, max_tokens=MAX_TOKENS)
-    return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"peak_mb": peak_mb()}
 
 
 def random_model(size: str, device: str) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from typing import Any
 
 import psutil
@@ -33,3 +35,14 @@ def _free(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
+
+
+def give_back() -> None:
+    """Let the C library return freed memory to the system (glibc; elsewhere nothing happens).
+
+    Passes of ever new shapes leave holes in glibc's heap, and it keeps them: without this, 1,024 documents took 1.8 times
+    the memory of 64. It takes some hundredths of a second.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 import torch
 from scipy.special import expit
 
-from transfercast.attribution.budget import NODES_HELD
+from transfercast.attribution.budget import NODES_HELD, give_back
 from transfercast.attribution.path import (
     FIRST_NODES,
     Interval,
@@ -23,6 +24,9 @@ from transfercast.attribution.states import Encoded, Reader, State
 
 SECANT = 1e-3
 """Where the log-odds change by less, the sigmoid's slope is taken at the middle; the two agree to 4e-8 there."""
+
+ROUNDS_FREE = 8
+"""From this round on freed memory is given back after each; before, there is too little to be worth the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,11 @@ def solved(reader: Reader, tolerance: float, max_evaluations: int) -> Iterator[S
     """
     waiting = deque(sorted(reader.documents(), key=lambda document: -len(document)))
     active: list[_Path] = []
-    while waiting or active:
+    for number in count():
+        if not waiting and not active:
+            return
+        if number >= ROUNDS_FREE:
+            give_back()
         room = NODES_HELD * reader.token_budget - max_evaluations * sum(len(path.document) for path in active)
         while waiting and (not active or max_evaluations * len(waiting[0]) <= room):
             document = waiting.popleft()
