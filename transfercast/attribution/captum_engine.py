@@ -74,7 +74,7 @@ def conductance_in_steps(
             end, baselines=start, n_steps=steps, method=method, internal_batch_size=max(reader.token_budget // len(document), 2)
         )
         found = found[0] if isinstance(found, tuple) else found
-        return np.asarray(found[0].sum(-1).double().detach().cpu().numpy())
+        return np.asarray(found[0].sum(-1).detach().cpu().double().numpy())
 
     with torch.no_grad():
         ends = probability(torch.cat([start, end])).tolist()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from transfercast.attribution.states import Encoded, Reader, State
 
 SECANT = 1e-3
 """Where the log-odds change by less, the sigmoid's slope is taken at the middle; the two agree to 4e-8 there."""
+
+_FIRST_INTERVALS = [(0.0, 1.0), (0.0, 0.5), (0.5, 1.0), *pairwise(FIRST_NODES)]
 
 ROUNDS_FREE = 8
 """From this round on freed memory is given back after each; before, there is too little to be worth the time."""
@@ -64,15 +66,25 @@ class _Path:
         """Nodes to evaluate next."""
         return [leaf.middle for leaf in self.asked] if self.whole else list(FIRST_NODES)
 
-    def advance(self, tolerance: float, max_evaluations: int) -> Solution | None:
-        """Take the new states in; the solution, where no more are needed or allowed."""
+    def pairs(self) -> list[tuple[float, float]]:
+        """Ends of the intervals whose conductance the new states give."""
         if self.whole is None:
-            self.whole = self._interval(0.0, 1.0)
-            self._halve(self.whole)
-            for half in self.whole.halves or ():
-                self._halve(half)
+            return _FIRST_INTERVALS
+        return [pair for leaf in self.asked for pair in ((leaf.start, leaf.middle), (leaf.middle, leaf.end))]
+
+    def product(self, pair: tuple[float, float]) -> torch.Tensor:
+        """(L, T) sum of the gradients of the log-odds at both ends, times the difference of the outputs."""
+        a, b = (self.states[node] for node in pair)
+        return torch.einsum("ltd,ltd->lt", a.gradient + b.gradient, b.hidden - a.hidden)
+
+    def advance(self, products: Sequence[np.ndarray], tolerance: float, max_evaluations: int) -> Solution | None:
+        """Take the products of `pairs` in; the solution, where no more nodes are needed or allowed."""
+        new = {pair: self._interval(pair, product) for pair, product in zip(self.pairs(), products, strict=True)}
+        if self.whole is None:
+            self.whole = new[0.0, 1.0]
+            self.asked = [self.whole, new[0.0, 0.5], new[0.5, 1.0]]
         for leaf in self.asked:
-            self._halve(leaf)
+            leaf.halves = new[leaf.start, leaf.middle], new[leaf.middle, leaf.end]
         parts = panels(self.whole)
         self.asked = to_halve(parts, self.whole.change, tolerance, max_evaluations - len(self.states))
         if self.asked:
@@ -87,20 +99,11 @@ class _Path:
             float(expit(self.states[1.0].log_odds)),
         )
 
-    def _halve(self, interval: Interval) -> None:
-        interval.halves = (
-            self._interval(interval.start, interval.middle),
-            self._interval(interval.middle, interval.end),
-        )
-
-    def _interval(self, start: float, end: float) -> Interval:
-        a, b = self.states[start], self.states[end]
-        change = float(expit(b.log_odds) - expit(a.log_odds))
-        moved = b.log_odds - a.log_odds
-        middle = expit((a.log_odds + b.log_odds) / 2)
-        slope = change / moved if abs(moved) > SECANT else float(middle * (1 - middle))
-        gathered = torch.einsum("ltd,ltd->lt", a.gradient + b.gradient, b.hidden - a.hidden)
-        return Interval(start, end, gathered.double().cpu().numpy() * (slope / 2), change)
+    def _interval(self, pair: tuple[float, float], product: np.ndarray) -> Interval:
+        a, b = (self.states[node].log_odds for node in pair)
+        change, middle = float(expit(b) - expit(a)), expit((a + b) / 2)
+        slope = change / (b - a) if abs(b - a) > SECANT else float(middle * (1 - middle))
+        return Interval(*pair, product * (slope / 2), change)
 
 
 def solved(reader: Reader, tolerance: float, max_evaluations: int) -> Iterator[Solution]:
@@ -127,14 +130,22 @@ def solved(reader: Reader, tolerance: float, max_evaluations: int) -> Iterator[S
         for place, state in reader.states([(path.document, node) for path, node in asked]):
             path, node = asked[place]
             path.states[node] = state
+        products = _together([path.product(pair) for path in active for pair in path.pairs()])
         going_on = []
         for path in active:
-            solution = path.advance(tolerance, max_evaluations)
+            solution = path.advance([next(products) for _ in path.pairs()], tolerance, max_evaluations)
             if solution is None:
                 going_on.append(path)
             else:
                 yield solution
         active = going_on
+
+
+def _together(products: Sequence[torch.Tensor]) -> Iterator[np.ndarray]:
+    """Each (L, T) tensor as float64, brought from its device in one transfer."""
+    if products:
+        values = torch.cat(list(products), 1).cpu().double().numpy()
+        yield from np.split(values, np.cumsum([product.shape[1] for product in products])[:-1], axis=1)
 
 
 def nothing_read(document: Encoded, reader: Reader) -> Solution:
