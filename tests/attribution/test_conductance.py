@@ -13,7 +13,8 @@ from transfercast.attribution.budget import NODES_HELD, default_budget
 from transfercast.attribution.conductance import term_conductance
 from transfercast.attribution.layers import frozen, layers_of
 from transfercast.attribution.path import FLOOR
-from transfercast.attribution.states import Reader
+from transfercast.attribution.solve import _Path
+from transfercast.attribution.states import Encoded, Reader, State
 from transfercast.attribution.words import word_of_pieces
 from transfercast.core.errors import InputError, TransfercastError
 from transfercast.sources.encoders import load_tokenizer
@@ -141,6 +142,18 @@ def test_a_token_classifier_is_attributed_on_its_positive_words(tiny_encoder):
     found = term_conductance(model, load_tokenizer(tiny_encoder), sentences, target=[[2], [0, 1]], split=True)
     assert found[0].words == sentences[0]
     assert all(one.completeness.max() <= 0.02 for one in found)
+
+
+def test_a_saturated_step_is_exact_where_the_log_odds_are_linear():
+    """F goes from 0.0025 to 0.9975 within a tenth of the path; only the sigmoid bends, and it is not sampled."""
+    path = _Path(Encoded(0, [0, 1], 1, False))
+    direction, gradient = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[30.0], [30.0]]])
+    for node in path.wanted():
+        path.states[node] = State(120 * node - 40, node * direction, gradient)
+    found = path.advance([path.product(pair).double().numpy() for pair in path.pairs()], 1e-6, 65)
+    assert found.evaluations == 5
+    assert found.completeness.max() < 1e-6
+    np.testing.assert_allclose(found.pieces, [[0.25, 0.75]], rtol=1e-6)
 
 
 def test_no_node_is_evaluated_twice_and_each_is_counted(classifier, monkeypatch):
