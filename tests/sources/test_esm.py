@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from transfercast.core.errors import ArtifactError, ShapeError
 from transfercast.sources.esm import PENALTIES, SpaceMap, fit_adam, fit_ridge
@@ -60,23 +61,26 @@ def test_the_recipe_learns():
 
 def test_a_map_is_written_and_read_back(tmp_path):
     found = fit_ridge(*texts(20))
-    found.save(tmp_path / "map")
+    found.save(tmp_path / "map", base_model="offline", task="weather")
     again = SpaceMap.load(tmp_path / "map")
     np.testing.assert_array_equal(again.weight, found.weight)
     np.testing.assert_array_equal(again.bias, found.bias)
-    assert sorted(file.name for file in (tmp_path / "map").iterdir()) == ["config.json", "map.safetensors"]
+    assert json.loads((tmp_path / "map" / "config.json").read_text())["task_id"] == "weather"
+
+
+def test_maps_of_the_first_version_of_hf_dataset_selector_are_read(tmp_path):
+    weight, bias = np.eye(3, dtype=np.float32), np.ones(3, dtype=np.float32)
+    save_file({"sequential.0.weight": weight, "sequential.0.bias": bias}, tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(SpaceMap.load(tmp_path)(np.zeros((2, 3))), np.ones((2, 3)))
 
 
 def test_a_damaged_map_is_refused(tmp_path):
-    fit_ridge(*texts(20)).save(tmp_path / "map")
-    config = json.loads((tmp_path / "map" / "config.json").read_text())
-    (tmp_path / "map" / "config.json").write_text(json.dumps(config | {"output_dim": 7}))
-    with pytest.raises(ArtifactError, match="not of the shape"):
-        SpaceMap.load(tmp_path / "map")
-    (tmp_path / "map" / "config.json").write_text(json.dumps(config))
-    (tmp_path / "map" / "map.safetensors").write_bytes(b"nonsense")
+    save_file({"model.weight": np.eye(3), "model.bias": np.ones(2)}, tmp_path / "model.safetensors")
+    with pytest.raises(ArtifactError, match="not weight and bias of a linear map"):
+        SpaceMap.load(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ArtifactError, match="cannot be read"):
-        SpaceMap.load(tmp_path / "map")
+        SpaceMap.load(tmp_path)
 
 
 def test_a_map_needs_the_same_texts_twice():

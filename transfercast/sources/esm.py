@@ -2,7 +2,10 @@
 
 With it a source needs no forward pass on a target's rows: the base encoder's embeddings, taken once, are mapped. The paper
 trains the map with Adam; the same model has a closed-form ridge solution, whose penalty is chosen here by its leave-one-out
-error. Schulte, Hamborg, Akbik, "Less is More" (EMNLP 2024), arXiv:2410.15148.
+error.
+
+The files are those of hf-dataset-selector, so that its published maps work here and ours there.
+Schulte, Hamborg, Akbik, "Less is More" (EMNLP 2024), arXiv:2410.15148.
 """
 
 from __future__ import annotations
@@ -13,9 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from transfercast.core.errors import ArtifactError, ShapeError
-from transfercast.core.files import read_json, replaced_folder, write_json
+from transfercast.core.files import replaced_folder, write_json
 
-FORMAT = 1
+_WEIGHTS = "model.safetensors"
+_NAMES = {"model.weight": "weight", "model.bias": "bias", "sequential.0.weight": "weight", "sequential.0.bias": "bias"}
+"""Tensors as hf-dataset-selector names them, now and (`sequential`) in its version 0.1.0."""
+
 PENALTIES = np.logspace(-6, 2, 17)
 """Tried, relative to the mean squared singular value of the base embeddings."""
 
@@ -36,37 +42,45 @@ class SpaceMap:
         """(n, e) mapped embeddings of (n, d) base embeddings."""
         return np.asarray(base @ self.weight.T + self.bias)
 
-    def save(self, folder: str | Path) -> None:
-        """Write config.json and map.safetensors into a new folder, or replace it whole."""
+    def save(self, folder: str | Path, *, base_model: str, task: str) -> None:
+        """Write config.json and model.safetensors into a new folder, or replace it whole.
+
+        Args:
+            folder: to write.
+            base_model: name of the base encoder.
+            task: name of the source's task.
+        """
         from safetensors.numpy import save_file
 
+        about = {
+            "base_model_name": base_model,
+            "task_id": task,
+            "esm_architecture": "linear",
+            "esm_embedding_dim": self.weight.shape[1],
+            "version": "0.2.1",
+        }
         with replaced_folder(Path(folder)) as new:
-            save_file({"weight": self.weight, "bias": self.bias}, new / "map.safetensors")
-            shape = {"embedding_dim": self.weight.shape[1], "output_dim": self.weight.shape[0]}
-            write_json(new / "config.json", {"format": FORMAT, **shape})
+            save_file({"model.weight": self.weight, "model.bias": self.bias}, new / _WEIGHTS)
+            write_json(new / "config.json", about)
 
     @classmethod
     def load(cls, folder: str | Path) -> SpaceMap:
-        """Read a map.
+        """Read a map that was written here or by hf-dataset-selector.
 
         Raises:
-            ArtifactError: if there is none, or it is not what its config says.
+            ArtifactError: if there is none, or it is no linear map.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        folder = Path(folder)
-        config = read_json(folder / "config.json", "embedding space map", FORMAT)
+        file = Path(folder) / _WEIGHTS
         try:
-            tensors = load_file(folder / "map.safetensors")
-            found = cls(tensors["weight"], tensors["bias"])
-        except (OSError, SafetensorError, KeyError) as error:
-            raise ArtifactError(f"{folder}/map.safetensors cannot be read: {error}. Fit the map again.") from error
-        if found.weight.shape != (config.get("output_dim"), config.get("embedding_dim")) or len(found.bias) != len(
-            found.weight
-        ):
-            raise ArtifactError(f"{folder}: the map is not of the shape that its config tells. Fit it again.")
-        return found
+            tensors = {_NAMES.get(name, name): values for name, values in load_file(file).items()}
+        except (OSError, SafetensorError) as error:
+            raise ArtifactError(f"{file} cannot be read: {error}. Fit the map again.") from error
+        if set(tensors) != {"weight", "bias"} or tensors["bias"].shape != tensors["weight"].shape[:1]:
+            raise ArtifactError(f"{file}: {', '.join(tensors)} are not weight and bias of a linear map. Fit the map again.")
+        return cls(tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32))
 
 
 def fit_ridge(base: np.ndarray, tuned: np.ndarray) -> SpaceMap:
