@@ -72,7 +72,7 @@ def test_a_probe_finds_what_is_linear_and_nothing_where_there_is_nothing(kind, l
     values = rng.integers(0, labels, 120)
     features = np.eye(labels)[values] @ rng.normal(size=(labels, 8)) * 3 + rng.normal(size=(120, 8)) * 0.3
     assert frozen_transfer(features, values, kind) > 0.95
-    assert frozen_transfer(rng.normal(size=(120, 8)), values, kind) < 0.65
+    assert frozen_transfer(rng.normal(size=(120, 8)), values, kind) < 0.75
 
 
 def test_a_probe_of_values_is_judged_by_correlation():
