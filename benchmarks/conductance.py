@@ -236,7 +236,10 @@ def random_model(size: str, device: str) -> dict[str, float]:
     words = list(tokenizer.get_vocab())[5000:6000]
     rng = np.random.default_rng(SEED)
     texts = [" ".join(rng.choice(words, int(rng.integers(8, 40)))) for _ in range(DOCUMENTS)]
-    run = lambda: term_conductance(model, tokenizer, texts, tolerance=TOLERANCE, max_tokens=MAX_TOKENS)  # noqa: E731
+
+    def run() -> list[Conductance]:
+        return term_conductance(model, tokenizer, texts, tolerance=TOLERANCE, max_tokens=MAX_TOKENS)
+
     found = run()
     ours_s = seconds(run, 3, device)
     with frozen(model, tokenizer.pad_token_id):

@@ -6,6 +6,7 @@ import weakref
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -248,10 +249,31 @@ def test_a_sentence_whose_positive_words_were_all_cut_off_has_nothing_to_explain
     assert found[1].layers.any()
 
 
+def test_texts_and_targets_may_come_from_numpy_and_pandas(classifier):
+    model, tokenizer = classifier
+    expected = term_conductance(model, tokenizer, TEXTS, target=[1, 0, 1, 1])
+    found = term_conductance(model, tokenizer, pd.Series(TEXTS, index=[7, 5, 3, 1]), target=np.array([1, 0, 1, 1]))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a.layers, b.layers)
+
+
+def test_an_empty_text_has_no_words(classifier):
+    (found,) = term_conductance(*classifier, [""])
+    assert found.words == ()
+    assert found.layers.shape == (2, 0)
+    assert found.activity().shape == (0,)
+
+
 def test_bad_requests_are_told(classifier):
     model, tokenizer = classifier
     assert term_conductance(model, tokenizer, []) == []
     with pytest.raises(InputError, match="tolerance"):
         term_conductance(model, tokenizer, TEXTS, tolerance=0)
+    with pytest.raises(InputError, match="one string; give a list"):
+        term_conductance(model, tokenizer, TEXTS[0])
+    with pytest.raises(InputError, match="precision 'half'"):
+        term_conductance(model, tokenizer, TEXTS, precision="half")
+    with pytest.raises(InputError, match="engine 'captun'"):
+        term_conductance(model, tokenizer, TEXTS, engine="captun")
     with pytest.raises(InputError, match="4 texts, 1 targets"):
         term_conductance(model, tokenizer, TEXTS, target=[1])

@@ -120,9 +120,13 @@ def test_a_plan_of_a_newer_format_is_refused(tmp_path):
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
-    with pytest.raises(RuntimeError), replaced_folder(tmp_path / "new") as folder:  # noqa: PT012  # the block is the test
-        (folder / "half").write_text("x")
-        raise RuntimeError
+    def dies_half_way():
+        with replaced_folder(tmp_path / "new") as folder:
+            (folder / "half").write_text("x")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        dies_half_way()
     assert os.listdir(tmp_path) == []
     for content in ("first", "second"):
         with replaced_folder(tmp_path / "new") as folder:

@@ -1,8 +1,7 @@
 """The same conductance by Captum, layer by layer with fixed steps: slow, and the reference that the tests compare with.
 
-Captum sums the gradients at the left ends of the steps. Its error falls in proportion to their number, which is doubled
-until the tolerance holds. Its `grad_kwargs` reaches nothing, and its Gauss-Legendre nodes are used without their
-weights (0.9.0), so neither is offered.
+Captum sums the gradients at the left ends of its steps, also with its default rule: the Gauss-Legendre nodes are used without
+their weights (0.9.0). Its error falls in proportion to the number of steps, which is doubled until the tolerance holds.
 """
 
 from __future__ import annotations
@@ -52,10 +51,8 @@ def _solution(reader: Reader, document: Encoded, tolerance: float) -> Solution:
         steps *= 2
 
 
-def conductance_in_steps(
-    reader: Reader, document: Encoded, steps: int, method: str = "gausslegendre"
-) -> tuple[np.ndarray, float, float]:
-    """(L, T) Captum's LayerConductance of each layer at so many steps of a rule of Captum's, and F at both ends."""
+def conductance_in_steps(reader: Reader, document: Encoded, steps: int) -> tuple[np.ndarray, float, float]:
+    """(L, T) Captum's LayerConductance of each layer at so many steps, and F at both ends."""
     try:
         from captum.attr import LayerConductance
     except ImportError as error:
@@ -71,7 +68,7 @@ def conductance_in_steps(
 
     def of_layer(layer: torch.nn.Module) -> np.ndarray:
         found: Any = LayerConductance(probability, layer).attribute(
-            end, baselines=start, n_steps=steps, method=method, internal_batch_size=max(reader.token_budget // len(document), 2)
+            end, baselines=start, n_steps=steps, internal_batch_size=max(reader.token_budget // len(document), 2)
         )
         found = found[0] if isinstance(found, tuple) else found
         return np.asarray(found[0].sum(-1).detach().cpu().double().numpy())

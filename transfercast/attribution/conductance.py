@@ -61,10 +61,14 @@ class Conductance:
     change: float
     truncated: bool
 
-    def activity(self) -> np.ndarray:
-        """(W,) mean over layers of the conductance divided by its L2 norm over the document, in [-1, 1]."""
+    def shares(self) -> np.ndarray:
+        """(L, W) conductance, each layer divided by its L2 norm over the document, in [-1, 1]."""
         norms = np.linalg.norm(self.layers, axis=1, keepdims=True)
-        return np.asarray((self.layers / np.where(norms == 0, 1, norms)).mean(0))
+        return np.asarray(self.layers / np.where(norms == 0, 1, norms))
+
+    def activity(self) -> np.ndarray:
+        """(W,) mean of the shares over layers, in [-1, 1]."""
+        return np.asarray(self.shares().mean(0))
 
 
 def term_conductance(
@@ -122,9 +126,15 @@ def term_conductance(
             f"tolerance {tolerance} must be above 0, max_evaluations {max_evaluations} at least {len(FIRST_NODES)}, "
             f"token_budget {token_budget} at least 1."
         )
+    if isinstance(texts, str):
+        raise InputError("texts is one string; give a list of texts.")
+    if precision not in ("float32", "bfloat16") or engine not in ("path", "captum"):
+        raise InputError(f"precision {precision!r} must be float32 or bfloat16, engine {engine!r} path or captum.")
+    texts = list(texts)
     if not texts:
         return []
-    targets = [target] * len(texts) if isinstance(target, int) else list(target)
+    asked = [target] * len(texts) if isinstance(target, int | np.integer) else list(target)
+    targets = [int(one) if isinstance(one, np.integer) else one for one in asked]
     if len(targets) != len(texts):
         raise InputError(f"{len(texts)} texts, {len(targets)} targets.")
     check_targets(model, targets, tokens=type(model).__name__.endswith("ForTokenClassification"))

@@ -52,19 +52,15 @@ def _words(
     model: str, text: str, label: str | None, tolerance: float, tokens: int, html: Path | None, device: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    import numpy as np
-
     from transfercast.attribution.explain import explain as explained
     from transfercast.core.files import write_text
     from transfercast.report.attribution import Word, words_page
 
     told = explained(model, text, label=label, tolerance=tolerance, max_tokens=tokens, device=device)
     found = told.found
-    norms = np.linalg.norm(found.layers, axis=1, keepdims=True)
-    shares = found.layers / np.where(norms == 0, 1, norms)
     words = [
         Word(word, float(activity), tuple(float(share) for share in column))
-        for word, activity, column in zip(found.words, found.activity(), shares.T, strict=True)
+        for word, activity, column in zip(found.words, found.activity(), found.shares().T, strict=True)
     ]
     notes = []
     if found.truncated:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -89,8 +89,8 @@ class Recipe(BaseModel):
         names = {"lr": "learning_rate", "epochs": "epochs", "batch": "batch_size", "tokens": "max_tokens"}
         adaptation, *parts = key.split("/")
         try:
-            given: dict[str, Any] = {names[name]: value for name, value in (part.split("=") for part in parts)}
-            return cls(adaptation=adaptation, **given)  # type: ignore[arg-type]  # checked by pydantic
+            given = {names[name]: value for name, value in (part.split("=") for part in parts)}
+            return cls.model_validate({"adaptation": adaptation, **given})
         except (KeyError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(

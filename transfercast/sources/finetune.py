@@ -98,7 +98,7 @@ def fine_tune(
                     group["lr"] = rate * rate_at(recipe, update, updates)
                 loss = _loss(model, task.kind, padded(encodings, rows, tokenizer.pad_token_id, device), labels, rows)
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                torch.autograd.backward(loss)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
                 optimiser.step()
                 update += 1

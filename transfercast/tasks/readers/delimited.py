@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Literal
 
 from transfercast.core.errors import InputError
 from transfercast.tasks.readers import Record, decoded
@@ -12,16 +13,16 @@ from transfercast.tasks.readers import Record, decoded
 
 def read_csv(path: Path) -> list[Record]:
     """Rows of a comma-separated file, quoted as spreadsheets do."""
-    return _read(path, csv.reader(io.StringIO(decoded(path), newline=""), strict=True))
+    return _read(path, ",", csv.QUOTE_MINIMAL)
 
 
 def read_tsv(path: Path) -> list[Record]:
     """Rows of a tab-separated file; quotes are ordinary characters there."""
-    reader = csv.reader(io.StringIO(decoded(path), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
-    return _read(path, reader)
+    return _read(path, "\t", csv.QUOTE_NONE)
 
 
-def _read(path: Path, reader: csv._reader) -> list[Record]:  # type: ignore[name-defined]  # typeshed's name
+def _read(path: Path, delimiter: str, quoting: Literal[0, 3]) -> list[Record]:
+    reader = csv.reader(io.StringIO(decoded(path), newline=""), delimiter=delimiter, quoting=quoting, strict=True)
     records: list[Record] = []
     header: list[str] | None = None
     line = 1

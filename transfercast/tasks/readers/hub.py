@@ -20,8 +20,9 @@ def read(name: str, config: str | None, split: str) -> tuple[Record, ...]:
     where = f"hub data set {name!r}" + (f" ({config})" if config else "") + f", split {split!r}"
     try:
         data = load_dataset(name, config, split=split)
-    except Exception as error:  # whatever the hub client raises, the user can only correct name, network or login
-        raise InputError(f"{where}: {type(error).__name__}: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # hub client, file readers and Arrow share no base class; the cause stays attached
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(f"{where}: {reason}. Check the name, the network and your login.") from error
     classes = {column: feature for column, feature in data.features.items() if isinstance(feature, ClassLabel)}
     rows = []
     for number, values in enumerate(data, start=1):
