@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
+import joblib
 import numpy as np
 import pytest
 
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError
 from transfercast.core.records import Recipe
+from transfercast.core.table import FeatureTable
 from transfercast.features.extract import extract_features
 from transfercast.sources.pool import SourcePool, adopt
 from transfercast.tasks.family import read_family
@@ -40,6 +44,56 @@ def test_every_pair_of_different_tasks_has_a_row_with_all_measures(pool, family,
     assert facts.seconds_per_row_epoch > 0
 
 
+def test_a_source_that_fails_is_reported_and_left_out(pool, family, tmp_path, caplog):
+    copy = tmp_path / "pool"
+    shutil.copytree(pool.folder, copy)
+    shutil.rmtree(copy / "targets", ignore_errors=True)
+    broken = SourcePool.load(copy)
+    (broken["help"].checkpoint / "model.safetensors").write_bytes(b"nonsense")
+    table = extract(broken, family, tmp_path / "cache", only=["logme", "single_task"])
+    assert {c.source for c in table.candidates} == {"good", "storm"}
+    assert list(table.provenance.failed) == ["help"]
+    assert "source help is left out" in caplog.text
+    table.save(tmp_path / "features.parquet")
+    assert FeatureTable.load(tmp_path / "features.parquet").provenance.failed == table.provenance.failed
+
+
+def test_only_the_measures_asked_for_are_taken(pool, family, tmp_path):
+    assert list(extract(pool, family, tmp_path, only=["logme", "nce"]).frame) == ["logme", "nce"]
+    with pytest.raises(InputError, match="no measure 'logm'; there are ansat, "):
+        extract(pool, family, tmp_path, only=["logm"])
+
+
+QUICK = ["logme", "leep", "text_emb", "sizes"]
+
+
+def test_two_processes_find_the_same_as_one(pool, family, tmp_path):
+    one = extract(pool, family, tmp_path / "one", only=QUICK)
+    two = extract(pool, family, tmp_path / "two", only=QUICK, jobs=2)
+    np.testing.assert_allclose(one.frame, two.frame, rtol=1e-4)
+    assert one.frame.index.equals(two.frame.index)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_of_two_worker_processes_finds_the_same(pool, family, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    expected = extract(pool, family, tmp_path / "one", only=QUICK)
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config("dask"),
+    ):
+        found = extract(pool, family, tmp_path / "dask", only=QUICK)
+    np.testing.assert_allclose(expected.frame, found.frame, rtol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
+def test_any_backend_of_joblib_will_do(pool, family, tmp_path, backend, monkeypatch):
+    expected = extract(pool, family, tmp_path, only=["single_task"])
+    with joblib.parallel_config(backend, n_jobs=2):
+        assert extract(pool, family, tmp_path, only=["single_task"]).frame.equals(expected.frame)
+
+
 def test_no_feature_changes_with_the_target_s_test_rows(pool, family, tmp_path, tiny_encoder):
     """The test that would catch a leak: rewrite the test rows of a target, and no number may move."""
     before = extract(pool, family, tmp_path / "a").frame.xs("good", level="target")
@@ -57,7 +111,8 @@ def test_no_feature_changes_with_the_target_s_test_rows(pool, family, tmp_path, 
 
 def test_a_second_run_finds_all_evidence_in_the_cache(pool, family, tmp_path, monkeypatch):
     first = extract(pool, family, tmp_path)
-    monkeypatch.setattr("transfercast.features.evidence.load_model", lambda *_: pytest.fail("a model was loaded again"))
+    for module in ("evidence", "artifacts"):
+        monkeypatch.setattr(f"transfercast.features.{module}.load_model", lambda *_: pytest.fail("a model was loaded again"))
     second = extract(pool, family, tmp_path)
     assert first.frame.equals(second.frame)
 

@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal, ortho_group
 
 from transfercast.core.errors import ShapeError
+from transfercast.core.kinds import Kind
 from transfercast.features.measures.logme import logme
 from transfercast.features.measures.span_similarity import span_similarity
 from transfercast.features.registry import measures
@@ -118,19 +119,33 @@ def test_every_measure_says_what_it_is_and_where_it_comes_from(declared):
     assert len(set(declared.columns)) == len(declared.columns)
 
 
-CASE = {
-    "source_embeddings": np.random.default_rng(0).normal(size=(12, 4)),
+_RNG = np.random.default_rng(0)
+ROWS = {  # evidence that has a row for each of the target's rows
+    "source_embeddings": _RNG.normal(size=(12, 4)),
+    "source_cls": _RNG.normal(size=(12, 4)),
+    "target_embeddings": _RNG.normal(size=(12, 4)),
+    "target_base_embeddings": _RNG.normal(size=(12, 4)),
+    "mapped_embeddings": _RNG.normal(size=(12, 4)),
+    "source_probabilities": _RNG.dirichlet(np.ones(3), 12),
     "target_values": np.arange(12) % 2,
     "source_predictions": np.arange(12) // 3 % 2,
     "target_labels": np.arange(12) % 2,
 }
+OTHER = {
+    "source_test_score": 0.7,
+    "target_kind": Kind.BINARY,
+    "source_own_embeddings": _RNG.normal(size=(9, 4)),
+    "source_base_embeddings": _RNG.normal(size=(9, 4)),
+}
+CROSS_VALIDATED = {"frozen_transfer"}  # folds are drawn by place
 
 
 def test_no_measure_of_rows_depends_on_their_order(declared):
-    if not set(declared.needs) & set(CASE):
-        pytest.skip("takes no rows")
-    given_ = CASE | {"source_test_score": 0.7}
+    if not set(declared.needs) & set(ROWS) or declared.name in CROSS_VALIDATED:
+        pytest.skip("takes no rows, or folds of them")
     order = np.random.default_rng(1).permutation(12)
-    shuffled = {name: value[order] if np.ndim(value) else value for name, value in given_.items()}
-    before, after = (declared.function(**{n: case[n] for n in declared.needs}) for case in (given_, shuffled))
-    np.testing.assert_allclose(before, after, rtol=1e-7)
+    layers = np.stack([ROWS["source_cls"], ROWS["source_embeddings"]])
+    before = ROWS | OTHER | {"source_layers": layers}
+    after = {name: value[order] for name, value in ROWS.items()} | OTHER | {"source_layers": layers[:, order]}
+    found = [declared.function(**{name: case[name] for name in declared.needs}) for case in (before, after)]
+    np.testing.assert_allclose(*found, rtol=1e-7)

@@ -17,6 +17,9 @@ class Kind(StrEnum):
 
 ALL_KINDS = frozenset(Kind)
 
+LABELLED = ALL_KINDS - {Kind.REGRESSION}
+"""Kinds whose rows (in sequences, words) carry one of several classes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:

@@ -60,7 +60,7 @@ class TargetFacts(BaseModel):
 
 
 class Provenance(BaseModel):
-    """Where a table comes from, and what a search needs to train its pairs."""
+    """Where a table comes from, which sources failed and why, and what a search needs to train its pairs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,6 +69,7 @@ class Provenance(BaseModel):
     seed: int = 0
     sources: dict[str, str] = {}
     targets: dict[str, TargetFacts] = {}
+    failed: dict[str, str] = {}
     version: str = ""
 
 

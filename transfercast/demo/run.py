@@ -98,5 +98,5 @@ def run(folder: Path, trials: int) -> Demo:
     result = search(made, history.url)
     everything = search(plan(predictor, table, Budget(trials=len(table.frame))), history.url)
     report = train_meta(history, folder / "meta", minutes=0)
-    gatherer = Gatherer(cache, pick_device(), DOCUMENTS, TOLERANCE)
+    gatherer = Gatherer(cache, pick_device(), DOCUMENTS, TOLERANCE, pool.encoder)
     return Demo(family, pool, made, result, everything, report, gatherer)

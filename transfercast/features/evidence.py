@@ -1,15 +1,23 @@
-"""What measures feed on, by name: each kind of evidence of a pair is gathered once, and kept by fingerprint.
+"""What measures feed on, by name. Each artifact behind it is taken once, and kept by fingerprint.
 
 | name | what it is |
 |---|---|
 | source_score, source_test_score | the source's score on its own validation and test rows |
 | target_score | the target trained alone, on its validation rows |
-| source_embeddings | the source's embeddings of the target's training and validation rows |
-| source_predictions | its predictions on these rows |
-| target_labels, target_values | their labels; the latter one a row of source_embeddings |
+| source_embeddings, source_layers, source_cls | the target's rows in the source: last layer, all layers, first token |
+| source_probabilities, source_predictions | what it says of these rows |
+| target_labels, target_values, target_kind | their labels; the values are one a row of source_embeddings |
+| target_embeddings | the same rows in the target trained alone |
+| target_base_embeddings, source_base_embeddings | the target's and the source's rows in the base encoder |
+| mapped_embeddings | the target's rows in the base encoder, mapped into the source's space |
+| source_own_embeddings | the source's own rows in the source |
+| source_fisher, target_fisher | diagonal Fisher information of source and target trained alone, each on its own rows |
+| source_unigrams, target_unigrams | counts of word pieces in their rows |
+| source_sizes, target_sizes | training rows, classes, class balance, text length |
 | activities_on_a, _b, _ab | activities of both models on the source's, the target's, their common positive documents |
 
-No gatherer can reach the target's test rows: they are handed `Task.seen`.
+No gatherer can reach the target's test rows: they are handed `Task.seen`. What rests on the source's own rows is missing
+(None) for adopted checkpoints, whose task is not known.
 """
 
 from __future__ import annotations
@@ -23,17 +31,19 @@ import torch
 
 from transfercast.attribution.activity import activities
 from transfercast.attribution.words import term_of, words_of
-from transfercast.core.cache import ArrayCache, fingerprint
+from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
+from transfercast.features.artifacts import Artifacts, unigrams
 from transfercast.sources.encoders import load_tokenizer
-from transfercast.sources.inference import Reading, read
+from transfercast.sources.inference import Reading
 from transfercast.sources.models import load_model
 from transfercast.sources.source import Source
 from transfercast.tasks.family import task_of
 from transfercast.tasks.task import Examples, Task
 
-READING_VERSION = 1  # raise it when the same model and texts would be read differently
+OWN_ROWS = 1000
+"""At most so many of a source's own rows are embedded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,90 +53,124 @@ class Gatherer:
     Attributes:
         cache: where arrays are kept.
         device: where models run.
-        documents: at most so many positive documents of each set are attributed.
+        documents: at most so many positive documents of each set are attributed, and rows taken for Fisher information.
         tolerance: of the attribution.
+        encoder: the base encoder of the pool.
     """
 
     cache: ArrayCache
     device: torch.device
     documents: int
     tolerance: float
-    _tasks: dict[str, Examples | None] = field(default_factory=dict)
+    encoder: str
+    _tasks: dict[str, Task | None] = field(default_factory=dict)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """What models say of rows."""
+        return Artifacts(self.cache, self.device)
 
     def gather(self, names: set[str], source: Source, target: Task, alone: Source) -> dict[str, Any]:
-        """The evidence named, of one pair.
+        """The evidence named, of one pair; None where it rests on a task that is not known.
 
         Args:
             names: see the module's table.
             source, target: the pair.
             alone: the target's model trained alone.
         """
-        makers: dict[str, Callable[[], Any]] = {
-            "source_score": lambda: source.scores.get("validation", source.scores.get("test", np.nan)),
-            "source_test_score": lambda: source.scores.get("test", np.nan),
-            "target_score": lambda: alone.scores["validation"],
-            "target_labels": lambda: target.seen.labels,
-            "source_predictions": lambda: self._reading(source, target).predictions(source.kind, source.label_names),
-            "source_embeddings": lambda: self._reading(source, target).embeddings,
-            "target_values": lambda: self._values(source, target),
-        }
+        makers = {**self._of_target_rows(source, target, alone), **self._of_own_rows(source, target, alone)}
         evidence = {name: makers[name]() for name in names if name in makers}
         if any(name.startswith("activities_on_") for name in names):
             evidence |= self._activities(source, target, alone)
         return {name: evidence[name] for name in names}
 
-    def _reading(self, source: Source, target: Task) -> Reading:
-        split = target.kind is Kind.SEQUENCE
-        texts = target.seen.texts
-        key = fingerprint(
-            version=READING_VERSION,
-            weights=source.fingerprint,
-            texts=list(texts),
-            max_tokens=source.max_tokens,
-            split=split,
-        )
+    def _of_target_rows(self, source: Source, target: Task, alone: Source) -> dict[str, Callable[[], Any]]:
+        seen, split = target.seen, target.kind is Kind.SEQUENCE
 
-        def compute() -> tuple[np.ndarray, ...]:
-            model, tokenizer = self._load(source)
-            reading = read(model, tokenizer, texts, source.max_tokens, split=split)
-            return reading.embeddings, reading.outputs, reading.words
+        kept: dict[str, Reading] = {}  # read from the cache once a pair
 
-        return Reading(*self.cache.get("reading", key, compute))
+        def reading(model: Source = source) -> Reading:
+            if model.name not in kept:
+                kept[model.name] = self.artifacts.reading(model, seen.texts, split=split)
+            return kept[model.name]
 
-    def _values(self, source: Source, target: Task) -> np.ndarray:
-        if target.kind is not Kind.SEQUENCE:
-            return np.asarray(target.seen.labels)
-        number = {name: i for i, name in enumerate(target.label_names)}
-        words = self._reading(source, target).words
-        return np.array([number[t] for tags, n in zip(target.seen.labels, words, strict=True) for t in tags[:n]])
+        return {
+            "source_score": lambda: source.scores.get("validation", source.scores.get("test", np.nan)),
+            "source_test_score": lambda: source.scores.get("test", np.nan),
+            "target_score": lambda: alone.scores["validation"],
+            "target_kind": lambda: target.kind,
+            "target_labels": lambda: seen.labels,
+            "target_values": lambda: _values(target, reading()) if split else np.asarray(seen.labels),
+            "source_predictions": lambda: reading().predictions(source.kind, source.label_names),
+            "source_probabilities": lambda: reading().outputs,
+            "source_embeddings": lambda: reading().embeddings,
+            "source_layers": lambda: reading().layers,
+            "source_cls": lambda: reading().cls,
+            "target_embeddings": lambda: reading(alone).embeddings,
+            "target_base_embeddings": lambda: self._base(seen, source.max_tokens, split),
+            "target_unigrams": lambda: unigrams(self.encoder, seen, alone.max_tokens, split=split),
+            "target_sizes": lambda: self._sizes(target, alone.max_tokens),
+            "target_fisher": lambda: self.artifacts.fisher(alone, _first(target.splits["train"], self.documents)),
+        }
 
-    def _load(self, source: Source) -> tuple[Any, Any]:
-        return load_model(source.checkpoint, source.kind).to(self.device), load_tokenizer(source.checkpoint)
+    def _of_own_rows(self, source: Source, target: Task, alone: Source) -> dict[str, Callable[[], Any]]:
+        task, split = self.own_task(source), target.kind is Kind.SEQUENCE
+        if task is None:
+            names = ("base_embeddings", "own_embeddings", "unigrams", "fisher")
+            return {f"source_{name}": lambda: None for name in names} | {
+                "mapped_embeddings": lambda: None,
+                "source_sizes": lambda: None,
+            }
+        own, own_split = _first(task.seen, OWN_ROWS), task.kind is Kind.SEQUENCE
 
-    def own_rows(self, source: Source) -> Examples | None:
-        """The source task's training and validation rows, read again; None for adopted checkpoints.
+        def mapped() -> np.ndarray:
+            return self.artifacts.space_map(source, self.encoder, own.texts)(self._base(target.seen, source.max_tokens, split))
+
+        return {
+            "mapped_embeddings": mapped,
+            "source_base_embeddings": lambda: self._base(own, source.max_tokens, own_split),
+            "source_own_embeddings": lambda: self.artifacts.reading(source, own.texts, split=own_split).embeddings,
+            "source_unigrams": lambda: unigrams(self.encoder, task.seen, source.max_tokens, split=own_split),
+            "source_sizes": lambda: self._sizes(task, source.max_tokens),
+            "source_fisher": lambda: self.artifacts.fisher(source, _first(task.splits["train"], self.documents)),
+        }
+
+    def _base(self, examples: Examples, max_tokens: int, split: bool) -> np.ndarray:
+        return self.artifacts.base_reading(self.encoder, examples.texts, max_tokens, split=split).embeddings
+
+    def _sizes(self, task: Task, max_tokens: int) -> np.ndarray:
+        """(4,) training rows, classes, balance, mean word pieces a text."""
+        train = task.splits["train"]
+        length = unigrams(self.encoder, train, max_tokens, split=task.kind is Kind.SEQUENCE).sum() / len(train)
+        if task.kind is Kind.REGRESSION:
+            return np.array([len(train), np.nan, np.nan, length])
+        labels = [tag for tags in train.labels for tag in tags] if task.kind is Kind.SEQUENCE else list(train.labels)
+        shares = np.unique(labels, return_counts=True)[1] / len(labels)
+        classes = len(task.label_names)
+        balance = -(shares * np.log(shares)).sum() / np.log(classes) if classes > 1 else np.nan
+        return np.array([len(train), classes, balance, length])
+
+    def own_task(self, source: Source) -> Task | None:
+        """The task that a source was trained on, read again; None for adopted checkpoints.
 
         Raises:
             InputError: if the files are no longer what the source was trained on.
         """
         if source.name not in self._tasks:
-            if source.spec is None:
-                self._tasks[source.name] = None
-            else:
-                task = task_of(source.spec)
-                if task.fingerprint != source.task:
-                    raise InputError(
-                        f"{source.spec.get('train')}: changed since source {source.name!r} was trained on it. "
-                        f"Run 'transfercast fit-sources' again."
-                    )
-                self._tasks[source.name] = task.seen
+            task = task_of(source.spec) if source.spec is not None else None
+            if task is not None and task.fingerprint != source.task:
+                raise InputError(
+                    f"{(source.spec or {}).get('train')}: changed since source {source.name!r} was trained on it. "
+                    f"Run 'transfercast fit-sources' again."
+                )
+            self._tasks[source.name] = task
         return self._tasks[source.name]
 
     def document_sets(self, source: Source, target: Task) -> dict[str, dict[str, tuple[Any, Any]]]:
         """For a, b and ab: documents by id, each with its text and what conductance is taken towards."""
-        own = self.own_rows(source)
+        own = self.own_task(source)
         on_b = _positives(target, target.seen)
-        on_a = _positives(target, own) if own is not None and source.kind is target.kind else {}
+        on_a = _positives(target, own.seen) if own is not None and source.kind is target.kind else {}
         both = {name: on_b[name] for name in on_b if name in on_a}
         return {name: self._few(found) for name, found in (("a", on_a), ("b", on_b), ("ab", both))}
 
@@ -144,7 +188,7 @@ class Gatherer:
     def activity(self, model: Source, documents: dict[str, tuple[Any, Any]], kind: Kind) -> dict[str, np.ndarray]:
         """(words,) activities of each document in one model, by the document's id."""
         return activities(
-            lambda: self._load(model),
+            lambda: (load_model(model.checkpoint, model.kind).to(self.device), load_tokenizer(model.checkpoint)),
             model.fingerprint,
             documents,
             cache=self.cache,
@@ -156,6 +200,17 @@ class Gatherer:
     def terms(self, documents: dict[str, tuple[Any, Any]], kind: Kind) -> list[list[str]]:
         """The terms of each document, aligned with its activities."""
         return [[term_of(word) for word in words_of(text, kind is Kind.SEQUENCE)] for text, _ in documents.values()]
+
+
+def _first(examples: Examples, most: int) -> Examples:
+    """At most so many rows, by the hash of their text: a fixed random sample."""
+    return examples.take(sorted(range(len(examples)), key=lambda row: examples.ids[row])[:most])
+
+
+def _values(target: Task, reading: Reading) -> np.ndarray:
+    """(m,) tag numbers of the words that were read."""
+    number = {name: i for i, name in enumerate(target.label_names)}
+    return np.array([number[t] for tags, n in zip(target.seen.labels, reading.words, strict=True) for t in tags[:n]])
 
 
 def _positives(target: Task, examples: Examples) -> dict[str, tuple[Any, Any]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError
@@ -21,6 +23,8 @@ from transfercast.sources.pool import DEFAULT_RECIPE, SourcePool
 from transfercast.sources.source import Source
 from transfercast.tasks.task import Task
 
+log = logging.getLogger(__name__)
+
 DOCUMENTS = 64
 TOLERANCE = 0.02
 
@@ -32,12 +36,16 @@ def extract_features(
     recipe: Recipe = DEFAULT_RECIPE,
     seed: int = 0,
     documents: int = DOCUMENTS,
+    only: Sequence[str] | None = None,
+    jobs: int | None = None,
     device: str | None = None,
     cache: ArrayCache | None = None,
 ) -> FeatureTable:
     """Measure every source of the pool against every target; a source is not paired with its own task.
 
     Each target is first trained alone with `recipe` (once; the pool keeps it), for its own score and its activities.
+    What a source says of a target's rows is taken once, for all measures, and kept: a run that was killed goes on. A
+    source that fails is left out with a warning; `table.provenance.failed` says why.
 
     Args:
         pool: the sources.
@@ -45,44 +53,91 @@ def extract_features(
         recipe: how targets will be trained.
         seed: of the targets' training.
         documents: at most so many positive documents of each set are attributed; more is steadier and slower.
+        only: names of the measures to take; by default all.
+        jobs: sources at a time. By default as `joblib.parallel_config` says, which also picks the backend (processes
+            unless told otherwise), else one.
         device: cpu, cuda, mps; None takes the best there is.
         cache: where evidence is kept; by default the user's cache folder.
 
     Raises:
-        InputError: if there is no target, or a source's data have changed.
+        InputError: if there is no target, a measure is not known, or every source failed.
     """
     if not targets:
         raise InputError("no targets. Name at least one task to transfer to.")
     if documents < 1:
         raise InputError(f"documents is {documents}; attribution needs at least 1.")
-    gatherer = Gatherer(cache or ArrayCache(), pick_device(device), documents, TOLERANCE)
-    listed = list(measures().values())
-    alone = {task.name: pool.target_model(task, recipe, seed, device) for task in progress(targets, "targets alone")}
-    pairs = [(source, task) for task in targets for source in pool.values() if source.name != task.name]
-    if not pairs:
+    chosen = _chosen(only)
+    if not any(source.name != task.name for task in targets for source in pool.values()):
         raise InputError(f"{pool.folder}: no source besides the target itself. Fit or adopt more sources.")
-    rows = {}
-    for source, task in progress(pairs, "pairs"):
-        rows[source.name, task.name, recipe.key] = _row(gatherer, listed, source, task, alone[task.name])
-    schema = tuple(column for one in listed for column in one.schema())
-    index = pd.MultiIndex.from_tuples(list(rows), names=INDEX)
-    frame = pd.DataFrame(list(rows.values()), index=index, columns=[column.name for column in schema])
-    return FeatureTable(frame, schema, _provenance(pool, targets, alone, seed))
-
-
-def _row(gatherer: Gatherer, listed: list[Measure], source: Source, target: Task, alone: Source) -> np.ndarray:
-    defined = [m for m in listed if target.kind in m.kinds and (not m.same_kind or source.kind is target.kind)]
-    evidence = gatherer.gather({name for m in defined for name in m.needs}, source, target, alone)
-    parts = []
-    for one in listed:
-        if one in defined:
-            parts.append(np.atleast_1d(one.function(**{name: evidence[name] for name in one.needs})))
+    gatherer = Gatherer(cache or ArrayCache(), pick_device(device), documents, TOLERANCE, pool.encoder)
+    alone = {task.name: pool.target_model(task, recipe, seed, device) for task in progress(targets, "targets alone")}
+    rows: dict[tuple[str, str, str], np.ndarray] = {}
+    failed: dict[str, str] = {}
+    work = [(gatherer, [one.name for one in chosen], source, targets, alone) for source in pool.values()]
+    for name, found in progress(_in_parallel(work, jobs), "sources", total=len(work)):
+        if isinstance(found, str):
+            log.warning("source %s is left out: %s", name, found)
+            failed[name] = found
         else:
-            parts.append(np.full(len(one.columns), np.nan))
+            rows |= {(name, target, recipe.key): values for target, values in found.items()}
+    if not rows:
+        raise InputError(f"every source failed; the first: {next(iter(failed.values()))}")
+    schema = tuple(column for one in chosen for column in one.schema())
+    order = [(source, task.name, recipe.key) for task in targets for source in pool]
+    index = pd.MultiIndex.from_tuples([key for key in order if key in rows], names=INDEX)
+    frame = pd.DataFrame([rows[key] for key in index], index=index, columns=[column.name for column in schema])
+    return FeatureTable(frame, schema, _provenance(pool, targets, alone, seed, failed))
+
+
+def _chosen(only: Sequence[str] | None) -> list[Measure]:
+    known = measures()
+    unknown = [name for name in only or () if name not in known]
+    if unknown:
+        raise InputError(f"no measure {unknown[0]!r}; there are {', '.join(known)}.")
+    return [one for name, one in known.items() if only is None or name in only]
+
+
+Work = tuple[Gatherer, list[str], Source, Sequence[Task], dict[str, Source]]
+
+
+def _in_parallel(work: list[Work], jobs: int | None) -> Iterator[tuple[str, dict[str, np.ndarray] | str]]:
+    """Each source's rows as they are done, or in order where the backend cannot tell (multiprocessing)."""
+    calls = [delayed(_rows_of)(*one) for one in work]
+    try:
+        yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
+    except ValueError as error:
+        if "return_as" not in str(error):
+            raise
+        yield from Parallel(n_jobs=jobs)(calls)
+
+
+def _rows_of(
+    gatherer: Gatherer, names: list[str], source: Source, targets: Sequence[Task], alone: dict[str, Source]
+) -> tuple[str, dict[str, np.ndarray] | str]:
+    """One source against all targets; what went wrong, where something did."""
+    chosen = [measures()[name] for name in names]
+    try:
+        return source.name, {
+            task.name: _row(gatherer, chosen, source, task, alone[task.name]) for task in targets if task.name != source.name
+        }
+    except Exception as error:  # whatever is wrong with one source, the others go on
+        return source.name, f"{type(error).__name__}: {error}"
+
+
+def _row(gatherer: Gatherer, chosen: list[Measure], source: Source, target: Task, alone: Source) -> np.ndarray:
+    defined = [one for one in chosen if one.why_not(source.kind, target.kind) is None]
+    evidence = gatherer.gather({name for one in defined for name in one.needs}, source, target, alone)
+    parts = []
+    for one in chosen:
+        given = {name: evidence[name] for name in one.needs} if one in defined else {}
+        missing = one not in defined or any(value is None for value in given.values())
+        parts.append(np.full(len(one.columns), np.nan) if missing else np.atleast_1d(one.function(**given)))
     return np.concatenate(parts).astype(np.float64)
 
 
-def _provenance(pool: SourcePool, targets: Sequence[Task], alone: dict[str, Source], seed: int) -> Provenance:
+def _provenance(
+    pool: SourcePool, targets: Sequence[Task], alone: dict[str, Source], seed: int, failed: dict[str, str]
+) -> Provenance:
     facts = {}
     for task in targets:
         model = alone[task.name]
@@ -102,5 +157,6 @@ def _provenance(pool: SourcePool, targets: Sequence[Task], alone: dict[str, Sour
         seed=seed,
         sources={source.name: source.fingerprint for source in pool.values()},
         targets=facts,
+        failed=failed,
         version=VERSION,
     )

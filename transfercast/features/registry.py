@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from transfercast.core.kinds import Kind
+from transfercast.core.kinds import ALL_KINDS, Kind
 from transfercast.core.table import Better, Column, Group
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -31,8 +31,10 @@ class Measure:
         function: evidence in, a float or (columns,) array out.
         needs: names of the evidence, read off the function's signature.
         kinds: kinds of target it is defined for; elsewhere its columns are NaN.
+        sources: kinds of source, likewise.
         same_kind: whether the source must be of the target's kind.
-        better, group, paper, version: direction, group of evidence in explanations, citation, version of the formula.
+        better: the direction of its columns, one for all or by column; what is not named has none.
+        group, paper, version: group of evidence in explanations, citation, version of the formula.
         columns: of the table.
     """
 
@@ -40,12 +42,25 @@ class Measure:
     function: Callable[..., Any]
     needs: tuple[str, ...]
     kinds: frozenset[Kind]
+    sources: frozenset[Kind]
     same_kind: bool
-    better: Better
+    better: Better | Mapping[str, Better]
     group: Group
     paper: str
     version: int
     columns: tuple[str, ...]
+
+    def why_not(self, source: Kind, target: Kind) -> str | None:
+        """Why the measure does not apply to such a pair, or None where it does."""
+        if target not in self.kinds:
+            return f"{self.name} is not defined for {target} targets, only for {_listed(self.kinds)}"
+        if source not in self.sources:
+            return f"{self.name} is not defined for {source} sources, only for {_listed(self.sources)}"
+        if self.same_kind and source is not target:
+            return f"{self.name} needs a source of the target's kind, {target}; this one is {source}"
+        if "source_probabilities" in self.needs and (Kind.SEQUENCE in (source, target)) and source is not target:
+            return f"{self.name} compares rows with rows; a {source} source says nothing of the rows of a {target} target"
+        return None
 
     @property
     def summary(self) -> str:
@@ -55,18 +70,27 @@ class Measure:
     def schema(self) -> list[Column]:
         """The measure's columns as a table declares them."""
         return [
-            Column(name=name, measure=self.name, version=self.version, better=self.better, group=self.group)
+            Column(name=name, measure=self.name, version=self.version, better=self.direction(name), group=self.group)
             for name in self.columns
         ]
+
+    def direction(self, column: str) -> Better:
+        """Which direction of a column is better."""
+        return self.better if isinstance(self.better, str) else self.better.get(column, "unknown")
+
+
+def _listed(kinds: frozenset[Kind]) -> str:
+    return ", ".join(sorted(kinds))
 
 
 def measure(
     *,
     kinds: frozenset[Kind],
-    better: Better,
+    better: Better | Mapping[str, Better],
     group: Group,
     paper: str,
     version: int = 1,
+    sources: frozenset[Kind] = ALL_KINDS,
     same_kind: bool = False,
     columns: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
@@ -75,7 +99,9 @@ def measure(
     def register(function: Function) -> Function:
         name = function.__name__
         needs = tuple(inspect.signature(function).parameters)
-        _registered[name] = Measure(name, function, needs, kinds, same_kind, better, group, paper, version, columns or (name,))
+        _registered[name] = Measure(
+            name, function, needs, kinds, sources, same_kind, better, group, paper, version, columns or (name,)
+        )
         return function
 
     return register

@@ -19,16 +19,23 @@ class Reading:
     """A model's reading of n texts.
 
     Attributes:
-        embeddings: (n, d) mean of the last layer over the tokens; of sentences (m, d), the first piece of each of the
-            m words that were read, in order.
+        layers: (L, n, d) mean of each layer over the tokens; of sentences (L, m, d), the first piece of each of the m words
+            that were read, in order.
+        cls: (n, d) first token of the last layer; of sentences (m, d), the same as the last of `layers`.
         outputs: class probabilities (n, C), or values (n, 1) of a regression; of sentences read by a token classifier
-            (m, C).
+            (m, C); of an encoder without a head (n, 0).
         words: (n,) number of words read of each sentence (truncation may leave some out); for texts empty.
     """
 
-    embeddings: np.ndarray
+    layers: np.ndarray
+    cls: np.ndarray
     outputs: np.ndarray
     words: np.ndarray
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        """(n, d) of the last layer."""
+        return np.asarray(self.layers[-1])
 
     def predictions(self, kind: Kind, label_names: tuple[str, ...]) -> Any:
         """(n,) classes or values, or n tuples of tags ending where the reading was cut off.
@@ -47,10 +54,10 @@ class Reading:
 
 @torch.inference_mode()
 def read(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, *, split: bool) -> Reading:
-    """Read texts with a fine-tuned model on the device it lies on.
+    """Read texts with a fine-tuned model, or with an encoder, on the device it lies on.
 
     Args:
-        model, tokenizer: as `load_model` and `load_tokenizer` give them.
+        model, tokenizer: as `load_model` or `load_encoder`, and `load_tokenizer`, give them.
         texts: n strings or pairs; with `split`, n tuples of tokens.
         max_tokens: longer texts are cut.
         split: whether texts are sentences that are read word by word.
@@ -58,28 +65,36 @@ def read(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, *,
     model.eval()
     encodings = tokenized(tokenizer, texts, max_tokens, words=split)
     lengths = np.array([len(ids) for ids in encodings["input_ids"]])
-    embeddings: list[np.ndarray] = [np.empty(0)] * len(texts)
-    outputs: list[np.ndarray] = [np.empty(0)] * len(texts)
+    read_rows: list[tuple[torch.Tensor, ...]] = [()] * len(texts)
     for rows in by_length(lengths, TOKENS_A_BATCH):
         batch = padded(encodings, rows, tokenizer.pad_token_id, model.device)
         result = model(**batch, output_hidden_states=True)
-        last, mask = result.hidden_states[-1].float(), batch["attention_mask"][..., None]
-        logits = result.logits.float()
-        probabilities = logits if logits.shape[-1] == 1 else logits.softmax(-1)
+        layers, mask = torch.stack(result.hidden_states[1:]).float(), batch["attention_mask"][..., None]
+        probabilities = _probabilities(result, layers)
         for place, row in enumerate(rows):
-            first = _first_pieces(encodings.word_ids(int(row))) if split else []
-            vectors = last[place, first] if split else _mean(last[place], mask[place])
-            values = probabilities[place]
-            if values.ndim == 2:
-                values = values[first] if split else _mean(values, mask[place])
-            embeddings[row] = vectors.cpu().numpy()
-            outputs[row] = values.reshape(-1, values.shape[-1]).cpu().numpy()
-    words = np.array([len(part) for part in embeddings]) if split else np.empty(0, dtype=np.int64)
-    return Reading(np.concatenate(embeddings), np.concatenate(outputs), words)
+            values, states = probabilities[place], layers[:, place]
+            if split:
+                first = _first_pieces(encodings.word_ids(int(row)))
+                said = values[first] if values.ndim == 2 else values[None]
+                found = states[:, first], states[-1, first], said
+            else:
+                said = _mean(values, mask[place]) if values.ndim == 2 else values[None]
+                found = _mean(states, mask[place]), states[-1, :1], said
+            read_rows[row] = tuple(part.to("cpu", copy=True) for part in found)  # views would keep the batch
+    vectors, cls, outputs = zip(*read_rows, strict=True)
+    words = np.array([part.shape[1] for part in vectors]) if split else np.empty(0, dtype=np.int64)
+    return Reading(torch.cat(vectors, 1).numpy(), torch.cat(cls).numpy(), torch.cat(outputs).numpy(), words)
+
+
+def _probabilities(result: Any, layers: torch.Tensor) -> torch.Tensor:
+    if "logits" not in result:
+        return layers.new_empty(layers.shape[1], 0)
+    logits = result.logits.float()
+    return torch.as_tensor(logits if logits.shape[-1] == 1 else logits.softmax(-1))
 
 
 def _mean(vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    return (vectors * mask).sum(0, keepdim=True) / mask.sum()
+    return (vectors * mask).sum(-2, keepdim=True) / mask.sum()
 
 
 def _first_pieces(word_ids: list[int | None]) -> list[int]:

@@ -77,3 +77,12 @@ def load_model(checkpoint: Path, kind: Kind) -> Any:
     if report["missing_keys"]:
         raise InputError(f"{checkpoint}: no trained head (missing {sorted(report['missing_keys'])[:3]}).")
     return model.float().eval()
+
+
+def load_encoder(checkpoint: Path) -> Any:
+    """A checkpoint's encoder without a head, ready for inference."""
+    from transformers import AutoModel
+
+    with quiet_transformers():
+        model = AutoModel.from_pretrained(checkpoint, trust_remote_code=False, use_safetensors=True)
+    return model.float().eval()

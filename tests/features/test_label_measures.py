@@ -1,0 +1,138 @@
+"""LEEP, NCE, H-score and neighbours: slow transcriptions of the formulas, cases worked by hand, and laws."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ortho_group
+
+from transfercast.core.errors import ShapeError
+from transfercast.features.measures.h_score import h_score
+from transfercast.features.measures.leep import leep
+from transfercast.features.measures.nce import nce
+from transfercast.features.measures.nearest_neighbours import K, nearest_neighbours
+
+
+@st.composite
+def guesses_and_labels(draw):
+    n, z = draw(st.integers(1, 9)), draw(st.integers(2, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return rng.dirichlet(np.ones(z), n), rng.integers(0, 3, n)
+
+
+def slow_leep(theta, labels):
+    n, total = len(labels), 0.0
+    for i in range(n):
+        inner = 0.0
+        for z in range(theta.shape[1]):
+            joint = sum(theta[j, z] for j in range(n) if labels[j] == labels[i]) / n
+            marginal = sum(theta[j, z] for j in range(n)) / n
+            inner += joint / marginal * theta[i, z]
+        total += math.log(inner)
+    return total / n
+
+
+def slow_nce(theta, labels):
+    guesses, n = theta.argmax(1), len(labels)
+    total = 0.0
+    for y in set(labels.tolist()):
+        for z in set(guesses.tolist()):
+            joint = sum((labels == y) & (guesses == z)) / n
+            if joint:
+                total += joint * math.log(joint / (sum(guesses == z) / n))
+    return total
+
+
+@settings(max_examples=60, deadline=None)
+@given(guesses_and_labels())
+def test_leep_and_nce_equal_their_formulas(case):
+    assert leep(*case) == pytest.approx(slow_leep(*case), abs=1e-12)
+    assert nce(*case) == pytest.approx(slow_nce(*case), abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(guesses_and_labels())
+def test_leep_and_nce_lie_between_guessing_at_random_and_knowing(case):
+    lowest = -math.log(len(set(case[1].tolist()))) - 1e-9
+    assert lowest <= nce(*case) <= 1e-12
+    assert lowest <= leep(*case) <= 1e-9
+
+
+def test_a_source_that_knows_the_labels_leaves_nothing_open():
+    labels = np.array([0, 1, 1, 2])
+    assert leep(np.eye(3)[labels], labels) == pytest.approx(0)
+    assert nce(np.eye(3)[labels], labels) == pytest.approx(0)
+    # a source that always says the same leaves the entropy of the labels: 1/4, 1/2, 1/4
+    assert nce(np.tile([0.9, 0.1], (4, 1)), labels) == pytest.approx(-1.5 * math.log(2))
+    assert leep(np.tile([0.9, 0.1], (4, 1)), labels) == pytest.approx(-1.5 * math.log(2))
+
+
+def test_leep_falls_as_the_source_becomes_unsure():
+    labels = np.array([0, 1] * 10)
+    sure = np.eye(2)[labels]
+    values = [leep((1 - doubt) * sure + doubt / 2, labels) for doubt in (0.0, 0.2, 0.5, 0.9)]
+    assert values == sorted(values, reverse=True)
+
+
+def slow_h_score(features, labels):
+    """The formula with Ledoit and Wolf's shrinkage written out."""
+    n, d = features.shape
+    x = features - features.mean(0)
+    sample = sum(np.outer(row, row) for row in x) / n
+    mu = np.trace(sample) / d
+    distance = np.sum((sample - mu * np.eye(d)) ** 2) / d
+    noise = sum(np.sum((np.outer(row, row) - sample) ** 2) for row in x) / n**2 / d
+    shrinkage = min(noise, distance) / distance
+    covariance = (1 - shrinkage) * sample + shrinkage * mu * np.eye(d)
+    between = sum((labels == c).mean() * np.outer(m := x[labels == c].mean(0), m) for c in set(labels.tolist()))
+    return np.trace(np.linalg.inv(covariance) @ ((1 - shrinkage) * between))
+
+
+@pytest.mark.parametrize(("n", "d"), [(30, 4), (9, 14)])
+def test_h_score_equals_its_formula_also_with_fewer_rows_than_features(n, d):
+    rng = np.random.default_rng(n)
+    labels = np.arange(n) % 3
+    features = rng.normal(size=(n, d)) + labels[:, None]
+    assert h_score(features, labels) == pytest.approx(slow_h_score(features, labels), rel=1e-9)
+
+
+def test_h_score_does_not_change_with_relabelling_or_rotation_and_falls_with_noise():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1, 2], 20)
+    signal, noise = np.eye(3)[labels] @ rng.normal(size=(3, 5)), rng.normal(size=(60, 5))
+    features = signal + 0.3 * noise
+    assert h_score(features, np.array([2, 0, 1])[labels]) == pytest.approx(h_score(features, labels))
+    assert h_score(features @ ortho_group.rvs(5, random_state=2), labels) == pytest.approx(h_score(features, labels))
+    values = [h_score(signal + scale * noise, labels) for scale in (0.1, 0.5, 2.0, 8.0)]
+    assert values == sorted(values, reverse=True)
+
+
+def test_neighbours_equal_a_search_by_hand():
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(30, 3)), rng.integers(0, 3, 30)
+    right = 0
+    for i in range(30):
+        distances = [(np.sum((features[i] - features[j]) ** 2), j) for j in range(30) if j != i]
+        votes = [labels[j] for _, j in sorted(distances)[:K]]
+        right += min(set(votes), key=lambda c: (-votes.count(c), c)) == labels[i]
+    assert nearest_neighbours(features, labels) == pytest.approx(right / 30)
+
+
+def test_neighbours_of_values_are_judged_by_correlation():
+    line = np.linspace(0, 1, 40)
+    assert nearest_neighbours(line[:, None], line) > 0.95
+    assert nearest_neighbours(line[:, None], np.ones(40)) == 0.0
+
+
+def test_neighbours_may_be_the_same_point_twice_but_never_the_row_itself():
+    assert nearest_neighbours(np.zeros((2, 1)), np.array([0, 1])) == 0.0
+
+
+@pytest.mark.parametrize("function", [leep, nce, h_score, nearest_neighbours])
+def test_rows_without_labels_are_refused(function):
+    with pytest.raises(ShapeError):
+        function(np.ones((3, 2)), np.array([0, 1]))

@@ -1,0 +1,88 @@
+"""Embedding space maps: the closed form against scikit-learn, against the paper's recipe, and on disk."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from transfercast.core.errors import ArtifactError, ShapeError
+from transfercast.sources.esm import PENALTIES, SpaceMap, fit_adam, fit_ridge
+
+
+def texts(n, d=6, e=5, noise=0.1, seed=0):
+    rng = np.random.default_rng(seed)
+    weight, bias = rng.normal(size=(e, d)), rng.normal(size=e)
+    base = rng.normal(size=(n, d)) * np.linspace(0.2, 2, d)
+    return base, base @ weight.T + bias + noise * rng.normal(size=(n, e))
+
+
+@pytest.mark.parametrize("n", [4, 40])
+def test_the_map_is_ridge_regression_with_the_least_error_of_rows_left_out(n):
+    from sklearn.linear_model import Ridge
+
+    base, tuned = texts(n)
+    squares = np.linalg.svd(base - base.mean(0), compute_uv=False) ** 2
+
+    def left_out(penalty):
+        errors = []
+        for row in range(n):
+            rest = np.arange(n) != row
+            centre = base[rest].mean(0)  # the leverage formula leaves a row out of the means as well
+            found = Ridge(alpha=penalty).fit(base[rest] - centre, tuned[rest]).predict(base[row : row + 1] - centre)
+            errors.append((found[0] - tuned[row]) ** 2)
+        return np.mean(errors)
+
+    penalties = PENALTIES * squares.mean()
+    best = penalties[int(np.argmin([left_out(penalty) for penalty in penalties]))]
+    expected = Ridge(alpha=best).fit(base, tuned)
+    found = fit_ridge(base, tuned)
+    np.testing.assert_allclose(found.weight, expected.coef_, atol=1e-5)
+    np.testing.assert_allclose(found.bias, expected.intercept_, atol=1e-5)
+
+
+def test_it_maps_new_texts_better_than_the_paper_s_recipe():
+    base, tuned = texts(400, 30, 30, noise=0.5)
+    train, test = slice(0, 300), slice(300, 400)
+    errors = {
+        fit.__name__: ((fit(base[train], tuned[train])(base[test]) - tuned[test]) ** 2).mean() for fit in (fit_ridge, fit_adam)
+    }
+    assert errors["fit_ridge"] < errors["fit_adam"]
+
+
+def test_the_recipe_learns():
+    base, tuned = texts(200, noise=0.0)
+    before = ((tuned - tuned.mean(0)) ** 2).mean()
+    after = ((fit_adam(base, tuned, epochs=400)(base) - tuned) ** 2).mean()
+    assert after < 0.3 * before
+
+
+def test_a_map_is_written_and_read_back(tmp_path):
+    found = fit_ridge(*texts(20))
+    found.save(tmp_path / "map", base_model="offline", task="weather")
+    again = SpaceMap.load(tmp_path / "map")
+    np.testing.assert_array_equal(again.weight, found.weight)
+    np.testing.assert_array_equal(again.bias, found.bias)
+    assert json.loads((tmp_path / "map" / "config.json").read_text())["task_id"] == "weather"
+
+
+def test_maps_of_the_first_version_of_hf_dataset_selector_are_read(tmp_path):
+    weight, bias = np.eye(3, dtype=np.float32), np.ones(3, dtype=np.float32)
+    save_file({"sequential.0.weight": weight, "sequential.0.bias": bias}, tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(SpaceMap.load(tmp_path)(np.zeros((2, 3))), np.ones((2, 3)))
+
+
+def test_a_damaged_map_is_refused(tmp_path):
+    save_file({"model.weight": np.eye(3), "model.bias": np.ones(2)}, tmp_path / "model.safetensors")
+    with pytest.raises(ArtifactError, match="not weight and bias of a linear map"):
+        SpaceMap.load(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        SpaceMap.load(tmp_path)
+
+
+def test_a_map_needs_the_same_texts_twice():
+    with pytest.raises(ShapeError, match="3 and 2 rows"):
+        fit_ridge(np.zeros((3, 2)), np.zeros((2, 2)))

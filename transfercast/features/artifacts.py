@@ -1,0 +1,107 @@
+"""What models say of rows, taken once and kept by fingerprint: readings, Fisher information, unigrams, space maps.
+
+One forward pass of a model over a set of texts serves every measure that looks at its embeddings, layers or predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from transfercast.core.cache import ArrayCache, fingerprint
+from transfercast.core.kinds import Kind
+from transfercast.sources.batches import tokenized
+from transfercast.sources.encoders import checkpoint_folder, load_tokenizer, weights_fingerprint
+from transfercast.sources.esm import SpaceMap, fit_ridge
+from transfercast.sources.fisher import fisher
+from transfercast.sources.inference import Reading, read
+from transfercast.sources.models import load_encoder, load_model
+from transfercast.sources.source import Source
+from transfercast.tasks.task import Examples
+
+READING_VERSION = 2  # raise these when the same models and texts would give something else
+FISHER_VERSION = 1
+MAP_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """Takes and keeps what measures feed on.
+
+    Attributes:
+        cache: where arrays are kept.
+        device: where models run.
+    """
+
+    cache: ArrayCache
+    device: torch.device
+
+    def reading(self, source: Source, texts: tuple[Any, ...], *, split: bool) -> Reading:
+        """What a source says of texts."""
+        load = lambda: (load_model(source.checkpoint, source.kind), load_tokenizer(source.checkpoint))  # noqa: E731
+        return self._read(source.fingerprint, load, texts, source.max_tokens, split)
+
+    def base_reading(self, encoder: str, texts: tuple[Any, ...], max_tokens: int, *, split: bool) -> Reading:
+        """What a base encoder makes of texts; its outputs are empty."""
+        folder = checkpoint_folder(encoder)
+        load = lambda: (load_encoder(folder), load_tokenizer(folder))  # noqa: E731
+        return self._read(weights_fingerprint(folder), load, texts, max_tokens, split)
+
+    def _read(
+        self, weights: str, load: Callable[[], tuple[Any, Any]], texts: tuple[Any, ...], max_tokens: int, split: bool
+    ) -> Reading:
+        key = fingerprint(version=READING_VERSION, weights=weights, texts=list(texts), max_tokens=max_tokens, split=split)
+
+        def compute() -> tuple[np.ndarray, ...]:
+            model, tokenizer = load()
+            found = read(model.to(self.device), tokenizer, texts, max_tokens, split=split)
+            return found.layers, found.cls, found.outputs, found.words
+
+        return Reading(*self.cache.get("reading", key, compute))
+
+    def fisher(self, source: Source, examples: Examples) -> list[np.ndarray]:
+        """The diagonal of a source's Fisher information on rows of its own task, block by block."""
+        key = fingerprint(
+            version=FISHER_VERSION,
+            weights=source.fingerprint,
+            texts=list(examples.texts),
+            labels=[_plain(label) for label in examples.labels],
+            max_tokens=source.max_tokens,
+        )
+
+        def compute() -> list[np.ndarray]:
+            model, tokenizer = load_model(source.checkpoint, source.kind).to(self.device), load_tokenizer(source.checkpoint)
+            return fisher(model, tokenizer, examples, source.kind, source.label_names, source.max_tokens)
+
+        return list(self.cache.get("fisher", key, compute))
+
+    def space_map(self, source: Source, encoder: str, texts: tuple[Any, ...]) -> SpaceMap:
+        """The map from a base encoder to a source, fitted on texts of the source's own task."""
+        split = source.kind is Kind.SEQUENCE
+        base = self.base_reading(encoder, texts, source.max_tokens, split=split).embeddings
+        tuned = self.reading(source, texts, split=split).embeddings
+        key = fingerprint(version=MAP_VERSION, base=base, tuned=tuned)
+
+        def compute() -> tuple[np.ndarray, np.ndarray]:
+            found = fit_ridge(base, tuned)
+            return found.weight, found.bias
+
+        return SpaceMap(*self.cache.get("map", key, compute))
+
+
+def unigrams(encoder: str | Path, examples: Examples, max_tokens: int, *, split: bool) -> np.ndarray:
+    """(V,) how often each word piece of a base encoder occurs in rows; special tokens are not counted."""
+    tokenizer = load_tokenizer(checkpoint_folder(str(encoder)))
+    pieces = np.concatenate(tokenized(tokenizer, examples.texts, max_tokens, words=split)["input_ids"])
+    counts = np.bincount(pieces, minlength=len(tokenizer)).astype(np.float64)
+    counts[[number for number in tokenizer.all_special_ids if number != tokenizer.unk_token_id]] = 0
+    return counts
+
+
+def _plain(label: Any) -> Any:
+    return list(label) if isinstance(label, tuple) else float(label)

@@ -1,0 +1,33 @@
+r"""NCE: the negative conditional entropy of the target's labels, given the classes that the source predicts.
+
+.. math:: \mathrm{NCE} = -H(Y \mid Z) = \sum_{y, z} \hat P(y, z) \log \frac{\hat P(y, z)}{\hat P(z)}
+
+Tran, Nguyen, Hassner (ICCV 2019), arXiv:1908.08142.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from transfercast.core.kinds import LABELLED
+from transfercast.features.registry import measure
+from transfercast.features.rows import class_rows
+
+
+@measure(kinds=LABELLED, sources=LABELLED, better="higher", group="label space", paper="tran2019nce")
+def nce(source_probabilities: np.ndarray, target_values: np.ndarray) -> float:
+    """What the source's most probable classes leave open of the target's labels, in nats; at most 0.
+
+    Args:
+        source_probabilities: (n, Z) of the source's classes, on the target's rows (for sequences, its words).
+        target_values: (n,) class numbers.
+
+    Raises:
+        ShapeError: if the lengths differ, or there are no rows.
+    """
+    probabilities, member = class_rows(source_probabilities, target_values)
+    chosen = np.eye(probabilities.shape[1])[probabilities.argmax(1)]
+    joint = member.T @ chosen / len(member)  # (C, Z)
+    alone = joint.sum(0, keepdims=True)
+    logs = np.log(np.divide(joint, alone, out=np.ones_like(joint), where=joint > 0))
+    return float((joint * logs).sum())

@@ -1,0 +1,42 @@
+"""k nearest neighbours: how often a row's label is that of its neighbours in the source's embedding space.
+
+Each row is left out in turn and judged by the K others that are nearest in Euclidean distance: accuracy of the majority
+for classes, correlation (Pearson) with the mean for values. A score of frozen features without any training; Garbas,
+Ploner, Akbik, "TransformerRanker" (2024), arXiv:2409.05997.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from transfercast.core.errors import ShapeError
+from transfercast.core.kinds import ALL_KINDS
+from transfercast.features.registry import measure
+
+K = 5
+
+
+@measure(kinds=ALL_KINDS, better="higher", group="embeddings", paper="garbas2024transformerranker")
+def nearest_neighbours(source_embeddings: np.ndarray, target_values: np.ndarray) -> float:
+    """Accuracy (classes) or Pearson correlation (values) of each row's K nearest others.
+
+    Args:
+        source_embeddings: (n, d) features of the target's rows (for sequences, of its words).
+        target_values: (n,) class numbers, or real values.
+
+    Raises:
+        ShapeError: if the lengths differ, or there are fewer than two rows.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    features, values = np.asarray(source_embeddings), np.asarray(target_values)
+    if len(features) != len(values) or len(values) < 2:
+        raise ShapeError(f"a label for every row, and at least 2: {len(features)} rows, {len(values)} labels.")
+    k = min(K, len(values) - 1)
+    others = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)  # never a row itself
+    if not np.issubdtype(values.dtype, np.integer):
+        means = values[others].mean(1)
+        return float(np.corrcoef(means, values)[0, 1]) if means.std() > 0 and values.std() > 0 else 0.0
+    classes = np.unique(values)
+    votes = (values[others][..., None] == classes).sum(1)  # (n, C); of equals, the first class
+    return float((classes[votes.argmax(1)] == values).mean())

@@ -1,0 +1,29 @@
+"""Sizes: rows, classes, class balance and text length of source and target. "Largest source" is a usual baseline.
+
+Balance is the entropy of the labels over its largest possible value (1: all classes equally often; of values, NaN).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from transfercast.core.kinds import ALL_KINDS
+from transfercast.features.registry import measure
+
+WHAT = ("rows", "classes", "balance", "length")
+
+
+@measure(
+    kinds=ALL_KINDS,
+    better={"source_rows": "higher"},
+    group="data",
+    paper="pugantsov2022suitable",
+    columns=tuple(f"{side}_{what}" for side in ("source", "target") for what in WHAT),
+)
+def sizes(source_sizes: np.ndarray, target_sizes: np.ndarray) -> np.ndarray:
+    """(8,) of source, then target: training rows, classes, class balance in [0, 1], mean word pieces a text.
+
+    Args:
+        source_sizes, target_sizes: (4,) of each, as gathered.
+    """
+    return np.concatenate([source_sizes, target_sizes])

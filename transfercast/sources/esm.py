@@ -1,0 +1,133 @@
+"""Embedding space maps: a linear map from the base encoder's embeddings to a fine-tuned encoder's, W x + b.
+
+With it a source needs no forward pass on a target's rows: the base encoder's embeddings, taken once, are mapped. The paper
+trains the map with Adam; the same model has a closed-form ridge solution, whose penalty is chosen here by its leave-one-out
+error.
+
+The files are those of hf-dataset-selector, so that its published maps work here and ours there.
+Schulte, Hamborg, Akbik, "Less is More" (EMNLP 2024), arXiv:2410.15148.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from transfercast.core.errors import ArtifactError, ShapeError
+from transfercast.core.files import replaced_folder, write_json
+
+_WEIGHTS = "model.safetensors"
+_NAMES = {"model.weight": "weight", "model.bias": "bias", "sequential.0.weight": "weight", "sequential.0.bias": "bias"}
+"""Tensors as hf-dataset-selector names them, now and (`sequential`) in its version 0.1.0."""
+
+PENALTIES = np.logspace(-6, 2, 17)
+"""Tried, relative to the mean squared singular value of the base embeddings."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceMap:
+    """An embedding space map.
+
+    Attributes:
+        weight: (e, d) float32.
+        bias: (e,) float32.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, base: np.ndarray) -> np.ndarray:
+        """(n, e) mapped embeddings of (n, d) base embeddings."""
+        return np.asarray(base @ self.weight.T + self.bias)
+
+    def save(self, folder: str | Path, *, base_model: str, task: str) -> None:
+        """Write config.json and model.safetensors into a new folder, or replace it whole.
+
+        Args:
+            folder: to write.
+            base_model: name of the base encoder.
+            task: name of the source's task.
+        """
+        from safetensors.numpy import save_file
+
+        about = {
+            "base_model_name": base_model,
+            "task_id": task,
+            "esm_architecture": "linear",
+            "esm_embedding_dim": self.weight.shape[1],
+            "version": "0.2.1",
+        }
+        with replaced_folder(Path(folder)) as new:
+            save_file({"model.weight": self.weight, "model.bias": self.bias}, new / _WEIGHTS)
+            write_json(new / "config.json", about)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> SpaceMap:
+        """Read a map that was written here or by hf-dataset-selector.
+
+        Raises:
+            ArtifactError: if there is none, or it is no linear map.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        file = Path(folder) / _WEIGHTS
+        try:
+            tensors = {_NAMES.get(name, name): values for name, values in load_file(file).items()}
+        except (OSError, SafetensorError) as error:
+            raise ArtifactError(f"{file} cannot be read: {error}. Fit the map again.") from error
+        if set(tensors) != {"weight", "bias"} or tensors["bias"].shape != tensors["weight"].shape[:1]:
+            raise ArtifactError(f"{file}: {', '.join(tensors)} are not weight and bias of a linear map. Fit the map again.")
+        return cls(tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32))
+
+
+def fit_ridge(base: np.ndarray, tuned: np.ndarray) -> SpaceMap:
+    """The map with the least leave-one-out error over PENALTIES.
+
+    Args:
+        base: (n, d) texts in the base encoder.
+        tuned: (n, e) the same texts in the fine-tuned encoder.
+
+    Raises:
+        ShapeError: if the rows differ, or there are fewer than two.
+    """
+    if len(base) != len(tuned) or len(base) < 2:
+        raise ShapeError(f"a map needs the same texts in both encoders, at least two: {len(base)} and {len(tuned)} rows.")
+    x, y = (np.asarray(rows, dtype=np.float64) for rows in (base, tuned))
+    x_mean, y_mean = x.mean(0), y.mean(0)
+    left, singular, right = np.linalg.svd(x - x_mean, full_matrices=False)
+    inside = left.T @ (y - y_mean)  # (r, e)
+    squares = singular**2
+    penalties = PENALTIES * max(squares.mean(), np.finfo(float).tiny)
+    errors = [_left_out(left, inside, y - y_mean, squares / (squares + penalty)) for penalty in penalties]
+    penalty = penalties[int(np.argmin(errors))]
+    weight = ((inside * (singular / (squares + penalty))[:, None]).T @ right).astype(np.float32)
+    return SpaceMap(weight, (y_mean - weight @ x_mean).astype(np.float32))
+
+
+def _left_out(left: np.ndarray, inside: np.ndarray, wanted: np.ndarray, kept: np.ndarray) -> float:
+    """Mean squared error of each row, left out of the fit (the mean counts as a fitted direction)."""
+    leverage = (left**2 * kept).sum(1) + 1 / len(left)
+    residual = wanted - left @ (kept[:, None] * inside)
+    return float(((residual / np.maximum(1 - leverage, 1e-6)[:, None]) ** 2).mean())
+
+
+def fit_adam(
+    base: np.ndarray, tuned: np.ndarray, *, epochs: int = 10, learning_rate: float = 1e-3, weight_decay: float = 0.01,
+    batch_size: int = 32, seed: int = 0,
+) -> SpaceMap:  # fmt: skip
+    """The map by the paper's recipe: Adam on the mean squared error. For comparison; `fit_ridge` is better and faster."""
+    import torch
+
+    torch.manual_seed(seed)
+    x, y = torch.as_tensor(base, dtype=torch.float32), torch.as_tensor(tuned, dtype=torch.float32)
+    layer = torch.nn.Linear(x.shape[1], y.shape[1])
+    optimizer = torch.optim.Adam(layer.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    for _ in range(epochs):
+        for rows in torch.split(torch.randperm(len(x)), batch_size):
+            optimizer.zero_grad()
+            torch.autograd.backward(torch.nn.functional.mse_loss(layer(x[rows]), y[rows]))
+            optimizer.step()
+    return SpaceMap(layer.weight.detach().numpy(), layer.bias.detach().numpy())
