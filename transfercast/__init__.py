@@ -24,7 +24,10 @@ _HOME = {
     "SourcePool": "sources.pool",
     "Task": "tasks.task",
     "extract_features": "features.extract",
+    "fit_maps": "features.fit_maps",
     "plan": "planning.order",
+    "rank_encoders": "features.rank",
+    "rank_maps": "features.rank",
     "read_family": "tasks.family",
     "search": "execution.search",
     "term_conductance": "attribution.conductance",
@@ -45,7 +48,10 @@ __all__ = [
     "Task",
     "__version__",
     "extract_features",
+    "fit_maps",
     "plan",
+    "rank_encoders",
+    "rank_maps",
     "read_family",
     "search",
     "term_conductance",
@@ -60,6 +66,8 @@ if TYPE_CHECKING:
     from transfercast.core.table import FeatureTable
     from transfercast.execution.search import search
     from transfercast.features.extract import extract_features
+    from transfercast.features.fit_maps import fit_maps
+    from transfercast.features.rank import rank_encoders, rank_maps
     from transfercast.history.store import History
     from transfercast.planning.order import plan
     from transfercast.predictor.model import Predictor

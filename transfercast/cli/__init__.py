@@ -18,7 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMANDS = ("demo", "fit-sources", "features", "explain", "plan", "search", "train-meta", "measures", "serve")
+COMMANDS = (
+    "demo", "rank", "fit-sources", "features", "explain", "plan", "search", "train-meta", "fit-maps", "measures", "serve",
+)  # fmt: skip
 
 
 def _version(asked: bool) -> None:

@@ -20,6 +20,8 @@ def features(
     recipe: Annotated[str, typer.Option(help="How targets will be trained; see fit-sources.")] = "full",
     seed: Annotated[int, typer.Option(help="Of the targets' training.")] = 0,
     documents: Annotated[int, typer.Option(min=1, help="Positive documents of each set to attribute, at most.")] = 64,
+    only: Annotated[list[str] | None, typer.Option(help="Take this measure alone; may be given several times.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Sources at a time, a process each.")] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
@@ -36,8 +38,9 @@ def features(
     parsed = Recipe.parse(recipe)
     family = read_family(tasks)
     table = extract_features(
-        SourcePool.load(pool), family.targets, recipe=parsed, seed=seed, documents=documents, device=device
-    )
+        SourcePool.load(pool), family.targets,
+        recipe=parsed, seed=seed, documents=documents, only=only, jobs=jobs, device=device,
+    )  # fmt: skip
     table.save(out)
     shown = [name for name in table.frame.columns if not name.startswith("ansat_") or name.endswith("_0.20")]
     rows = [
@@ -47,6 +50,7 @@ def features(
     show(rows, as_json)
     n, f = table.frame.shape
     say(
-        f"{n} pairs x {f} features (ANSAT shown at one of 14 thresholds) in {out}. Next: transfercast plan {out}",
+        f"{n} pairs x {f} features{' (ANSAT shown at one of 14 thresholds)' if len(shown) < f else ''} in {out}. "
+        f"Next: transfercast plan {out}",
         as_json,
     )

@@ -25,11 +25,13 @@ def measures(
     rows = [
         {
             "name": one.name,
-            "columns": len(one.columns) if not as_json else list(one.columns),
-            "better": one.better,
+            "columns": len(one.columns) if not as_json else {column: one.direction(column) for column in one.columns},
+            **({} if as_json else {"better": "/".join(sorted({one.direction(column) for column in one.columns}))}),
             "group": one.group,
-            "kinds": ", ".join(sorted(one.kinds)),
+            "targets": ", ".join(sorted(one.kinds)),
+            "sources": "same kind" if one.same_kind else ", ".join(sorted(one.sources)),
             "paper": one.paper,
+            **({"needs": list(one.needs)} if as_json else {}),
             "what": one.summary,
         }
         for one in registered().values()

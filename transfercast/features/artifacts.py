@@ -15,6 +15,7 @@ import torch
 
 from transfercast.core.cache import ArrayCache, fingerprint
 from transfercast.core.kinds import Kind
+from transfercast.core.poolings import Pooling
 from transfercast.sources.batches import tokenized
 from transfercast.sources.encoders import checkpoint_folder, load_tokenizer, weights_fingerprint
 from transfercast.sources.esm import SpaceMap, fit_ridge
@@ -24,7 +25,7 @@ from transfercast.sources.models import load_encoder, load_model
 from transfercast.sources.source import Source
 from transfercast.tasks.task import Examples
 
-READING_VERSION = 2  # raise these when the same models and texts would give something else
+READING_VERSION = 3  # raise these when the same models and texts would give something else
 FISHER_VERSION = 1
 MAP_VERSION = 1
 
@@ -47,7 +48,7 @@ class Artifacts:
         return self._read(source.fingerprint, load, texts, source.max_tokens, split)
 
     def base_reading(self, encoder: str, texts: tuple[Any, ...], max_tokens: int, *, split: bool) -> Reading:
-        """What a base encoder makes of texts; its outputs are empty."""
+        """What an encoder, or the encoder of a checkpoint, makes of texts."""
         folder = checkpoint_folder(encoder)
         load = lambda: (load_encoder(folder), load_tokenizer(folder))  # noqa: E731
         return self._read(weights_fingerprint(folder), load, texts, max_tokens, split)
@@ -60,7 +61,7 @@ class Artifacts:
         def compute() -> tuple[np.ndarray, ...]:
             model, tokenizer = load()
             found = read(model.to(self.device), tokenizer, texts, max_tokens, split=split)
-            return found.layers, found.cls, found.outputs, found.words
+            return found.layers, found.firsts, found.outputs, found.words
 
         return Reading(*self.cache.get("reading", key, compute))
 
@@ -80,11 +81,19 @@ class Artifacts:
 
         return list(self.cache.get("fisher", key, compute))
 
-    def space_map(self, source: Source, encoder: str, texts: tuple[Any, ...]) -> SpaceMap:
-        """The map from a base encoder to a source, fitted on texts of the source's own task."""
+    def space_map(self, source: Source, encoder: str, texts: tuple[Any, ...], pooling: Pooling) -> SpaceMap:
+        """The map from a base encoder to a source, fitted on texts of the source's own task (words, of a sequence task).
+
+        Raises:
+            InputError: if one of the two has no such pooling.
+        """
         split = source.kind is Kind.SEQUENCE
-        base = self.base_reading(encoder, texts, source.max_tokens, split=split).embeddings
-        tuned = self.reading(source, texts, split=split).embeddings
+        pooling = "mean" if split else pooling
+        base = self.base_reading(encoder, texts, source.max_tokens, split=split).pooled(pooling)[0]
+        if pooling == "pooler":
+            tuned = self.base_reading(str(source.checkpoint), texts, source.max_tokens, split=split).pooled(pooling)[0]
+        else:
+            tuned = self.reading(source, texts, split=split).pooled(pooling)[0]
         key = fingerprint(version=MAP_VERSION, base=base, tuned=tuned)
 
         def compute() -> tuple[np.ndarray, np.ndarray]:

@@ -100,17 +100,17 @@ class Gatherer:
             "target_score": lambda: alone.scores["validation"],
             "target_kind": lambda: target.kind,
             "target_labels": lambda: seen.labels,
-            "target_values": lambda: _values(target, reading()) if split else np.asarray(seen.labels),
+            "target_values": lambda: values_of(target, reading()) if split else np.asarray(seen.labels),
             "source_predictions": lambda: reading().predictions(source.kind, source.label_names),
             "source_probabilities": lambda: reading().outputs,
             "source_embeddings": lambda: reading().embeddings,
             "source_layers": lambda: reading().layers,
-            "source_cls": lambda: reading().cls,
+            "source_cls": lambda: reading().firsts[-1],
             "target_embeddings": lambda: reading(alone).embeddings,
             "target_base_embeddings": lambda: self._base(seen, source.max_tokens, split),
             "target_unigrams": lambda: unigrams(self.encoder, seen, alone.max_tokens, split=split),
             "target_sizes": lambda: self._sizes(target, alone.max_tokens),
-            "target_fisher": lambda: self.artifacts.fisher(alone, _first(target.splits["train"], self.documents)),
+            "target_fisher": lambda: self.artifacts.fisher(alone, some(target.splits["train"], self.documents)),
         }
 
     def _of_own_rows(self, source: Source, target: Task, alone: Source) -> dict[str, Callable[[], Any]]:
@@ -121,10 +121,12 @@ class Gatherer:
                 "mapped_embeddings": lambda: None,
                 "source_sizes": lambda: None,
             }
-        own, own_split = _first(task.seen, OWN_ROWS), task.kind is Kind.SEQUENCE
+        own, own_split = some(task.seen, OWN_ROWS), task.kind is Kind.SEQUENCE
 
         def mapped() -> np.ndarray:
-            return self.artifacts.space_map(source, self.encoder, own.texts)(self._base(target.seen, source.max_tokens, split))
+            return self.artifacts.space_map(source, self.encoder, own.texts, "mean")(
+                self._base(target.seen, source.max_tokens, split)
+            )
 
         return {
             "mapped_embeddings": mapped,
@@ -132,7 +134,7 @@ class Gatherer:
             "source_own_embeddings": lambda: self.artifacts.reading(source, own.texts, split=own_split).embeddings,
             "source_unigrams": lambda: unigrams(self.encoder, task.seen, source.max_tokens, split=own_split),
             "source_sizes": lambda: self._sizes(task, source.max_tokens),
-            "source_fisher": lambda: self.artifacts.fisher(source, _first(task.splits["train"], self.documents)),
+            "source_fisher": lambda: self.artifacts.fisher(source, some(task.splits["train"], self.documents)),
         }
 
     def _base(self, examples: Examples, max_tokens: int, split: bool) -> np.ndarray:
@@ -151,19 +153,9 @@ class Gatherer:
         return np.array([len(train), classes, balance, length])
 
     def own_task(self, source: Source) -> Task | None:
-        """The task that a source was trained on, read again; None for adopted checkpoints.
-
-        Raises:
-            InputError: if the files are no longer what the source was trained on.
-        """
+        """As the function of this name, read once."""
         if source.name not in self._tasks:
-            task = task_of(source.spec) if source.spec is not None else None
-            if task is not None and task.fingerprint != source.task:
-                raise InputError(
-                    f"{(source.spec or {}).get('train')}: changed since source {source.name!r} was trained on it. "
-                    f"Run 'transfercast fit-sources' again."
-                )
-            self._tasks[source.name] = task
+            self._tasks[source.name] = own_task(source)
         return self._tasks[source.name]
 
     def document_sets(self, source: Source, target: Task) -> dict[str, dict[str, tuple[Any, Any]]]:
@@ -202,13 +194,32 @@ class Gatherer:
         return [[term_of(word) for word in words_of(text, kind is Kind.SEQUENCE)] for text, _ in documents.values()]
 
 
-def _first(examples: Examples, most: int) -> Examples:
+def own_task(source: Source) -> Task | None:
+    """The task that a source was trained on, read again; None for adopted checkpoints.
+
+    Raises:
+        InputError: if the files are no longer what the source was trained on.
+    """
+    if source.spec is None:
+        return None
+    task = task_of(source.spec)
+    if task.fingerprint != source.task:
+        raise InputError(
+            f"{source.spec.get('train')}: changed since source {source.name!r} was trained on it. "
+            f"Run 'transfercast fit-sources' again."
+        )
+    return task
+
+
+def some(examples: Examples, most: int) -> Examples:
     """At most so many rows, by the hash of their text: a fixed random sample."""
     return examples.take(sorted(range(len(examples)), key=lambda row: examples.ids[row])[:most])
 
 
-def _values(target: Task, reading: Reading) -> np.ndarray:
-    """(m,) tag numbers of the words that were read."""
+def values_of(target: Task, reading: Reading) -> np.ndarray:
+    """(m,) class numbers or values of a task's training and validation rows; of sentences, of the words that were read."""
+    if target.kind is not Kind.SEQUENCE:
+        return np.asarray(target.seen.labels)
     number = {name: i for i, name in enumerate(target.label_names)}
     return np.array([number[t] for tags, n in zip(target.seen.labels, reading.words, strict=True) for t in tags[:n]])
 

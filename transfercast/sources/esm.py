@@ -4,21 +4,27 @@ With it a source needs no forward pass on a target's rows: the base encoder's em
 trains the map with Adam; the same model has a closed-form ridge solution, whose penalty is chosen here by its leave-one-out
 error.
 
-The files are those of hf-dataset-selector, so that its published maps work here and ours there.
+The files are those of hf-dataset-selector, so that its published maps work here and ours there. Its maps are fitted on what
+the encoder's pooler makes of the first token (BERT), on the first token (RoBERTa, DistilBERT) or, for sentence-transformers,
+on the mean over tokens; ours say in config.json what they were fitted on.
 Schulte, Hamborg, Akbik, "Less is More" (EMNLP 2024), arXiv:2410.15148.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from transfercast.core.errors import ArtifactError, ShapeError
 from transfercast.core.files import replaced_folder, write_json
+from transfercast.core.poolings import POOLINGS, Pooling
 
 _WEIGHTS = "model.safetensors"
+_POOLING = "transfercast_pooling"
 _NAMES = {"model.weight": "weight", "model.bias": "bias", "sequential.0.weight": "weight", "sequential.0.bias": "bias"}
 """Tensors as hf-dataset-selector names them, now and (`sequential`) in its version 0.1.0."""
 
@@ -42,13 +48,14 @@ class SpaceMap:
         """(n, e) mapped embeddings of (n, d) base embeddings."""
         return np.asarray(base @ self.weight.T + self.bias)
 
-    def save(self, folder: str | Path, *, base_model: str, task: str) -> None:
+    def save(self, folder: str | Path, *, base_model: str, task: str, pooling: Pooling) -> None:
         """Write config.json and model.safetensors into a new folder, or replace it whole.
 
         Args:
             folder: to write.
             base_model: name of the base encoder.
             task: name of the source's task.
+            pooling: of the embeddings that it maps.
         """
         from safetensors.numpy import save_file
 
@@ -58,6 +65,7 @@ class SpaceMap:
             "esm_architecture": "linear",
             "esm_embedding_dim": self.weight.shape[1],
             "version": "0.2.1",
+            _POOLING: pooling,
         }
         with replaced_folder(Path(folder)) as new:
             save_file({"model.weight": self.weight, "model.bias": self.bias}, new / _WEIGHTS)
@@ -81,6 +89,56 @@ class SpaceMap:
         if set(tensors) != {"weight", "bias"} or tensors["bias"].shape != tensors["weight"].shape[:1]:
             raise ArtifactError(f"{file}: {', '.join(tensors)} are not weight and bias of a linear map. Fit the map again.")
         return cls(tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class MapCard:
+    """What a map's config.json says.
+
+    Attributes:
+        folder: of the map.
+        base_model: name of the encoder whose embeddings it maps.
+        task: of the source.
+        pooling: of the embeddings; None where it was made by hf-dataset-selector, which goes by the encoder's type.
+    """
+
+    folder: Path
+    base_model: str
+    task: str
+    pooling: Pooling | None
+
+    @classmethod
+    def read(cls, folder: Path) -> MapCard:
+        """Read a map's config.json.
+
+        Raises:
+            ArtifactError: if it is none, or of a map that is not linear.
+        """
+        path = folder / "config.json"
+        try:
+            about = json.loads(path.read_text(encoding="utf-8"))
+            task, subset = about["task_id"], about.get("task_subset")
+            found = cls(folder, about["base_model_name"], f"{task}/{subset}" if subset else task, about.get(_POOLING))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"{path}: not the config of an embedding space map ({error!r}).") from error
+        if about.get("esm_architecture") != "linear" or found.pooling not in (None, *POOLINGS):
+            raise ArtifactError(f"{path}: only linear maps of poolings {', '.join(POOLINGS)} can be read.")
+        return found
+
+    def pooling_for(self, config: Any) -> Pooling:
+        """The pooling of its embeddings, given the base encoder's configuration.
+
+        Raises:
+            ArtifactError: if neither says.
+        """
+        if self.pooling is not None:
+            return self.pooling
+        if "sentence-transformers" in self.base_model and config.model_type == "bert":
+            return "mean"
+        known: dict[str, Pooling] = {"bert": "pooler", "roberta": "cls", "distilbert": "cls"}
+        if config.model_type not in known:
+            raise ArtifactError(f"{self.folder}: hf-dataset-selector knows no pooling for {config.model_type} encoders.")
+        return known[config.model_type]
 
 
 def fit_ridge(base: np.ndarray, tuned: np.ndarray) -> SpaceMap:

@@ -1,4 +1,4 @@
-"""What a fine-tuned model says of texts, in one forward pass: probabilities, tags, embeddings."""
+"""What a model makes of texts, in one forward pass: embeddings of every layer and pooling, probabilities, tags."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
+from transfercast.core.poolings import Layers, Pooling
 from transfercast.sources.batches import by_length, padded, tokenized
 
 TOKENS_A_BATCH = 4096
@@ -21,14 +23,14 @@ class Reading:
     Attributes:
         layers: (L, n, d) mean of each layer over the tokens; of sentences (L, m, d), the first piece of each of the m words
             that were read, in order.
-        cls: (n, d) first token of the last layer; of sentences (m, d), the same as the last of `layers`.
+        firsts: (L, n, d) first token of each layer; of sentences the same as `layers`.
         outputs: class probabilities (n, C), or values (n, 1) of a regression; of sentences read by a token classifier
-            (m, C); of an encoder without a head (n, 0).
+            (m, C); of an encoder without a head what its pooler makes of the first token (n, d), or (n, 0).
         words: (n,) number of words read of each sentence (truncation may leave some out); for texts empty.
     """
 
     layers: np.ndarray
-    cls: np.ndarray
+    firsts: np.ndarray
     outputs: np.ndarray
     words: np.ndarray
 
@@ -36,6 +38,25 @@ class Reading:
     def embeddings(self) -> np.ndarray:
         """(n, d) of the last layer."""
         return np.asarray(self.layers[-1])
+
+    def pooled(self, pooling: Pooling, layers: Layers = "last") -> np.ndarray:
+        """(K, n, d) embeddings of one pooling: of the last layer or the mean of layers (K = 1), or of each layer for `best`.
+
+        Args:
+            pooling: `pooler` is what an encoder's pooler makes of the last layer, whatever `layers`.
+            layers: of the mean over tokens, or of the first token.
+
+        Raises:
+            InputError: if the model was not read as an encoder, or has no trained pooler.
+        """
+        if pooling == "pooler":
+            if self.outputs.shape[-1] != self.layers.shape[-1]:
+                raise InputError("this encoder has no trained pooler. Use pooling 'cls' or 'mean'.")
+            return self.outputs[None]
+        of_layers = self.layers if pooling == "mean" else self.firsts
+        if layers == "best":
+            return of_layers
+        return of_layers.mean(0, keepdims=True) if layers == "mean" else of_layers[-1:]
 
     def predictions(self, kind: Kind, label_names: tuple[str, ...]) -> Any:
         """(n,) classes or values, or n tuples of tags ending where the reading was cut off.
@@ -76,19 +97,21 @@ def read(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, *,
             if split:
                 first = _first_pieces(encodings.word_ids(int(row)))
                 said = values[first] if values.ndim == 2 else values[None]
-                found = states[:, first], states[-1, first], said
+                found = states[:, first], states[:, :0], said
             else:
                 said = _mean(values, mask[place]) if values.ndim == 2 else values[None]
-                found = _mean(states, mask[place]), states[-1, :1], said
+                found = _mean(states, mask[place]), states[:, :1], said
             read_rows[row] = tuple(part.to("cpu", copy=True) for part in found)  # views would keep the batch
-    vectors, cls, outputs = zip(*read_rows, strict=True)
+    vectors, firsts, outputs = zip(*read_rows, strict=True)
     words = np.array([part.shape[1] for part in vectors]) if split else np.empty(0, dtype=np.int64)
-    return Reading(torch.cat(vectors, 1).numpy(), torch.cat(cls).numpy(), torch.cat(outputs).numpy(), words)
+    of_layers = torch.cat(vectors, 1).numpy()
+    return Reading(of_layers, of_layers if split else torch.cat(firsts, 1).numpy(), torch.cat(outputs).numpy(), words)
 
 
 def _probabilities(result: Any, layers: torch.Tensor) -> torch.Tensor:
     if "logits" not in result:
-        return layers.new_empty(layers.shape[1], 0)
+        made = result.get("pooler_output")
+        return layers.new_empty(layers.shape[1], 0) if made is None else torch.as_tensor(made.float())
     logits = result.logits.float()
     return torch.as_tensor(logits if logits.shape[-1] == 1 else logits.softmax(-1))
 

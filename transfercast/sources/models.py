@@ -80,9 +80,13 @@ def load_model(checkpoint: Path, kind: Kind) -> Any:
 
 
 def load_encoder(checkpoint: Path) -> Any:
-    """A checkpoint's encoder without a head, ready for inference."""
+    """A checkpoint's encoder without a head, ready for inference; without its pooler, too, where that was never trained."""
     from transformers import AutoModel
 
     with quiet_transformers():
-        model = AutoModel.from_pretrained(checkpoint, trust_remote_code=False, use_safetensors=True)
+        model, report = AutoModel.from_pretrained(
+            checkpoint, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+        )
+    if any(name.startswith("pooler.") for name in report["missing_keys"]):
+        model.pooler = None
     return model.float().eval()

@@ -1,0 +1,35 @@
+"""The command `transfercast fit-maps`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transfercast.cli import app
+from transfercast.cli.output import AsJson, Device, say, show
+from transfercast.core.poolings import Pooling
+
+
+@app.command()
+def fit_maps(
+    pool: Annotated[Path, typer.Argument(help="Folder of the pool.")],
+    out: Annotated[Path, typer.Option(help="Folder for the maps, one folder each.")] = Path("maps"),
+    pooling: Annotated[Pooling, typer.Option(help="Of embeddings; hf-dataset-selector: pooler of BERT, else cls.")] = "mean",
+    rows: Annotated[int, typer.Option(min=2, help="Rows of each source's own task, at most.")] = 1000,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit an embedding space map for every source of a pool, in the files of hf-dataset-selector.
+
+    With maps, `transfercast rank` needs one pass of the base encoder, and none of the sources.
+
+    Example: transfercast fit-maps pool --out maps
+    """
+    from transfercast.features.fit_maps import fit_maps as fit
+    from transfercast.sources.pool import SourcePool
+
+    written = fit(SourcePool.load(pool), out, pooling=pooling, rows=rows, device=device)
+    show(({"map": path.name, "folder": str(path)} for path in written), as_json)
+    say(f"{len(written)} maps. Next: transfercast rank DATA.csv --maps {out}", as_json)

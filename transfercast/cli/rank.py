@@ -1,0 +1,77 @@
+"""The command `transfercast rank`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from transfercast.cli import app
+from transfercast.cli.output import AsJson, Device, say, show
+from transfercast.core.errors import InputError
+from transfercast.core.poolings import Layers, Pooling
+
+if TYPE_CHECKING:
+    from transfercast.tasks.task import Task
+
+
+@app.command()
+def rank(
+    data: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, Parquet or CoNLL file of a task, or a tasks.toml.")],
+    encoders: Annotated[
+        list[str] | None, typer.Argument(help="Encoders or fine-tuned models: offline, folders, hub names.")
+    ] = None,
+    maps: Annotated[Path | None, typer.Option(help="Rank embedding space maps instead: the folder that holds them.")] = None,
+    base: Annotated[str | None, typer.Option(help="Of maps: their base encoder; by default as they say.")] = None,
+    text: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
+    text_pair: Annotated[str | None, typer.Option(help="Column of second texts, for tasks on pairs.")] = None,
+    label: Annotated[str, typer.Option(help="Column of the labels.")] = "label",
+    target: Annotated[str | None, typer.Option(help="Of a tasks.toml: the target, where it has several.")] = None,
+    rows: Annotated[int, typer.Option(min=2, help="Of the file: training rows to read, at most.")] = 1000,
+    measure: Annotated[str, typer.Option(help="logme, h_score, nearest_neighbours or frozen_transfer.")] = "logme",
+    pooling: Annotated[Pooling, typer.Option(help="Over tokens; cls is the first one.")] = "mean",
+    layers: Annotated[Layers, typer.Option(help="Of the encoder; best is that with the best score.")] = "last",
+    tokens: Annotated[int, typer.Option(min=3, help="Longer texts are cut.")] = 128,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Maps at a time; by default all cores.")] = None,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank encoders, fine-tuned models or embedding space maps for one data set, without training anything.
+
+    Of a file, rows without text are left out. With a tasks.toml, the target's own settings hold.
+
+    Example: transfercast rank reviews.csv offline bert-base-uncased roberta-base --measure h_score --layers mean
+
+    Example: transfercast rank reviews.csv --maps maps
+    """
+    from transfercast.features.rank import rank_encoders, rank_maps
+
+    if (maps is None) == (not encoders):
+        raise InputError("name the encoders to rank, or a folder of maps by --maps.")
+    task = _task(data, target, text=text, text_pair=text_pair, label=label, rows=rows)
+    if maps is not None:
+        found = rank_maps(task, maps, encoder=base, max_tokens=tokens, jobs=jobs, device=device)
+    else:
+        found = rank_encoders(
+            task, encoders or [], measure=measure, pooling=pooling, layers=layers, max_tokens=tokens, device=device
+        )
+    ranked = enumerate(found.scores.items(), start=1)
+    show(({"rank": place, "source": name, found.measure: score} for place, (name, score) in ranked), as_json, digits=4)
+    say(f"{found.measure} on {found.rows} rows of {task.name}; higher is better.", as_json)
+
+
+def _task(data: Path, target: str | None, *, text: str, text_pair: str | None, label: str, rows: int) -> Task:
+    from transfercast.tasks.family import read_family
+    from transfercast.tasks.task import Task
+
+    if data.suffix != ".toml":
+        caps = {"train": rows, "validation": -(-rows // 8)}
+        drop = ("rare_labels", "empty_text")
+        return Task.from_csv(data, text=text, text_pair=text_pair, label=label, rows=caps, drop=drop)
+    targets = {task.name: task for task in read_family(data).targets}
+    if target is None and len(targets) == 1:
+        target = next(iter(targets))
+    if target not in targets:
+        raise InputError(f"{data}: name one of its targets by --target: {', '.join(targets)}.")
+    return targets[target]

@@ -1,0 +1,185 @@
+"""Ranking encoders, fine-tuned checkpoints, or embedding space maps for one task, without training anything.
+
+One measure at a time, of the task's training and validation rows; `extract_features` takes all measures of a pool.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from transformers import AutoConfig
+
+from transfercast.core.cache import ArrayCache
+from transfercast.core.errors import InputError, TransfercastError
+from transfercast.core.kinds import Kind
+from transfercast.core.poolings import LAYERS, POOLINGS, Layers, Pooling
+from transfercast.core.progress import progress
+from transfercast.features.artifacts import Artifacts
+from transfercast.features.evidence import values_of
+from transfercast.features.maps import MappedTarget, score_maps
+from transfercast.features.registry import Measure, measures
+from transfercast.sources.encoders import checkpoint_folder
+from transfercast.sources.esm import MapCard
+from transfercast.sources.models import pick_device
+from transfercast.tasks.task import Task
+
+log = logging.getLogger(__name__)
+
+EMBEDDINGS_ALONE = {"source_embeddings", "target_values", "target_kind"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Sources in the order in which to try them.
+
+    Attributes:
+        measure: by which they are ranked.
+        scores: of each, best first.
+        failed: what is wrong with those that have none.
+        rows: of the target that were read.
+    """
+
+    measure: str
+    scores: dict[str, float]
+    failed: dict[str, str]
+    rows: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """Columns rank, source and the measure, best first."""
+        ranks = range(1, len(self.scores) + 1)
+        return pd.DataFrame({"rank": ranks, "source": list(self.scores), self.measure: list(self.scores.values())})
+
+
+def rank_encoders(
+    task: Task,
+    encoders: Sequence[str],
+    *,
+    measure: str = "logme",
+    pooling: Pooling = "mean",
+    layers: Layers = "last",
+    max_tokens: int = 128,
+    device: str | None = None,
+    cache: ArrayCache | None = None,
+) -> Ranking:
+    """Rank encoders or fine-tuned checkpoints by how well their embeddings fit a task's labels.
+
+    An encoder that cannot be read is left out with a warning; `failed` says why.
+
+    Args:
+        task: its training and validation rows are read; its test rows are not.
+        encoders: `offline`, folders, or names on the hub.
+        measure: one that needs embeddings and labels alone: logme, h_score, nearest_neighbours, frozen_transfer.
+        pooling: over tokens; sequence tasks go by words whatever it says.
+        layers: the last, their mean, or the one with the best score.
+        max_tokens: at which texts are cut.
+        device: cpu, cuda, mps; None takes the best there is.
+        cache: where embeddings are kept; by default the user's cache folder.
+
+    Raises:
+        InputError: if the measure does not go by embeddings alone or not with such a task, or no encoder could be read.
+    """
+    chosen = _by_embeddings(measure, task.kind)
+    if pooling not in POOLINGS or layers not in LAYERS:
+        raise InputError(f"pooling {pooling!r}, layers {layers!r}: choose of {', '.join(POOLINGS)} and {', '.join(LAYERS)}.")
+    artifacts = Artifacts(cache or ArrayCache(), pick_device(device))
+    split, seen = task.kind is Kind.SEQUENCE, task.seen
+    scores: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    for encoder in progress(list(dict.fromkeys(encoders)), "encoders"):
+        try:
+            reading = artifacts.base_reading(encoder, seen.texts, max_tokens, split=split)
+            given = {"target_values": values_of(task, reading), "target_kind": task.kind}
+            scores[encoder] = max(
+                chosen.function(source_embeddings=embeddings, **{name: given[name] for name in chosen.needs if name in given})
+                for embeddings in reading.pooled("mean" if split else pooling, layers)
+            )
+        except (TransfercastError, OSError, ValueError) as error:
+            log.warning("%s is left out: %s", encoder, error)
+            failed[encoder] = str(error)
+    return _ranked(measure, scores, failed, len(seen))
+
+
+def _by_embeddings(name: str, kind: Kind) -> Measure:
+    fitting = {found: one for found, one in measures().items() if "source_embeddings" in one.needs and len(one.columns) == 1}
+    fitting = {found: one for found, one in fitting.items() if set(one.needs) <= EMBEDDINGS_ALONE}
+    if name not in fitting:
+        raise InputError(f"{name!r} is no measure of embeddings and labels alone; there are {', '.join(fitting)}.")
+    if kind not in fitting[name].kinds:
+        raise InputError(f"{fitting[name].why_not(kind, kind)}. Try --measure logme.")
+    return fitting[name]
+
+
+def rank_maps(
+    task: Task,
+    maps: str | Path,
+    *,
+    encoder: str | None = None,
+    max_tokens: int = 128,
+    jobs: int | None = None,
+    device: str | None = None,
+    cache: ArrayCache | None = None,
+) -> Ranking:
+    """Rank fine-tuned sources by ESM-LogME, from their embedding space maps alone.
+
+    The base encoder reads the task once; no source is loaded. A map that cannot be read is left out with a warning.
+
+    Args:
+        task: its training and validation rows are read; its test rows are not.
+        maps: a folder with a folder for each map, ours or hf-dataset-selector's.
+        encoder: the base encoder; by default as the maps say.
+        max_tokens: at which texts are cut; hf-dataset-selector cuts at 128.
+        jobs: maps at a time; None takes all cores.
+        device: cpu, cuda, mps; None takes the best there is.
+        cache: where embeddings are kept; by default the user's cache folder.
+
+    Raises:
+        InputError: if there are no maps, they are of several encoders, or none could be scored.
+    """
+    cards, failed = _cards(Path(maps))
+    names = {card.base_model for card in cards.values()}
+    if encoder is None and len(names) != 1:
+        raise InputError(f"{maps}: maps of {len(names)} encoders ({', '.join(sorted(names))}). Name the one to use.")
+    base = encoder or names.pop()
+    config = AutoConfig.from_pretrained(checkpoint_folder(base), trust_remote_code=False)
+    by_pooling: dict[Pooling, dict[str, Path]] = {}
+    for name, card in cards.items():
+        by_pooling.setdefault(card.pooling_for(config), {})[name] = card.folder
+    split, seen = task.kind is Kind.SEQUENCE, task.seen
+    reading = Artifacts(cache or ArrayCache(), pick_device(device)).base_reading(base, seen.texts, max_tokens, split=split)
+    scores: dict[str, float] = {}
+    for pooling, folders in by_pooling.items():
+        embeddings = reading.pooled("mean" if split else pooling)[0]
+        found = score_maps(MappedTarget.of(embeddings, values_of(task, reading)), folders, jobs or os.cpu_count())
+        for name, score in progress(found, "maps", total=len(folders)):
+            if isinstance(score, str):
+                failed[name] = score
+            else:
+                scores[name] = score
+    for name, reason in failed.items():
+        log.warning("map %s is left out: %s", name, reason)
+    return _ranked("esm_logme", scores, failed, len(seen))
+
+
+def _cards(folder: Path) -> tuple[dict[str, MapCard], dict[str, str]]:
+    cards, failed = {}, {}
+    for path in sorted(folder.glob("*/config.json")):
+        try:
+            cards[path.parent.name] = MapCard.read(path.parent)
+        except TransfercastError as error:
+            failed[path.parent.name] = str(error)
+    if not cards:
+        raise InputError(f"{folder}: no maps. Make some with: transfercast fit-maps POOL --out {folder}")
+    return cards, failed
+
+
+def _ranked(measure: str, scores: dict[str, float], failed: dict[str, str], rows: int) -> Ranking:
+    if not scores:
+        raise InputError(f"nothing could be ranked; the first reason: {next(iter(failed.values()), 'nothing was named')}")
+    order = sorted(scores, key=lambda name: -scores[name] if np.isfinite(scores[name]) else np.inf)
+    return Ranking(measure, {name: scores[name] for name in order}, failed, rows)
