@@ -30,7 +30,7 @@ HIGHEST = 1e4
 leaves smaller eigenvalues unknown), and at infinity."""
 
 SPACING = 1.5
-NODES = np.cos(np.pi * (np.arange(15) + 0.5) / 15)
+NODES = np.cos(np.pi * (np.arange(12) + 0.5) / 12)
 FINE = np.linspace(-1, 1, 601)
 TINY = np.finfo(np.float64).tiny
 BLOCK = 64
@@ -112,39 +112,62 @@ class _Tridiagonal:
         reach[:-1] += np.abs(self.off)
         lowest = LOWEST[self.problem.gram.dtype.char]
         top = max(float(reach.max()), TINY / lowest)
-        grid = np.arange(np.log(top * lowest), np.log(top * HIGHEST), SPACING)
-        found = self.evidence(grid, np.arange(len(self.problem.lengths)))
-        best = found.argmax(0)
-        if self.problem.gram.dtype == np.float32 and best.min() == 0:
+        grid, found = self._scan(np.log(top * lowest), np.log(top * HIGHEST))
+        if self.problem.gram.dtype == np.float32 and grid[-1] <= np.log(top * lowest):
             raise PrecisionError
         largest = np.maximum(found.max(0), self._without_features())
-        for at in np.unique(best):
-            columns = np.flatnonzero(best == at)
+        beside = np.pad(found, ((1, 1), (0, 0)), constant_values=-np.inf)
+        tops = (found >= beside[:-2]) & (found > beside[2:])  # the evidence may have several
+        for at in np.flatnonzero(tops.any(1)):
+            columns = np.flatnonzero(tops[at])
             nodes = self.evidence(grid[at] + SPACING * NODES, columns)
             coefficients = chebyshev.chebfit(NODES, nodes, len(NODES) - 1)
             largest[columns] = np.maximum(largest[columns], _peaks(chebyshev.chebval(FINE, coefficients)))
         return np.asarray(largest)
 
+    def _scan(self, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+        """(T,) log t from high to low, and (T, C) evidence there; it ends where the evidence can only rise with t.
+
+        By log t, log det(1 + G / t) falls at a rate that falls itself, and log Q rises at a rate of at most 1 - Q(low) / Q(t).
+        So where the first rate over n exceeds the second, it does so at all t below.
+        """
+        every, rows = np.arange(len(self.problem.lengths)), self.problem.rows
+        least, _ = self._parts(low, every)
+        grid = np.arange(high, low - SPACING, -SPACING)
+        found = np.empty((len(grid), len(every)))
+        before = np.inf
+        for number, at in enumerate(grid):
+            q, log_det = self._parts(at, every)
+            found[number] = self._evidence(q, log_det)
+            if np.all((log_det - before) / SPACING / rows > 1 - least / q):
+                return grid[: number + 1], found[: number + 1]
+            before = log_det
+        return grid, found
+
     def evidence(self, log_t: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """(T, c) log evidence per sample of some columns at each of T values of log t."""
-        rows, lengths = self.problem.rows, self.problem.lengths[columns]
-        constant = self.problem.constant
-        sides = np.asfortranarray(self.sides[:, columns if constant is None else [*columns, -1]])
-        found = np.empty((len(log_t), len(columns)))
-        for number, at in enumerate(log_t):
-            t = np.exp(at)
-            diagonal, off, _ = lapack.dpttrf(self.diagonal + t, self.off)
-            solved = lapack.dpttrs(diagonal, off, sides)[0]
-            inside = np.einsum("ij,ij->j", sides, solved)
-            log_det = np.log(np.maximum(diagonal, t)).sum() - len(diagonal) * at
-            if constant is None:
-                q = t * inside if self.problem.wide else lengths - inside
-            else:
-                own, shared = 1 + inside[-1], sides[:, -1] @ solved[:, :-1]
-                q = lengths - inside[:-1] + (constant[1][columns] - shared) ** 2 / own
-                log_det += np.log(own)
-            found[number] = np.log(rows / (2 * np.pi * np.maximum(q, TINY))) - 1 - log_det / rows
-        return 0.5 * found
+        return np.array([self._evidence(*self._parts(at, columns)) for at in log_t])
+
+    def _evidence(self, q: np.ndarray, log_det: float) -> np.ndarray:
+        rows = self.problem.rows
+        return np.asarray(0.5 * (np.log(rows / (2 * np.pi * q)) - 1 - log_det / rows))
+
+    def _parts(self, log_t: float, columns: np.ndarray) -> tuple[np.ndarray, float]:
+        """(c,) Q of some columns, and log det(1 + G / t)."""
+        constant, t = self.problem.constant, np.exp(log_t)
+        sides = self.sides.T[columns if constant is None else [*columns, -1]].T  # of few columns, still column by column
+        diagonal, off, _ = lapack.dpttrf(self.diagonal + t, self.off)
+        solved = lapack.dpttrs(diagonal, off, sides)[0]
+        inside = np.einsum("ij,ij->j", sides, solved)
+        log_det = np.log(np.maximum(diagonal, t)).sum() - len(diagonal) * log_t
+        lengths = self.problem.lengths[columns]
+        if constant is None:
+            q = t * inside if self.problem.wide else lengths - inside
+        else:
+            own, shared = 1 + inside[-1], sides[:, -1] @ solved[:, :-1]
+            q = lengths - inside[:-1] + (constant[1][columns] - shared) ** 2 / own
+            log_det += np.log(own)
+        return np.maximum(q, TINY), float(log_det)
 
     def _without_features(self) -> np.ndarray:
         """(C,) the limit of large t."""

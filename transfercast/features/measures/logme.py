@@ -46,7 +46,7 @@ def logme(source_embeddings: np.ndarray, target_values: Any) -> float:
     columns = columns_of(values)
     n, d = features.shape
     wide = d > n
-    # All products by scipy's BLAS: numpy's has threads of its own, and the two pools wait for one another.
+    # Products by scipy's BLAS alone: numpy's has threads of its own, and the two pools wait for one another.
     gram = blas.dsyrk(1.0, features.T, trans=int(wide), lower=1)
-    sides = columns if wide else blas.dgemm(1.0, features.T, columns)
+    sides = columns if wide else blas.dgemm(1.0, features.T, np.asfortranarray(columns))
     return float(largest_evidence(Problem(gram, sides, (columns**2).sum(0), n, wide)).mean())
