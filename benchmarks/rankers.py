@@ -36,6 +36,12 @@ FORMAT = 1
 CACHE = user_cache_path("transfercast") / "benchmarks" / "rankers"
 
 
+def sources_pool() -> SourcePool:
+    """The ten sources, fine-tuned where that is still to do."""
+    sources = [classification(name, SOURCE_ROWS) for name in SOURCES]
+    return SourcePool.fit(CACHE / "pool", sources, encoder=OFFLINE, recipe=SOURCE_RECIPE)
+
+
 def score(pool: SourcePool, source: str, target: Task, seed: int) -> float:
     """Test score of a target trained from a source, or from the base encoder; kept by what it rests on."""
     base = checkpoint_folder(pool.encoder)
@@ -68,8 +74,7 @@ def main() -> None:
     parser.add_argument("--train-only", action="store_true", help="fine-tune, and measure nothing")
     given = parser.parse_args()
     targets = [classification(name, TARGET_ROWS) for name in TARGETS]
-    sources = [classification(name, SOURCE_ROWS) for name in SOURCES]
-    pool = SourcePool.fit(CACHE / "pool", sources, encoder=OFFLINE, recipe=SOURCE_RECIPE)
+    pool = sources_pool()
     for source in pool.values():
         print(f"{source.name}: {source.metric} {source.scores['test']:.3f} on its own test rows")
     truth = transfers(pool, targets, given.seeds)

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.attribution.models import classifier, tokenizer_for
+from tests.conftest import sentences, write_csv
 from transfercast.cli import COMMANDS, app
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +31,46 @@ def test_every_command_shows_an_example_in_its_help(name):
 
 def test_the_measures_are_listed_for_people_and_scripts():
     listed = CliRunner().invoke(app, ["measures", "--json", "--kind", "regression"]).output.splitlines()
-    assert {json.loads(line)["name"] for line in listed} == {"logme", "single_task"}
-    assert "logme" in CliRunner().invoke(app, ["measures"]).output
+    told = {one["name"]: one for one in map(json.loads, listed)}
+    assert {"logme", "single_task", "esm_logme", "task_emb", "vocabulary"} <= set(told)
+    assert not {"leep", "nce", "h_score", "ansat", "span_similarity"} & set(told)  # these need classes
+    assert told["vocabulary"]["columns"] == {"vocabulary_overlap": "higher", "unigram_kl": "lower", "unigram_js": "lower"}
+    assert told["logme"]["needs"] == ["source_embeddings", "target_values"]
+    table = CliRunner().invoke(app, ["measures"]).output
+    assert "logme" in table
+    assert "higher/lower" in table
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory):
+    rows = [*sentences(60, "storm", seed=5), ("", 1)]
+    return write_csv(tmp_path_factory.mktemp("reviews") / "reviews.csv", rows)
+
+
+def test_encoders_are_ranked_for_a_file_in_one_command(reviews, tiny_encoder, tmp_path):
+    done = transfercast("rank", reviews, tiny_encoder, "nowhere", "--measure", "h_score", "--layers", "best", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "h_score on 54 rows of reviews" in done.stdout  # of 60 with text a tenth is set aside as test rows
+    assert "nowhere is left out" in done.stderr
+    done = transfercast("rank", reviews, tiny_encoder, "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["source"] == str(tiny_encoder)
+
+
+def test_sources_are_ranked_by_their_maps_in_two_commands(reviews, family_toml, tiny_encoder, tmp_path):
+    recipe = "full/lr=0.01/epochs=2/batch=8/tokens=16"
+    fitted = transfercast(
+        "fit-sources", family_toml, "--pool", tmp_path / "pool", "--encoder", tiny_encoder, "--recipe", recipe, cwd=tmp_path
+    )
+    assert fitted.returncode == 0, fitted.stderr
+    mapped = transfercast("fit-maps", tmp_path / "pool", "--pooling", "cls", cwd=tmp_path)
+    assert "3 maps. Next: transfercast rank DATA.csv --maps maps" in mapped.stdout
+    done = transfercast("rank", reviews, "--maps", "maps", "--jobs", 1, "--json", cwd=tmp_path)
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {one["source"] for one in told} == {"good", "help", "storm"}
+    assert [one["rank"] for one in told] == [1, 2, 3]
+    by_file = transfercast("rank", family_toml, "--maps", "maps", "--jobs", 1, cwd=tmp_path)
+    assert by_file.returncode == 2
+    assert "name one of its targets by --target: good, help, storm" in by_file.stderr
 
 
 @pytest.mark.parametrize(
@@ -42,6 +81,9 @@ def test_the_measures_are_listed_for_people_and_scripts():
         (["explain", "help:storm"], 2, "no sources. Make some with"),
         (["explain", "model"], 2, "give a text to explain, or name two sources as FIRST:SECOND"),
         (["explain", "none", "a text", "--tolerance", "0"], 2, "--tolerance 0.0: give more than 0"),
+        (["rank", "none.csv", "offline"], 2, "none.csv: no such file"),
+        (["rank", "none.csv"], 2, "name the encoders to rank, or a folder of maps by --maps"),
+        (["fit-maps", "pool"], 2, "no sources. Make some with"),
         (["search", "none.json"], 2, "none.json: no such file"),
         (["fit-sources", "none.toml"], 2, "none.toml: no such file"),
         (["fit-sources"], 2, "nothing to do"),

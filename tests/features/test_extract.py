@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 
 import joblib
 import numpy as np
@@ -15,6 +18,7 @@ from transfercast.core.table import FeatureTable
 from transfercast.features.extract import extract_features
 from transfercast.sources.pool import SourcePool, adopt
 from transfercast.tasks.family import read_family
+from transfercast.tasks.task import Task
 
 FAST = Recipe(learning_rate=1e-2, epochs=4, batch_size=8, max_tokens=16)
 
@@ -62,6 +66,20 @@ def test_only_the_measures_asked_for_are_taken(pool, family, tmp_path):
     assert list(extract(pool, family, tmp_path, only=["logme", "nce"]).frame) == ["logme", "nce"]
     with pytest.raises(InputError, match="no measure 'logm'; there are ansat, "):
         extract(pool, family, tmp_path, only=["logm"])
+
+
+def test_a_measure_that_was_asked_for_and_does_not_apply_says_why(pool, tmp_path, caplog):
+    rows = "\n".join(f"we need water {number},{number / 10}" for number in range(40))
+    (tmp_path / "values.csv").write_text(f"text,label\n{rows}\n")
+    target = Task.from_csv(tmp_path / "values.csv", text="text", label="label", kind="regression")
+    few = {"recipe": FAST, "documents": 3, "cache": ArrayCache(tmp_path / "cache")}
+    frame = extract_features(pool, [target], only=["leep", "logme"], **few).frame
+    assert frame["leep"].isna().all()
+    assert frame["logme"].notna().all()
+    assert "leep is not defined for regression targets, only for binary, multiclass, sequence" in caplog.text
+    caplog.clear()
+    extract_features(pool, [target], only=["logme"], **few)
+    assert caplog.text == ""
 
 
 QUICK = ["logme", "leep", "text_emb", "sizes"]
@@ -115,6 +133,89 @@ def test_a_second_run_finds_all_evidence_in_the_cache(pool, family, tmp_path, mo
         monkeypatch.setattr(f"transfercast.features.{module}.load_model", lambda *_: pytest.fail("a model was loaded again"))
     second = extract(pool, family, tmp_path)
     assert first.frame.equals(second.frame)
+
+
+def test_each_model_reads_the_same_rows_once_for_all_measures(pool, family, tmp_path, monkeypatch):
+    from transfercast.features import artifacts
+
+    read_before, seen = artifacts.read, []
+
+    def read(model, tokenizer, texts, *rest, **options):
+        seen.append((float(next(model.parameters()).double().sum()), tuple(texts)))
+        return read_before(model, tokenizer, texts, *rest, **options)
+
+    monkeypatch.setattr(artifacts, "read", read)
+    extract(pool, family, tmp_path)
+    assert len(seen) == len(set(seen))
+
+
+def test_a_changed_checkpoint_or_file_never_meets_a_stale_entry(pool, family, tmp_path):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from tests.conftest import sentences, write_csv
+
+    copy = tmp_path / "pool"
+    shutil.copytree(pool.folder, copy)
+    cache, measures_taken = tmp_path / "cache", ["logme", "leep"]
+    before = extract(SourcePool.load(copy), family, cache, only=measures_taken).frame
+    weights = copy / "sources" / "help" / "model.safetensors"
+    torch.manual_seed(0)
+    save_file(
+        {name: value + 0.1 * torch.randn_like(value) for name, value in load_file(weights).items()}, weights,
+        metadata={"format": "pt"},
+    )  # fmt: skip
+    changed = extract(SourcePool.load(copy), family, cache, only=measures_taken).frame
+    fresh = extract(SourcePool.load(copy), family, tmp_path / "fresh", only=measures_taken).frame
+    np.testing.assert_allclose(changed, fresh, rtol=1e-5)
+    assert (changed.loc["help"] != before.loc["help"]).all(axis=None)
+    assert changed.loc["good"].equals(before.loc["good"])
+
+    path = write_csv(tmp_path / "rows.csv", sentences(60, "good", seed=1))
+    first = Task.from_csv(path, text="text", label="label")
+    write_csv(path, sentences(60, "good", seed=2))
+    second = Task.from_csv(path, text="text", label="label")
+    told = [
+        extract_features(pool, [task], recipe=FAST, only=["logme"], cache=ArrayCache(folder)).frame
+        for task, folder in ((first, cache), (second, cache), (second, tmp_path / "other"))
+    ]
+    assert not np.allclose(told[0], told[1])
+    np.testing.assert_allclose(told[1], told[2], rtol=1e-5)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from transfercast.core.cache import ArrayCache
+from transfercast.core.records import Recipe
+from transfercast.features import artifacts, extract
+from transfercast.sources.pool import SourcePool
+from transfercast.tasks.family import read_family
+pool, tasks, cache = map(Path, sys.argv[1:])
+before, done = artifacts.read, []
+def read(*given, **options):
+    if len(done) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.append(1)
+    return before(*given, **options)
+artifacts.read = read
+recipe = Recipe(learning_rate=1e-2, epochs=4, batch_size=8, max_tokens=16)
+targets = read_family(tasks).targets
+extract.extract_features(SourcePool.load(pool), targets, recipe=recipe, only=["logme"], cache=ArrayCache(cache))
+"""
+
+
+def test_what_was_read_before_a_kill_is_not_read_again(pool, family, family_toml, tmp_path, monkeypatch):
+    from transfercast.features import artifacts
+
+    extract(pool, family, tmp_path / "expected", only=["single_task"])  # targets are trained alone
+    command = [sys.executable, "-c", KILLED, str(pool.folder), str(family_toml), str(tmp_path / "cache")]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    read_before, again = artifacts.read, []
+    monkeypatch.setattr(artifacts, "read", lambda *given, **options: again.append(1) or read_before(*given, **options))
+    found = extract(pool, family, tmp_path / "cache", only=["logme"]).frame
+    assert len(again) == 6 - 3  # three sources, each on the two other targets
+    np.testing.assert_allclose(found, extract(pool, family, tmp_path / "expected", only=["logme"]).frame, rtol=1e-5)
 
 
 def test_an_adopted_source_without_a_task_has_no_documents_of_its_own(pool, family, tmp_path, tiny_encoder):

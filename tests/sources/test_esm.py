@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from transfercast.core.errors import ArtifactError, ShapeError
-from transfercast.sources.esm import PENALTIES, SpaceMap, fit_adam, fit_ridge
+from transfercast.sources.esm import PENALTIES, MapCard, SpaceMap, fit_adam, fit_ridge
 
 
 def texts(n, d=6, e=5, noise=0.1, seed=0):
@@ -61,11 +61,23 @@ def test_the_recipe_learns():
 
 def test_a_map_is_written_and_read_back(tmp_path):
     found = fit_ridge(*texts(20))
-    found.save(tmp_path / "map", base_model="offline", task="weather")
+    found.save(tmp_path / "map", base_model="offline", task="weather", pooling="cls")
     again = SpaceMap.load(tmp_path / "map")
     np.testing.assert_array_equal(again.weight, found.weight)
     np.testing.assert_array_equal(again.bias, found.bias)
-    assert json.loads((tmp_path / "map" / "config.json").read_text())["task_id"] == "weather"
+    card = MapCard.read(tmp_path / "map")
+    assert (card.base_model, card.task, card.pooling) == ("offline", "weather", "cls")
+
+
+def test_a_card_that_is_none_is_refused(tmp_path):
+    for content in ("{", "[]", '{"task_id": "t"}'):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(ArtifactError, match="not the config of an embedding space map"):
+            MapCard.read(tmp_path)
+    card = {"task_id": "t", "base_model_name": "b", "esm_architecture": "mlp"}
+    (tmp_path / "config.json").write_text(json.dumps(card))
+    with pytest.raises(ArtifactError, match="only linear maps"):
+        MapCard.read(tmp_path)
 
 
 def test_maps_of_the_first_version_of_hf_dataset_selector_are_read(tmp_path):

@@ -53,7 +53,7 @@ def extract_features(
         recipe: how targets will be trained.
         seed: of the targets' training.
         documents: at most so many positive documents of each set are attributed; more is steadier and slower.
-        only: names of the measures to take; by default all.
+        only: names of the measures to take, by default all; why one of these does not apply to a pair is logged.
         jobs: sources at a time. By default as `joblib.parallel_config` says, which also picks the backend (processes
             unless told otherwise), else one.
         device: cpu, cuda, mps; None takes the best there is.
@@ -69,6 +69,7 @@ def extract_features(
     chosen = _chosen(only)
     if not any(source.name != task.name for task in targets for source in pool.values()):
         raise InputError(f"{pool.folder}: no source besides the target itself. Fit or adopt more sources.")
+    _tell_what_does_not_apply(chosen if only is not None else [], pool, targets)
     gatherer = Gatherer(cache or ArrayCache(), pick_device(device), documents, TOLERANCE, pool.encoder)
     alone = {task.name: pool.target_model(task, recipe, seed, device) for task in progress(targets, "targets alone")}
     rows: dict[tuple[str, str, str], np.ndarray] = {}
@@ -95,6 +96,15 @@ def _chosen(only: Sequence[str] | None) -> list[Measure]:
     if unknown:
         raise InputError(f"no measure {unknown[0]!r}; there are {', '.join(known)}.")
     return [one for name, one in known.items() if only is None or name in only]
+
+
+def _tell_what_does_not_apply(asked: list[Measure], pool: SourcePool, targets: Sequence[Task]) -> None:
+    pairs = [(source, task) for task in targets for source in pool.values() if source.name != task.name]
+    for one in asked:
+        missing = [(source, task, one.why_not(source.kind, task.kind)) for source, task in pairs]
+        for reason in dict.fromkeys(why for *_, why in missing if why is not None):
+            first = next(f"{source.name} to {task.name}" for source, task, why in missing if why == reason)
+            log.warning("%s; its columns stay empty, first for %s", reason, first)
 
 
 Work = tuple[Gatherer, list[str], Source, Sequence[Task], dict[str, Source]]

@@ -33,6 +33,9 @@ SPACING = 1.5
 NODES = np.cos(np.pi * (np.arange(12) + 0.5) / 12)
 FINE = np.linspace(-1, 1, 601)
 TINY = np.finfo(np.float64).tiny
+ROUNDING = 1e-13
+"""A residual below this part of the labels' length is rounding: nothing is taken to be explained better."""
+
 BLOCK = 64
 
 
@@ -81,7 +84,7 @@ def _tridiagonal(problem: Problem) -> _Tridiagonal:
         sides = np.column_stack([sides, problem.constant[0]])
     rotated = np.array(sides, dtype=np.float64, order="F")
     if len(gram) == 1:
-        return _Tridiagonal(gram[0].astype(np.float64), np.empty(0), rotated, problem)
+        return _Tridiagonal(gram[0].astype(np.float64), np.zeros(1), rotated, problem)
     reduce = lapack.ssytrd if gram.dtype == np.float32 else lapack.dsytrd
     found = reduce(gram, lower=1, lwork=BLOCK * len(gram), overwrite_a=1)
     reflectors, diagonal, off, scales = (part.astype(np.float64, copy=False) for part in found[:4])
@@ -95,7 +98,7 @@ class _Tridiagonal:
     """A problem in a basis in which its Gram matrix is tridiagonal.
 
     Attributes:
-        diagonal, off: (m,) and (m - 1,) of the Gram matrix.
+        diagonal, off: (m,) and (m - 1,) of the Gram matrix (LAPACK wants one even where m is 1).
         sides: (m, C) right-hand sides in this basis; where there is a constant direction, it is the last.
         problem: as it was given.
     """
@@ -107,9 +110,8 @@ class _Tridiagonal:
 
     def largest(self) -> np.ndarray:
         """(C,) log evidence per sample of each column at its best t."""
-        reach = np.abs(self.diagonal).copy()
-        reach[1:] += np.abs(self.off)
-        reach[:-1] += np.abs(self.off)
+        off = np.abs(self.off[: len(self.diagonal) - 1])
+        reach = np.abs(self.diagonal) + np.append(off, 0) + np.insert(off, 0, 0)
         lowest = LOWEST[self.problem.gram.dtype.char]
         top = max(float(reach.max()), TINY / lowest)
         grid, found = self._scan(np.log(top * lowest), np.log(top * HIGHEST))
@@ -150,7 +152,7 @@ class _Tridiagonal:
 
     def _evidence(self, q: np.ndarray, log_det: float) -> np.ndarray:
         rows = self.problem.rows
-        return np.asarray(0.5 * (np.log(rows / (2 * np.pi * q)) - 1 - log_det / rows))
+        return np.asarray(0.5 * (np.log(rows / (2 * np.pi)) - np.log(q) - 1 - log_det / rows))
 
     def _parts(self, log_t: float, columns: np.ndarray) -> tuple[np.ndarray, float]:
         """(c,) Q of some columns, and log det(1 + G / t)."""
@@ -167,12 +169,18 @@ class _Tridiagonal:
             own, shared = 1 + inside[-1], sides[:, -1] @ solved[:, :-1]
             q = lengths - inside[:-1] + (constant[1][columns] - shared) ** 2 / own
             log_det += np.log(own)
-        return np.maximum(q, TINY), float(log_det)
+        return np.maximum(q, np.maximum(ROUNDING * self._total[columns], TINY)), float(log_det)
 
     def _without_features(self) -> np.ndarray:
         """(C,) the limit of large t."""
-        lengths = self.problem.lengths + (0 if self.problem.constant is None else self.problem.constant[1] ** 2)
-        return np.asarray(0.5 * (np.log(self.problem.rows / (2 * np.pi * np.maximum(lengths, TINY))) - 1))
+        lengths = np.maximum(self._total, TINY)
+        return np.asarray(0.5 * (np.log(self.problem.rows / (2 * np.pi)) - np.log(lengths) - 1))
+
+    @property
+    def _total(self) -> np.ndarray:
+        """(C,) y'y of the columns as they were before they were centred."""
+        constant = self.problem.constant
+        return self.problem.lengths if constant is None else self.problem.lengths + constant[1] ** 2
 
 
 def _peaks(curves: np.ndarray) -> np.ndarray:
