@@ -13,6 +13,8 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	# Without its dependencies: it pins numpy 2.0.0, and runs with newer ones.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps hf-dataset-selector==0.2.1
 	touch $(STAMP)
 
 demo: install

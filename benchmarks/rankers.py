@@ -9,16 +9,28 @@ python -m benchmarks.rankers [--peers PYTHON] [--seeds 3] [--train-only]
 from __future__ import annotations
 
 import argparse
+import json
+import tempfile
+import time
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
 from platformdirs import user_cache_path
 
 from benchmarks.data import classification
-from transfercast.core.cache import fingerprint
+from benchmarks.logme import theirs
+from transfercast.core.cache import ArrayCache, fingerprint
 from transfercast.core.files import read_json, write_json
 from transfercast.core.progress import progress
 from transfercast.core.records import ALONE, Recipe
+from transfercast.core.table import FeatureTable
+from transfercast.features.extract import extract_features
+from transfercast.features.registry import measures
+from transfercast.predictor.evaluate import REGRET_AT, ndcg, regret
+from transfercast.predictor.prior import standings
 from transfercast.sources.encoders import OFFLINE, checkpoint_folder, weights_fingerprint
 from transfercast.sources.finetune import fine_tune
 from transfercast.sources.pool import SourcePool
@@ -32,7 +44,7 @@ TARGETS = ("atis_intent", "customer_reviews", "tweet_hate", "tweet_irony")
 SOURCE_ROWS = {"train": 3000, "validation": 300, "test": 500}
 TARGET_ROWS = {"train": 300, "validation": 200, "test": 1000}
 SOURCE_RECIPE, RECIPE = Recipe(max_tokens=64), Recipe(epochs=5, max_tokens=64)
-FORMAT = 1
+DOCUMENTS, SEED, FORMAT = 16, 0, 1
 CACHE = user_cache_path("transfercast") / "benchmarks" / "rankers"
 
 
@@ -67,7 +79,78 @@ def transfers(pool: SourcePool, targets: list[Task], seeds: int) -> dict[tuple[s
     return found
 
 
+def measured(pool: SourcePool, targets: list[Task]) -> tuple[FeatureTable, dict[str, float]]:
+    """All measures of all pairs, and the seconds of each measure alone with an empty cache (targets are trained already)."""
+    options = {"recipe": RECIPE, "documents": DOCUMENTS}
+    for target in targets:
+        pool.target_model(target, RECIPE)
+    with tempfile.TemporaryDirectory() as empty:
+        started = time.perf_counter()
+        table = extract_features(pool, targets, **options, cache=ArrayCache(Path(empty)))
+        seconds = {"all measures": time.perf_counter() - started}
+    for name in measures():
+        kept = CACHE / "times" / f"{fingerprint(name=name, table=table.provenance.sources, documents=DOCUMENTS)}.json"
+        if not kept.is_file():
+            with tempfile.TemporaryDirectory() as empty:
+                started = time.perf_counter()
+                extract_features(pool, targets, only=[name], **options, cache=ArrayCache(Path(empty)))
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_json(kept, {"format": FORMAT, "measure": name, "seconds": time.perf_counter() - started})
+        seconds[name] = float(read_json(kept, "time", FORMAT)["seconds"])
+    return table, seconds
+
+
+def by_transformer_ranker(
+    python: Path, pool: SourcePool, targets: list[Task]
+) -> tuple[dict[str, pd.Series], dict[str, float], dict[str, str]]:
+    """Scores of its three estimators with its default aggregation, by pair; seconds of each; versions."""
+    models = {str(source.checkpoint): source.name for source in pool.values()}
+    scores: dict[str, dict[tuple[str, str], float]] = {}
+    seconds: dict[str, float] = {}
+    versions: dict[str, str] = {}
+    for target in progress(targets, "transformer-ranker"):
+        found = theirs(python, "ranker", texts=target.seen.texts, labels=target.seen.labels, models=list(models))
+        versions = found.pop("versions")
+        for estimator, told in found.items():
+            name = f"transformer-ranker {estimator}"
+            seconds[name] = seconds.get(name, 0.0) + told["seconds"]
+            given = {(models[path], target.name): score for path, score in told["scores"].items()}
+            scores.setdefault(name, {}).update(given)
+    return {name: pd.Series(values) for name, values in scores.items()}, seconds, versions
+
+
+def judged(values: pd.Series, truth: pd.Series) -> dict[str, float]:
+    """NDCG and regret of ranking by values, mean over the targets for which there are any; a source without one comes last."""
+    found = []
+    for target in TARGETS:
+        true = truth.xs(target, level="target")
+        own = values[values.index.get_level_values("target") == target].droplevel("target").reindex(true.index)
+        if own.notna().any():
+            forecast, real = own.fillna(-np.inf).to_numpy(), true.to_numpy()
+            found.append([ndcg(forecast, real), *(regret(forecast, real, k) for k in REGRET_AT)])
+    names = ("ndcg", *(f"regret@{k}" for k in REGRET_AT))
+    return {**dict(zip(names, np.mean(found, axis=0).tolist(), strict=True)), "targets": len(found)}
+
+
+def at_random(truth: pd.Series) -> dict[str, float]:
+    """What random orders reach, mean over 2,000."""
+    rng = np.random.default_rng(SEED)
+    draws = [judged(pd.Series(rng.random(len(truth)), truth.index), truth) for _ in range(2000)]
+    return {name: float(np.mean([draw[name] for draw in draws])) for name in draws[0]}
+
+
+def rankings(table: FeatureTable) -> dict[str, pd.Series]:
+    """Every column with a direction, higher is better; of ANSAT one of 14 thresholds; and the prior that joins all."""
+    frame = table.frame.droplevel("recipe")
+    shown = [c for c in table.schema if c.better != "unknown" and (c.measure != "ansat" or c.name.endswith("_0.20"))]
+    found = {c.name: frame[c.name] * (1 if c.better == "higher" else -1) for c in shown if frame[c.name].notna().any()}
+    groups = list(dict.fromkeys(c.group for c in table.schema))
+    joined = standings(table.frame, table.schema, groups).sum(1)
+    return {**found, "the prior: mean rank of all measures": pd.Series(joined, frame.index)}
+
+
 def main() -> None:
+    """Fine-tune what is not kept yet, measure, judge and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=Path, help="python with transformer-ranker installed")
     parser.add_argument("--seeds", type=int, default=3)
@@ -77,9 +160,44 @@ def main() -> None:
     pool = sources_pool()
     for source in pool.values():
         print(f"{source.name}: {source.metric} {source.scores['test']:.3f} on its own test rows")
-    truth = transfers(pool, targets, given.seeds)
-    for pair, scores in truth.items():
-        print(*pair, *(f"{score:.3f}" for score in scores))
+    by_seed = transfers(pool, targets, given.seeds)
+    for target in targets:
+        told = {source: np.mean(scores) for (source, name), scores in by_seed.items() if name == target.name}
+        print(f"{target.name} ({target.metric}): " + ", ".join(f"{source} {told[source]:.3f}" for source in told))
+    if given.train_only:
+        return
+    pairs = [pair for pair in by_seed if pair[0] != ALONE]
+    index = pd.MultiIndex.from_tuples(pairs, names=["source", "target"])
+    runs = np.array([by_seed[pair] for pair in pairs])  # (pairs, seeds)
+    truth = pd.Series(runs.mean(1), index)
+
+    table, seconds = measured(pool, targets)
+    found, versions = rankings(table), {}
+    if given.peers:
+        theirs_by_name, theirs_seconds, versions = by_transformer_ranker(given.peers, pool, targets)
+        found |= {name: values.rename_axis(["source", "target"]) for name, values in theirs_by_name.items()}
+        seconds |= theirs_seconds
+    told = {name: judged(values, truth) for name, values in found.items()}
+    told["random order"] = at_random(truth)
+    if given.seeds > 1:
+        told["one seed of the transfers, judged by the others"] = judged(
+            pd.Series(runs[:, 0], index), pd.Series(runs[:, 1:].mean(1), index)
+        )
+    measure_of = {column.name: column.measure for column in table.schema}
+    print(f"\n{'ranking by':48} {'NDCG':>5} {'R@1':>6} {'R@3':>6} {'R@5':>6} targets  seconds")
+    for name, one in sorted(told.items(), key=lambda item: -item[1]["ndcg"]):
+        taken = seconds.get(measure_of.get(name, name), float("nan"))
+        regrets = " ".join(f"{one[f'regret@{k}']:6.2f}" for k in REGRET_AT)
+        print(f"{name:48} {100 * one['ndcg']:5.1f} {regrets} {one['targets']:7.0f} {taken:8.1f}")
+    print(
+        f"all measures together: {seconds['all measures']:.1f} s; seconds are over {len(targets)} targets, {len(pool)} sources"
+    )
+    print(json.dumps({
+        "measures": {name: {key: round(value, 4) for key, value in one.items()} for name, one in told.items()},
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "seeds": given.seeds, "rows": TARGET_ROWS, "recipe": RECIPE.key,
+        "versions": versions | {name: version(name) for name in ("torch", "transformers", "scikit-learn")},
+    }))  # fmt: skip
 
 
 if __name__ == "__main__":

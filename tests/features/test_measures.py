@@ -50,6 +50,13 @@ def test_logme_of_classes_is_the_mean_over_one_hot_columns():
     assert logme(features, labels) == pytest.approx(np.mean(columns), abs=1e-9)
 
 
+def test_logme_of_several_labels_is_the_mean_over_them():
+    rng = np.random.default_rng(5)
+    features, labels = rng.normal(size=(20, 3)), rng.integers(0, 2, (20, 4))
+    columns = [logme(features, labels[:, c].astype(float)) for c in range(4)]
+    assert logme(features, labels) == pytest.approx(np.mean(columns), abs=1e-9)
+
+
 def test_logme_does_not_change_with_relabelling_row_order_or_rotation():
     rng = np.random.default_rng(1)
     features, labels = rng.normal(size=(30, 5)), rng.integers(0, 3, 30)

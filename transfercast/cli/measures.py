@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, show
+from transfercast.cli.output import AsJson, say, show
 from transfercast.core.kinds import Kind
 
 
@@ -25,16 +25,34 @@ def measures(
     rows = [
         {
             "name": one.name,
-            "columns": len(one.columns) if not as_json else {column: one.direction(column) for column in one.columns},
-            **({} if as_json else {"better": "/".join(sorted({one.direction(column) for column in one.columns}))}),
+            "columns": {column: one.direction(column) for column in one.columns},
             "group": one.group,
-            "targets": ", ".join(sorted(one.kinds)),
-            "sources": "same kind" if one.same_kind else ", ".join(sorted(one.sources)),
+            "targets": sorted(one.kinds),
+            "sources": "same kind" if one.same_kind else sorted(one.sources),
             "paper": one.paper,
-            **({"needs": list(one.needs)} if as_json else {}),
+            "needs": list(one.needs),
             "what": one.summary,
         }
         for one in registered().values()
         if kind is None or kind in one.kinds
     ]
-    show(rows, as_json)
+    show(rows if as_json else map(_for_people, rows), as_json)
+    say(f"{len(rows)} measures. --json tells the direction of every column and the evidence that each needs.", as_json)
+
+
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": row["name"],
+        "columns": len(row["columns"]),
+        "better": "/".join(sorted(set(row["columns"].values()))),
+        "targets": _kinds(row["targets"]),
+        "sources": _kinds(row["sources"]),
+        "paper": row["paper"],
+        "what": row["what"],
+    }
+
+
+def _kinds(kinds: list[Kind] | str) -> str:
+    if isinstance(kinds, str) or len(kinds) == len(Kind):
+        return "all" if kinds != "same kind" else kinds
+    return "all but regression" if kinds == sorted(set(Kind) - {Kind.REGRESSION}) else ", ".join(kinds)

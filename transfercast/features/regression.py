@@ -40,7 +40,9 @@ BLOCK = 64
 
 
 def columns_of(values: np.ndarray) -> np.ndarray:
-    """What is regressed: one-hot columns of whole numbers, or the real values as one column; (n, C) float64."""
+    """What is regressed: one-hot columns of whole numbers, real values as one column, or the columns given; (n, C) float64."""
+    if values.ndim == 2:
+        return values.astype(np.float64)
     return one_hot(values) if np.issubdtype(values.dtype, np.integer) else values[:, None].astype(np.float64)
 
 

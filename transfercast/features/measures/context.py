@@ -31,7 +31,7 @@ def context_cosine(source_embeddings: np.ndarray, target_embeddings: np.ndarray)
 
 @measure(kinds=ALL_KINDS, better="lower", group="data", paper="weighted-span-similarity")
 def context_kl(source_own_embeddings: np.ndarray, source_embeddings: np.ndarray) -> float:
-    """Divergence, in nats, of the target's mean embedding in the source from that of the source's own rows; at least 0.
+    """How far the target's rows lie from the source's own rows in the source, in nats; at least 0.
 
     Args:
         source_own_embeddings: (m, d) the source's own rows in the source.

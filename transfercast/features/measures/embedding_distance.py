@@ -26,7 +26,7 @@ LEAST_VARIANCE = 1e-6
     columns=("wasserstein", "embedding_kl", "embedding_js"),
 )
 def embedding_distance(source_base_embeddings: np.ndarray, target_base_embeddings: np.ndarray) -> np.ndarray:
-    """(3,) distances of at least 0; the divergences are in nats a dimension.
+    """Sliced Wasserstein distance of the two sets of texts, and KL and JS divergence in nats a dimension; at least 0.
 
     Args:
         source_base_embeddings: (n, d) the source's texts in the base encoder.

@@ -32,7 +32,7 @@ def logme(source_embeddings: np.ndarray, target_values: Any) -> float:
 
     Args:
         source_embeddings: (n, d) features of the target's rows (for sequences, of its words).
-        target_values: (n,) class numbers, or real values.
+        target_values: (n,) class numbers, or real values; or (n, C) labels of a multi-label task, or several values.
 
     Returns:
         A value in units of nats a sample; higher means that a linear map explains the labels better.

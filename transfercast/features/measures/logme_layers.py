@@ -22,7 +22,7 @@ from transfercast.features.registry import measure
     columns=("logme_cls", "logme_layer_mean", "logme_best_layer"),
 )
 def logme_layers(source_layers: np.ndarray, source_cls: np.ndarray, target_values: Any) -> np.ndarray:
-    """(3,) LogME of the last layer's first token, of the mean over layers, and the largest over single layers.
+    """LogME of the last layer's first token, of the mean over layers, and the largest over single layers.
 
     Args:
         source_layers: (L, n, d) each layer's features of the target's rows (for sequences, of its words).

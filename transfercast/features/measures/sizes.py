@@ -21,7 +21,7 @@ WHAT = ("rows", "classes", "balance", "length")
     columns=tuple(f"{side}_{what}" for side in ("source", "target") for what in WHAT),
 )
 def sizes(source_sizes: np.ndarray, target_sizes: np.ndarray) -> np.ndarray:
-    """(8,) of source, then target: training rows, classes, class balance in [0, 1], mean word pieces a text.
+    """Training rows, classes, class balance in [0, 1] and mean word pieces a text, of source and target.
 
     Args:
         source_sizes, target_sizes: (4,) of each, as gathered.

@@ -18,7 +18,7 @@ from transfercast.features.rows import cosine
 
 @measure(kinds=ALL_KINDS, better="higher", group="data", paper="vu2020exploring")
 def task_emb(source_fisher: Sequence[np.ndarray], target_fisher: Sequence[np.ndarray]) -> float:
-    """Mean over parameter blocks of the cosine of the two Fisher diagonals, in [0, 1]; NaN if the encoders differ.
+    """Mean over parameter blocks of the cosine of two Fisher diagonals, in [0, 1]; NaN if the encoders differ.
 
     Args:
         source_fisher: for each block of the source's encoder, its (p,) diagonal on the source's rows.

@@ -14,7 +14,7 @@ from transfercast.features.rows import cosine
 
 @measure(kinds=ALL_KINDS, better="higher", group="data", paper="vu2020exploring")
 def text_emb(source_base_embeddings: np.ndarray, target_base_embeddings: np.ndarray) -> float:
-    """Cosine of the two mean embeddings, in [-1, 1].
+    """Cosine of the two mean text embeddings, in [-1, 1].
 
     Args:
         source_base_embeddings: (n, d) the source's texts in the base encoder.

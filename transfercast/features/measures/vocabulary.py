@@ -21,7 +21,7 @@ from transfercast.features.registry import measure
     columns=("vocabulary_overlap", "unigram_kl", "unigram_js"),
 )
 def vocabulary(source_unigrams: np.ndarray, target_unigrams: np.ndarray) -> np.ndarray:
-    """Overlap in [0, 1], KL divergence (at least 0) and JS divergence (in [0, ln 2]), in nats.
+    """Overlap of word pieces in [0, 1], KL and JS divergence of their frequencies in nats (at least 0, at most ln 2).
 
     Args:
         source_unigrams, target_unigrams: (V,) how often each word piece occurs in the source's and the target's rows.
