@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from transfercast.core.errors import ArtifactError, ShapeError
+from transfercast.core.errors import ArtifactError, InputError, ShapeError
 from transfercast.sources.esm import PENALTIES, MapCard, SpaceMap, fit_adam, fit_ridge
+from transfercast.sources.hub_maps import fetch_maps
 
 
 def texts(n, d=6, e=5, noise=0.1, seed=0):
@@ -98,3 +101,44 @@ def test_a_damaged_map_is_refused(tmp_path):
 def test_a_map_needs_the_same_texts_twice():
     with pytest.raises(ShapeError, match="3 and 2 rows"):
         fit_ridge(np.zeros((3, 2)), np.zeros((2, 2)))
+
+
+class Hub:
+    """The hub's listing and downloads, from a folder."""
+
+    def __init__(self, folder):
+        self.folder, self.fetched = folder, []
+
+    def model_info(self, name):
+        if name == "nowhere":
+            raise OSError("offline")
+        return SimpleNamespace(id=f"moved/{name}")
+
+    def list_models(self, filter):
+        assert filter[0] == "embedding_space_map"
+        return [SimpleNamespace(id=f"someone/{path.name}") for path in self.folder.iterdir()] * (
+            filter[1] == "base_model:moved/b"
+        )
+
+    def download(self, name, allow_patterns, local_dir):
+        self.fetched.append(name)
+        for file in allow_patterns:
+            shutil.copy(self.folder / name.removeprefix("someone/") / file, local_dir)
+
+
+def test_published_maps_are_fetched_once_and_bad_ones_left_out(tmp_path, monkeypatch, caplog):
+    for name in ("good", "bad"):
+        fit_ridge(*texts(20)).save(tmp_path / "hub" / name, base_model="b", task=name, pooling="cls")
+    (tmp_path / "hub" / "bad" / "model.safetensors").write_bytes(b"nonsense")
+    hub = Hub(tmp_path / "hub")
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub.download)
+    assert fetch_maps("b", tmp_path / "maps") == [tmp_path / "maps" / "someone--good"]
+    assert "map someone/bad is left out" in caplog.text
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["someone--good"]
+    fetch_maps("b", tmp_path / "maps")
+    assert hub.fetched.count("someone/good") == 1
+    with pytest.raises(InputError, match="no embedding space map of 'moved/c'"):
+        fetch_maps("c", tmp_path / "maps")
+    with pytest.raises(InputError, match="the hub tells nothing of 'nowhere'"):
+        fetch_maps("nowhere", tmp_path / "maps")
