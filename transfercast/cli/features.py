@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, Device, say, show
 from transfercast.core.records import Recipe
+
+if TYPE_CHECKING:
+    from transfercast.core.table import FeatureTable
+
+FEW = 10
+"""So many columns are shown as they are."""
 
 
 @app.command()
@@ -42,15 +49,30 @@ def features(
         recipe=parsed, seed=seed, documents=documents, only=only, jobs=jobs, device=device,
     )  # fmt: skip
     table.save(out)
-    shown = [name for name in table.frame.columns if not name.startswith("ansat_") or name.endswith("_0.20")]
-    rows = [
-        {"source": candidate.source, "target": candidate.target, **{name: float(values[name]) for name in shown}}
-        for candidate, (_, values) in zip(table.candidates, table.frame.iterrows(), strict=True)
-    ]
-    show(rows, as_json)
     n, f = table.frame.shape
-    say(
-        f"{n} pairs x {f} features{' (ANSAT shown at one of 14 thresholds)' if len(shown) < f else ''} in {out}. "
-        f"Next: transfercast plan {out}",
-        as_json,
-    )
+    if as_json or f <= FEW:
+        show(_values(table), as_json)
+        told = ""
+    else:
+        show(_standings(table), as_json)
+        told = "Shown is where a source stands among the target's sources by each kind of evidence, from -0.5 (last) to 0.5. "
+    say(f"{told}{n} pairs x {f} features in {out}. Next: transfercast plan {out}", as_json)
+
+
+def _values(table: FeatureTable) -> Iterator[dict[str, Any]]:
+    names = list(table.frame.columns)
+    for candidate, values in zip(table.candidates, table.frame.to_numpy(float).tolist(), strict=True):
+        yield {"source": candidate.source, "target": candidate.target, **dict(zip(names, values, strict=True))}
+
+
+def _standings(table: FeatureTable) -> list[dict[str, Any]]:
+    from transfercast.predictor.prior import standings
+
+    groups = list(dict.fromkeys(column.group for column in table.schema))
+    by_group = standings(table.frame, table.schema, groups)
+    rows = [
+        {"target": one.target, "source": one.source, "mean rank": float(parts.sum()), **dict(zip(groups, parts, strict=True))}
+        for one, parts in zip(table.candidates, by_group, strict=True)
+    ]
+    order = {name: place for place, name in enumerate(dict.fromkeys(row["target"] for row in rows))}
+    return sorted(rows, key=lambda row: (order[row["target"]], -row["mean rank"]))
