@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -165,10 +166,16 @@ def test_a_changed_checkpoint_or_file_never_meets_a_stale_entry(pool, family, tm
         {name: value + 0.1 * torch.randn_like(value) for name, value in load_file(weights).items()}, weights,
         metadata={"format": "pt"},
     )  # fmt: skip
+    tokenizer = copy / "sources" / "storm" / "tokenizer.json"
+    content = json.loads(tokenizer.read_text())
+    words = content["model"]["vocab"]
+    words["storm"], words["road"] = words["road"], words["storm"]
+    tokenizer.write_text(json.dumps(content))
     changed = extract(SourcePool.load(copy), family, cache, only=measures_taken).frame
     fresh = extract(SourcePool.load(copy), family, tmp_path / "fresh", only=measures_taken).frame
     np.testing.assert_allclose(changed, fresh, rtol=1e-5)
-    assert (changed.loc["help"] != before.loc["help"]).all(axis=None)
+    for name in ("help", "storm"):
+        assert (changed.loc[name] != before.loc[name]).all(axis=None)
     assert changed.loc["good"].equals(before.loc["good"])
 
     path = write_csv(tmp_path / "rows.csv", sentences(60, "good", seed=1))

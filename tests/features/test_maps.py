@@ -137,6 +137,13 @@ def test_the_same_maps_are_ranked_as_hf_dataset_selector_ranks_them(maps, review
     np.testing.assert_allclose(list(found.scores.values()), theirs, atol=0.01)
 
 
+def test_a_source_read_with_its_head_is_not_taken_for_its_encoder(pool, tmp_path):
+    cache = ArrayCache(tmp_path / "cache")
+    fit_maps(pool, tmp_path / "mean", cache=cache)
+    fit_maps(pool, tmp_path / "pooler", pooling="pooler", cache=cache)
+    assert not np.allclose(SpaceMap.load(tmp_path / "mean" / "good").weight, SpaceMap.load(tmp_path / "pooler" / "good").weight)
+
+
 def test_maps_of_several_encoders_need_a_choice(tmp_path, reviews):
     for name in ("one", "two"):
         random_map(np.random.default_rng(0), 4, 4).save(tmp_path / name, base_model=name, task=name, pooling="mean")

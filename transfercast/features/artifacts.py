@@ -5,7 +5,6 @@ One forward pass of a model over a set of texts serves every measure that looks 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from transfercast.core.cache import ArrayCache, fingerprint
 from transfercast.core.kinds import Kind
 from transfercast.core.poolings import Pooling
 from transfercast.sources.batches import tokenized
-from transfercast.sources.encoders import checkpoint_folder, load_tokenizer, weights_fingerprint
+from transfercast.sources.encoders import checkpoint_folder, load_tokenizer, model_fingerprint
 from transfercast.sources.esm import SpaceMap, fit_ridge
 from transfercast.sources.fisher import fisher
 from transfercast.sources.inference import Reading, read
@@ -44,23 +43,25 @@ class Artifacts:
 
     def reading(self, source: Source, texts: tuple[Any, ...], *, split: bool) -> Reading:
         """What a source says of texts."""
-        load = lambda: (load_model(source.checkpoint, source.kind), load_tokenizer(source.checkpoint))  # noqa: E731
-        return self._read(source.fingerprint, load, texts, source.max_tokens, split)
+        return self._read(source.checkpoint, source.kind, texts, source.max_tokens, split)
 
     def base_reading(self, encoder: str, texts: tuple[Any, ...], max_tokens: int, *, split: bool) -> Reading:
         """What an encoder, or the encoder of a checkpoint, makes of texts."""
-        folder = checkpoint_folder(encoder)
-        load = lambda: (load_encoder(folder), load_tokenizer(folder))  # noqa: E731
-        return self._read(weights_fingerprint(folder), load, texts, max_tokens, split)
+        return self._read(checkpoint_folder(encoder), None, texts, max_tokens, split)
 
-    def _read(
-        self, weights: str, load: Callable[[], tuple[Any, Any]], texts: tuple[Any, ...], max_tokens: int, split: bool
-    ) -> Reading:
-        key = fingerprint(version=READING_VERSION, weights=weights, texts=list(texts), max_tokens=max_tokens, split=split)
+    def _read(self, checkpoint: Path, head: Kind | None, texts: tuple[Any, ...], max_tokens: int, split: bool) -> Reading:
+        key = fingerprint(
+            version=READING_VERSION,
+            model=model_fingerprint(checkpoint),
+            head=head,
+            texts=list(texts),
+            max_tokens=max_tokens,
+            split=split,
+        )
 
         def compute() -> tuple[np.ndarray, ...]:
-            model, tokenizer = load()
-            found = read(model.to(self.device), tokenizer, texts, max_tokens, split=split)
+            model = load_encoder(checkpoint) if head is None else load_model(checkpoint, head)
+            found = read(model.to(self.device), load_tokenizer(checkpoint), texts, max_tokens, split=split)
             return found.layers, found.firsts, found.outputs, found.words
 
         return Reading(*self.cache.get("reading", key, compute))
@@ -69,7 +70,7 @@ class Artifacts:
         """The diagonal of a source's Fisher information on rows of its own task, block by block."""
         key = fingerprint(
             version=FISHER_VERSION,
-            weights=source.fingerprint,
+            model=model_fingerprint(source.checkpoint),
             texts=list(examples.texts),
             labels=[_plain(label) for label in examples.labels],
             max_tokens=source.max_tokens,

@@ -35,7 +35,7 @@ from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
 from transfercast.features.artifacts import Artifacts, unigrams
-from transfercast.sources.encoders import load_tokenizer
+from transfercast.sources.encoders import load_tokenizer, model_fingerprint
 from transfercast.sources.inference import Reading
 from transfercast.sources.models import load_model
 from transfercast.sources.source import Source
@@ -181,7 +181,7 @@ class Gatherer:
         """(words,) activities of each document in one model, by the document's id."""
         return activities(
             lambda: (load_model(model.checkpoint, model.kind).to(self.device), load_tokenizer(model.checkpoint)),
-            model.fingerprint,
+            model_fingerprint(model.checkpoint),
             documents,
             cache=self.cache,
             tolerance=self.tolerance,

@@ -21,6 +21,7 @@ OFFLINE = "offline"
 OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_MODEL_FILES = ["config.json", "tokenizer*.json", "vocab*", "merges.txt", "special_tokens_map.json", "*.model"]
 
 
 def checkpoint_folder(name: str) -> Path:
@@ -77,6 +78,13 @@ def weights_fingerprint(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors"))
     hashes = [_hash_once(file, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
     return hashes[0] if len(hashes) == 1 else fingerprint(files=hashes)
+
+
+def model_fingerprint(folder: Path) -> str:
+    """Fingerprint of all that decides what a checkpoint says: weights, configuration, tokenizer."""
+    files = sorted(path for pattern in _MODEL_FILES for path in folder.glob(pattern))
+    hashes = [[file.name, _hash_once(file, file.stat().st_mtime_ns, file.stat().st_size)] for file in files]
+    return fingerprint(weights=weights_fingerprint(folder), files=hashes)
 
 
 @cache
