@@ -13,6 +13,7 @@ from scipy.stats import ortho_group
 from transfercast.core.errors import ShapeError
 from transfercast.features.measures.h_score import h_score
 from transfercast.features.measures.leep import leep
+from transfercast.features.measures.logme import logme
 from transfercast.features.measures.nce import nce
 from transfercast.features.measures.nearest_neighbours import K, nearest_neighbours
 
@@ -100,26 +101,49 @@ def test_h_score_equals_its_formula_also_with_fewer_rows_than_features(n, d):
     assert h_score(features, labels) == pytest.approx(slow_h_score(features, labels), rel=1e-9)
 
 
-def test_h_score_does_not_change_with_relabelling_or_rotation_and_falls_with_noise():
-    rng = np.random.default_rng(1)
-    labels = np.repeat([0, 1, 2], 20)
-    signal, noise = np.eye(3)[labels] @ rng.normal(size=(3, 5)), rng.normal(size=(60, 5))
-    features = signal + 0.3 * noise
-    assert h_score(features, np.array([2, 0, 1])[labels]) == pytest.approx(h_score(features, labels))
-    assert h_score(features @ ortho_group.rvs(5, random_state=2), labels) == pytest.approx(h_score(features, labels))
-    values = [h_score(signal + scale * noise, labels) for scale in (0.1, 0.5, 2.0, 8.0)]
-    assert values == sorted(values, reverse=True)
+def by_hand(features, labels):
+    """Votes of the K nearest others; of classes with as many votes, that of the nearest row."""
+    right = 0
+    for i in range(len(labels)):
+        distances = [(np.sum((features[i] - features[j]) ** 2), j) for j in range(len(labels)) if j != i]
+        votes = [labels[j] for _, j in sorted(distances)[:K]]
+        most = max(votes.count(one) for one in votes)
+        right += next(one for one in votes if votes.count(one) == most) == labels[i]
+    return right / len(labels)
 
 
 def test_neighbours_equal_a_search_by_hand():
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        features, labels = rng.normal(size=(30, 3)), rng.integers(0, 3, 30)
+        assert nearest_neighbours(features, labels) == pytest.approx(by_hand(features, labels))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.permutations([0, 1, 2]), st.sampled_from([leep, nce, logme, h_score, nearest_neighbours]))
+def test_the_names_of_classes_do_not_matter(seed, names, function):
+    rng = np.random.default_rng(seed)
+    rows, labels = rng.dirichlet(np.ones(4), 30), rng.integers(0, 3, 30)
+    assert function(rows, np.array(names)[labels]) == pytest.approx(function(rows, labels), abs=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([logme, h_score, nearest_neighbours]))
+def test_turning_the_space_of_features_does_not_matter(seed, function):
+    rng = np.random.default_rng(seed)
+    rows, labels = rng.normal(size=(30, 4)), rng.integers(0, 3, 30)
+    turned = rows @ ortho_group.rvs(4, random_state=seed)
+    assert function(turned, labels) == pytest.approx(function(rows, labels), abs=1e-7)
+
+
+@pytest.mark.parametrize("function", [h_score, nearest_neighbours])
+def test_noise_in_the_features_lowers_the_score(function):
     rng = np.random.default_rng(0)
-    features, labels = rng.normal(size=(30, 3)), rng.integers(0, 3, 30)
-    right = 0
-    for i in range(30):
-        distances = [(np.sum((features[i] - features[j]) ** 2), j) for j in range(30) if j != i]
-        votes = [labels[j] for _, j in sorted(distances)[:K]]
-        right += min(set(votes), key=lambda c: (-votes.count(c), c)) == labels[i]
-    assert nearest_neighbours(features, labels) == pytest.approx(right / 30)
+    labels = np.repeat([0, 1, 2], 40)
+    signal, noise = np.eye(6)[labels], rng.normal(size=(120, 6))
+    values = [function(signal + scale * noise, labels) for scale in (0.1, 0.5, 1.0, 3.0)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > values[-1]
 
 
 def test_neighbours_of_values_are_judged_by_correlation():

@@ -136,12 +136,12 @@ class _Tridiagonal:
         So where the first rate over n exceeds the second, it does so at all t below.
         """
         every, rows = np.arange(len(self.problem.lengths)), self.problem.rows
-        least, _ = self._parts(low, every)
+        least, _ = self._parts(low, every, self.sides)
         grid = np.arange(high, low - SPACING, -SPACING)
         found = np.empty((len(grid), len(every)))
         before = np.inf
         for number, at in enumerate(grid):
-            q, log_det = self._parts(at, every)
+            q, log_det = self._parts(at, every, self.sides)
             found[number] = self._evidence(q, log_det)
             if np.all((log_det - before) / SPACING / rows > 1 - least / q):
                 return grid[: number + 1], found[: number + 1]
@@ -150,16 +150,23 @@ class _Tridiagonal:
 
     def evidence(self, log_t: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """(T, c) log evidence per sample of some columns at each of T values of log t."""
-        return np.array([self._evidence(*self._parts(at, columns)) for at in log_t])
+        taken = columns if self.problem.constant is None else [*columns, -1]
+        sides = self.sides.T[taken].T  # still column by column in memory
+        return np.array([self._evidence(*self._parts(at, columns, sides)) for at in log_t])
 
     def _evidence(self, q: np.ndarray, log_det: float) -> np.ndarray:
         rows = self.problem.rows
         return np.asarray(0.5 * (np.log(rows / (2 * np.pi)) - np.log(q) - 1 - log_det / rows))
 
-    def _parts(self, log_t: float, columns: np.ndarray) -> tuple[np.ndarray, float]:
-        """(c,) Q of some columns, and log det(1 + G / t)."""
+    def _parts(self, log_t: float, columns: np.ndarray, sides: np.ndarray) -> tuple[np.ndarray, float]:
+        """(c,) Q of some columns, and log det(1 + G / t).
+
+        Args:
+            log_t: where.
+            columns: their numbers.
+            sides: their right-hand sides, and the constant direction where there is one.
+        """
         constant, t = self.problem.constant, np.exp(log_t)
-        sides = self.sides.T[columns if constant is None else [*columns, -1]].T  # of few columns, still column by column
         diagonal, off, _ = lapack.dpttrf(self.diagonal + t, self.off)
         solved = lapack.dpttrs(diagonal, off, sides)[0]
         inside = np.einsum("ij,ij->j", sides, solved)

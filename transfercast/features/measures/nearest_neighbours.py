@@ -38,5 +38,6 @@ def nearest_neighbours(source_embeddings: np.ndarray, target_values: np.ndarray)
         means = values[others].mean(1)
         return float(np.corrcoef(means, values)[0, 1]) if means.std() > 0 and values.std() > 0 else 0.0
     classes = np.unique(values)
-    votes = (values[others][..., None] == classes).sum(1)  # (n, C); of equals, the first class
+    nearer = 1 + 2.0 ** -np.arange(1, k + 1) / k  # of classes with as many votes, that of the nearest row wins
+    votes = ((values[others][..., None] == classes) * nearer[:, None]).sum(1)  # (n, C)
     return float((classes[votes.argmax(1)] == values).mean())
