@@ -242,6 +242,12 @@ def test_sources_of_changed_data_are_told(pool, family, tmp_path, monkeypatch):
         extract(pool, family, tmp_path)
 
 
+def test_what_needs_no_rows_of_the_source_does_without_its_files(pool, family, tmp_path, monkeypatch):
+    extract(pool, family, tmp_path, only=["single_task"])
+    monkeypatch.setattr("transfercast.features.evidence.task_of", lambda spec: pytest.fail("the source's task was read"))
+    assert extract(pool, family, tmp_path, only=["logme"]).frame.notna().all(axis=None)
+
+
 def test_nothing_to_do_is_told(pool, tmp_path):
     with pytest.raises(InputError, match="no targets"):
         extract_features(pool, [])

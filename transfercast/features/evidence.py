@@ -78,9 +78,12 @@ class Gatherer:
             source, target: the pair.
             alone: the target's model trained alone.
         """
-        makers = {**self._of_target_rows(source, target, alone), **self._of_own_rows(source, target, alone)}
-        evidence = {name: makers[name]() for name in names if name in makers}
-        if any(name.startswith("activities_on_") for name in names):
+        attributed = {name for name in names if name.startswith("activities_on_")}
+        makers = self._of_target_rows(source, target, alone)
+        if names - attributed - set(makers):
+            makers |= self._of_own_rows(source, target)
+        evidence = {name: makers[name]() for name in names - attributed}
+        if attributed:
             evidence |= self._activities(source, target, alone)
         return {name: evidence[name] for name in names}
 
@@ -113,7 +116,7 @@ class Gatherer:
             "target_fisher": lambda: self.artifacts.fisher(alone, some(target.splits["train"], self.documents)),
         }
 
-    def _of_own_rows(self, source: Source, target: Task, alone: Source) -> dict[str, Callable[[], Any]]:
+    def _of_own_rows(self, source: Source, target: Task) -> dict[str, Callable[[], Any]]:
         task, split = self.own_task(source), target.kind is Kind.SEQUENCE
         if task is None:
             names = ("base_embeddings", "own_embeddings", "unigrams", "fisher")
