@@ -49,7 +49,7 @@ LABELS = (
     "disappointment", "disapproval", "disgust", "excitement", "fear", "gratitude", "joy", "love", "optimism", "remorse",
     "sadness", "surprise",
 )  # fmt: skip
-DOCUMENTS = 16
+DOCUMENTS = 4
 
 
 def random_maps(folder: Path) -> dict[str, Path]:
@@ -117,8 +117,8 @@ def sharing() -> float:
         about = {"name": label, "kind": "multilabel", "labels": list(LABELS), "label": label}
         return task_of({**about, **splits, "rows": rows, "positive_share": 0.9})
 
-    recipe = Recipe(epochs=1, max_tokens=32)
-    pool = SourcePool.fit(CACHE / "sharing", [task(label, 600, 50) for label in LABELS[:20]], recipe=recipe, seed=SEED)
+    recipe = Recipe(epochs=1, max_tokens=16)
+    pool = SourcePool.fit(CACHE / "sharing", [task(label, 300, 50) for label in LABELS[:20]], recipe=recipe, seed=SEED)
     target = task(LABELS[20], 900, 100)
     pool.target_model(target, recipe, SEED)
 
