@@ -111,8 +111,15 @@ def by_transformer_ranker(
     seconds: dict[str, float] = {}
     versions: dict[str, str] = {}
     for target in progress(targets, "transformer-ranker"):
-        found = theirs(python, "ranker", texts=target.seen.texts, labels=target.seen.labels, models=list(models))
+        fingerprints = {source.name: source.fingerprint for source in pool.values()}
+        kept = CACHE / "peers" / f"{fingerprint(target=target.fingerprint, models=fingerprints)}.json"
+        if not kept.is_file():
+            found = theirs(python, "ranker", texts=target.seen.texts, labels=target.seen.labels, models=list(models))
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_json(kept, {"format": FORMAT, **found})
+        found = read_json(kept, "a peer's scores", FORMAT)
         versions = found.pop("versions")
+        del found["format"]
         for estimator, told in found.items():
             name = f"transformer-ranker {estimator}"
             if target.name == TIMED:
