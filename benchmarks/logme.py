@@ -86,7 +86,9 @@ def theirs(python: Path, job: str, **given: Any) -> dict[str, Any]:
         source, out = Path(folder) / "given.npz", Path(folder) / "out.json"
         np.savez(source, **given)
         script = Path(__file__).with_name("peers.py")
-        subprocess.run([python, str(script), job, str(source), str(out)], check=True, stderr=subprocess.PIPE)
+        done = subprocess.run([python, str(script), job, str(source), str(out)], stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{job} failed in the peers' environment:\n{done.stderr[-2000:]}")
         return dict(json.loads(out.read_text()))
 
 

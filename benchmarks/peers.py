@@ -67,7 +67,7 @@ def ranker(given):
         started = time.perf_counter()
         ranking = TransformerRanker(data, text_column="text", label_column="label")
         result = ranking.run(models, estimator=estimator, layer_aggregator="lastlayer", device="cpu")
-        found[estimator] = {"seconds": time.perf_counter() - started, "scores": dict(result.results)}
+        found[estimator] = {"seconds": time.perf_counter() - started, "scores": dict(result.scores)}
     return found
 
 
