@@ -30,7 +30,7 @@ def test_every_command_shows_an_example_in_its_help(name):
 
 
 def test_the_measures_are_listed_for_people_and_scripts():
-    listed = CliRunner().invoke(app, ["measures", "--json", "--kind", "regression"]).output.splitlines()
+    listed = CliRunner().invoke(app, ["measures", "--json", "--kind", "regression"]).stdout.splitlines()
     told = {one["name"]: one for one in map(json.loads, listed)}
     assert {"logme", "single_task", "esm_logme", "task_emb", "vocabulary"} <= set(told)
     assert not {"leep", "nce", "h_score", "ansat", "span_similarity"} & set(told)  # these need classes
