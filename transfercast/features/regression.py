@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.polynomial import chebyshev
+from scipy.interpolate import CubicSpline
 from scipy.linalg import lapack
 
 from transfercast.features.rows import one_hot
@@ -29,8 +30,8 @@ HIGHEST = 1e4
 """t is searched between these multiples of the largest eigenvalue's bound (the lowest by the Gram matrix's precision, which
 leaves smaller eigenvalues unknown), and at infinity."""
 
-SPACING = 1.5
-NODES = np.cos(np.pi * (np.arange(12) + 0.5) / 12)
+SPACING, BETWEEN = 1.0, 16
+NODES = np.cos(np.pi * (np.arange(10) + 0.5) / 10)
 FINE = np.linspace(-1, 1, 601)
 TINY = np.finfo(np.float64).tiny
 ROUNDING = 1e-13
@@ -116,12 +117,13 @@ class _Tridiagonal:
         reach = np.abs(self.diagonal) + np.append(off, 0) + np.insert(off, 0, 0)
         lowest = LOWEST[self.problem.gram.dtype.char]
         top = max(float(reach.max()), TINY / lowest)
-        grid, found = self._scan(np.log(top * lowest), np.log(top * HIGHEST))
-        if self.problem.gram.dtype == np.float32 and grid[-1] <= np.log(top * lowest):
+        common = 0.0 if self.problem.constant is None else float(self.problem.constant[0] @ self.problem.constant[0])
+        grid, found = self._scan(np.log(top * lowest), np.log((top + common) * HIGHEST))
+        ended = grid[-1] <= np.log(top * lowest) or found.argmax(0).max() >= len(grid) - 2
+        if self.problem.gram.dtype == np.float32 and ended:
             raise PrecisionError
         largest = np.maximum(found.max(0), self._without_features())
-        beside = np.pad(found, ((1, 1), (0, 0)), constant_values=-np.inf)
-        tops = (found >= beside[:-2]) & (found > beside[2:])  # the evidence may have several
+        tops = _tops(found)
         for at in np.flatnonzero(tops.any(1)):
             columns = np.flatnonzero(tops[at])
             nodes = self.evidence(grid[at] + SPACING * NODES, columns)
@@ -190,6 +192,17 @@ class _Tridiagonal:
         """(C,) y'y of the columns as they were before they were centred."""
         constant = self.problem.constant
         return self.problem.lengths if constant is None else self.problem.lengths + constant[1] ** 2
+
+
+def _tops(found: np.ndarray) -> np.ndarray:
+    """(T, C) which samples are next to a local maximum of the spline through them; there may be several in a column."""
+    places = np.linspace(0, len(found) - 1, BETWEEN * (len(found) - 1) + 1)
+    curves = CubicSpline(np.arange(len(found)), found)(places) if len(found) > 1 else found
+    beside = np.pad(curves, ((1, 1), (0, 0)), constant_values=-np.inf)
+    tops = np.zeros(found.shape, dtype=bool)
+    at, column = np.nonzero((curves >= beside[:-2]) & (curves > beside[2:]))
+    tops[np.rint(places[at]).astype(int), column] = True
+    return tops
 
 
 def _peaks(curves: np.ndarray) -> np.ndarray:
