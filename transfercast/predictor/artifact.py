@@ -1,29 +1,35 @@
-"""A predictor on disk: a folder of JSON and Markdown, no pickle, checked before XGBoost sees it. Format 1.
+"""A predictor on disk: a folder of JSON and Markdown, no pickle, checked before XGBoost sees it. Format 2.
 
     meta/CURRENT                      ids of promoted versions, the last one is in force
     meta/versions/ID/manifest.json    format, what it was fitted on, SHA-256 of the other files
-    meta/versions/ID/booster.json     XGBoost's own JSON
-    meta/versions/ID/schema.json      columns in the booster's order
+    meta/versions/ID/booster-N.json   XGBoost's own JSON, one a situation; none where the learner is a ridge
+    meta/versions/ID/model.json       choice, columns, ridges, scaling
+    meta/versions/ID/past.json        observed scores and views of the measures, for the history's features
     meta/versions/ID/residuals.json   held-out residuals by target
     meta/versions/ID/report.json      metrics
     meta/versions/ID/CARD.md          the same for people
 
 A hash beside a file shows damage, not malice: XGBoost documents that it does not sanitise models, and a tampered child
 index was seen to crash the process. So `check_trees` reads the structure itself.
-Raise FORMAT when an older version would misread a folder; keep one of the old format in tests/artifacts.
+Raise FORMAT when an older version would misread a folder. Format 1 had no past and is refused: its histories can be
+learned from anew.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.files import read_json, sha256_of, write_json, write_text
 
-FORMAT = 1
-FILES = ("booster.json", "schema.json", "residuals.json", "report.json")
+if TYPE_CHECKING:
+    from xgboost import Booster
+
+FORMAT = 2
+FILES = ("model.json", "past.json", "residuals.json", "report.json")
 
 
 def current(folder: Path) -> Path:
@@ -64,13 +70,15 @@ def roll_back(folder: Path) -> str:
     return promoted[-2]
 
 
-def write(folder: Path, manifest: dict[str, Any], booster: bytes, parts: dict[str, Any], card: str) -> None:
+def write(folder: Path, manifest: dict[str, Any], boosters: list[bytes], parts: dict[str, Any], card: str) -> None:
     """Fill a new folder; the manifest comes last."""
-    (folder / "booster.json").write_bytes(booster)
+    names = [_booster_file(number) for number in range(len(boosters))]
+    for name, content in zip(names, boosters, strict=True):
+        (folder / name).write_bytes(content)
     for name, content in parts.items():
         write_json(folder / name, content)
     (folder / "CARD.md").write_text(card, encoding="utf-8")
-    hashes = {name: sha256_of(folder / name) for name in FILES}
+    hashes = {name: sha256_of(folder / name) for name in (*FILES, *names)}
     write_json(folder / "manifest.json", {"format": FORMAT, **manifest, "sha256": hashes})
 
 
@@ -81,17 +89,51 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         The manifest, and the JSON contents of FILES by name.
 
     Raises:
-        ArtifactError: if a file is missing, changed, of a newer format, or its trees are not trees.
+        ArtifactError: if a file is missing, changed, or of another format.
     """
     manifest = read_json(folder / "manifest.json", "a predictor", FORMAT)
-    parts = {}
-    for name in FILES:
-        path = folder / name
-        if not path.is_file() or sha256_of(path) != manifest.get("sha256", {}).get(name):
+    if manifest["format"] < FORMAT:
+        raise ArtifactError(f"{folder} has format {manifest['format']}; this version reads {FORMAT}. Train anew from its history.")
+    hashes = manifest.get("sha256", {})
+    if not isinstance(hashes, dict) or set(FILES) - set(hashes):
+        raise ArtifactError(f"{folder}/manifest.json: names no hash of {', '.join(FILES)}. Roll back, or train anew.")
+    for name, expected in hashes.items():
+        path = folder / Path(name).name
+        if not path.is_file() or sha256_of(path) != expected:
             raise ArtifactError(f"{path}: missing or not what the manifest says. Roll back, or train anew.")
-        parts[name] = json.loads(path.read_bytes())
-    check_trees(parts["booster.json"], len(parts["schema.json"]["columns"]))
-    return manifest, parts
+    return manifest, {name: json.loads((folder / name).read_bytes()) for name in FILES}
+
+
+def booster(folder: Path, number: int, columns: int) -> Booster:
+    """One of a version's boosters, its structure checked first.
+
+    Raises:
+        ArtifactError: if its trees are not trees over `columns` columns.
+    """
+    import xgboost
+
+    content = (folder / _booster_file(int(number))).read_bytes()
+    check_trees(json.loads(content), columns)
+    loaded = xgboost.Booster()
+    loaded.load_model(bytearray(content))
+    loaded.set_param({"nthread": 1})
+    return loaded
+
+
+def prune(folder: Path, keep: int) -> list[str]:
+    """Delete all but the last `keep` promoted versions and what was made after the oldest of those; tells what went."""
+    promoted = promoted_ids(folder)
+    kept = promoted[-keep:]
+    gone = [path for path in sorted((folder / "versions").iterdir()) if path.name < min(kept, default="")]
+    if len(kept) < len(promoted):
+        write_text(folder / "CURRENT", "\n".join(kept) + "\n")
+    for path in gone:
+        shutil.rmtree(path)
+    return [path.name for path in gone]
+
+
+def _booster_file(number: int) -> str:
+    return f"booster-{number}.json"
 
 
 def check_trees(model: dict[str, Any], columns: int) -> None:
@@ -105,7 +147,7 @@ def check_trees(model: dict[str, Any], columns: int) -> None:
         for number, tree in enumerate(trees):
             _check_tree(number, tree, columns)
     except (KeyError, TypeError, IndexError) as error:
-        raise ArtifactError(f"booster.json: not an XGBoost tree model ({error!r}). Train anew.") from error
+        raise ArtifactError(f"booster: not an XGBoost tree model ({error!r}). Train anew.") from error
 
 
 def _check_tree(number: int, tree: dict[str, Any], columns: int) -> None:
@@ -115,16 +157,16 @@ def _check_tree(number: int, tree: dict[str, Any], columns: int) -> None:
     if int(tree["tree_param"]["num_nodes"]) != size or any(
         len(part) != size for part in (right, parents, split, conditions, defaults)
     ):
-        raise ArtifactError(f"booster.json, tree {number}: arrays of different length. Train anew.")
+        raise ArtifactError(f"booster, tree {number}: arrays of different length. Train anew.")
     if any(tree.get("split_type", [])) or tree.get("categories"):
-        raise ArtifactError(f"booster.json, tree {number}: categorical splits are not used here. Train anew.")
+        raise ArtifactError(f"booster, tree {number}: categorical splits are not used here. Train anew.")
     for node in range(size):
         if (left[node] == -1) != (right[node] == -1):
-            raise ArtifactError(f"booster.json, tree {number}, node {node}: one child only. Train anew.")
+            raise ArtifactError(f"booster, tree {number}, node {node}: one child only. Train anew.")
         if left[node] != -1:
             if not node < left[node] == right[node] - 1 < size - 1:  # XGBoost reads the right child at left + 1
-                raise ArtifactError(f"booster.json, tree {number}, node {node}: children are not a pair below it.")
+                raise ArtifactError(f"booster, tree {number}, node {node}: children are not a pair below it.")
             if parents[left[node]] != node or parents[right[node]] != node:
-                raise ArtifactError(f"booster.json, tree {number}, node {node}: not the parent of its children.")
+                raise ArtifactError(f"booster, tree {number}, node {node}: not the parent of its children.")
             if not 0 <= split[node] < columns:
-                raise ArtifactError(f"booster.json, tree {number}, node {node}: splits on column {split[node]}.")
+                raise ArtifactError(f"booster, tree {number}, node {node}: splits on column {split[node]}.")

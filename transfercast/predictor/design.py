@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,39 @@ FEATURE_SETS: dict[str, tuple[str, ...] | None] = {
     "f1+ansat": ("single-task scores", "attribution"),
     "all": None,
 }
-"""Feature sets by the groups of evidence they use; None uses every column."""
+"""Feature sets by the groups of evidence they use; None uses every column and the history."""
+
+
+def columns_of(schema: Sequence[Column], features: str) -> tuple[Column, ...]:
+    """The columns of a feature set.
+
+    Args:
+        schema: to choose from.
+        features: a key of FEATURE_SETS, or names of groups, measures or columns with commas between.
+
+    Raises:
+        InputError: if a name is none of these.
+    """
+    if features in FEATURE_SETS:
+        groups = FEATURE_SETS[features]
+        return tuple(column for column in schema if groups is None or column.group in groups)
+    names = [name.strip() for name in features.split(",")]
+    for name in names:
+        if name != "history" and not any(name in (column.group, column.measure, column.name) for column in schema):
+            known = ", ".join([*FEATURE_SETS, "history", *sorted({column.group for column in schema})])
+            raise InputError(f"features {name!r}: no such set, group, measure or column. Known are {known}.")
+    return tuple(column for column in schema if {column.group, column.measure, column.name} & set(names))
+
+
+def uses_history(features: str) -> bool:
+    """Whether a feature set takes the history's own features."""
+    return FEATURE_SETS[features] is None if features in FEATURE_SETS else "history" in features.split(",")
+
 
 RECIPE_COLUMNS = ("recipe_log_lr", "recipe_epochs", "recipe_batch_size", "recipe_frozen", "recipe_ulmfit")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Design:
     """n candidates as the regressor sees them.
 
@@ -32,28 +60,38 @@ class Design:
         schema: f columns.
         baseline: (n,) the target's own score, NaN where it is not known.
         metric: (n,) names of metrics.
+        encoder: (n,) names of base encoders.
     """
 
     frame: pd.DataFrame
     schema: tuple[Column, ...]
     baseline: np.ndarray
     metric: np.ndarray
+    encoder: np.ndarray
 
-    @property
+    @cached_property
     def targets(self) -> np.ndarray:
         """(n,) names of the targets."""
         return self.frame.index.get_level_values("target").to_numpy()
 
+    @cached_property
+    def sources(self) -> np.ndarray:
+        """(n,) names of the sources."""
+        return self.frame.index.get_level_values("source").to_numpy()
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """(n,) number of the row's target, encoder and metric taken together: rows that are ranked among one another."""
+        return np.asarray(pd.factorize(pd.MultiIndex.from_arrays([self.targets, self.encoder, self.metric]))[0])
+
     def take(self, rows: np.ndarray) -> Design:
         """Some rows, by mask or number."""
         return Design(self.frame[rows] if rows.dtype == bool else self.frame.iloc[rows], self.schema,
-                      self.baseline[rows], self.metric[rows])  # fmt: skip
+                      self.baseline[rows], self.metric[rows], self.encoder[rows])  # fmt: skip
 
-    def only(self, feature_set: str) -> Design:
-        """The columns of one of FEATURE_SETS."""
-        groups = FEATURE_SETS[feature_set]
-        schema = tuple(column for column in self.schema if groups is None or column.group in groups)
-        return Design(self.frame[[column.name for column in schema]], schema, self.baseline, self.metric)
+    def only(self, schema: Sequence[Column]) -> Design:
+        """Some columns."""
+        return replace(self, frame=self.frame[[column.name for column in schema]], schema=tuple(schema))
 
     def matrix(self, names: Sequence[str]) -> np.ndarray:
         """(n, len(names)) values in the order asked for."""
@@ -70,13 +108,36 @@ def design_of_table(table: FeatureTable) -> Design:
     if "target_score" in frame:
         baseline = np.where(np.isnan(baseline), frame["target_score"], baseline)
     metric = np.array([facts[name].metric if name in facts else DEFAULT_METRIC for name in targets], dtype=object)
-    return Design(frame, _schema(table.schema), baseline, metric)
+    encoder = np.full(len(frame), table.provenance.encoder, dtype=object)
+    return Design(frame, _schema(table.schema), baseline, metric, encoder)
 
 
-def design_of_history(history: pd.DataFrame, schema: Sequence[Column]) -> tuple[Design, np.ndarray]:
-    """The transfers of a history (`History.frame()`) as a design, and their (n,) scores.
+@dataclass(frozen=True)
+class Observed:
+    """n observed transfers.
 
-    Validation scores only; seeds of the same candidate are averaged.
+    Attributes:
+        design: what was known of them before.
+        score: (n,) what they reached, the mean over seeds.
+        hours: (n,) what a training took, the mean over seeds.
+        noise: (n,) standard error of `score`, NaN where there was one seed.
+    """
+
+    design: Design
+    score: np.ndarray
+    hours: np.ndarray
+    noise: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def take(self, rows: np.ndarray) -> Observed:
+        """Some rows, by mask or number."""
+        return Observed(self.design.take(rows), self.score[rows], self.hours[rows], self.noise[rows])
+
+
+def observed_in(history: pd.DataFrame, schema: Sequence[Column]) -> Observed:
+    """The transfers of a history (`History.frame()`), on validation, with seeds of the same candidate averaged.
 
     Args:
         history: one row an observation.
@@ -91,14 +152,19 @@ def design_of_history(history: pd.DataFrame, schema: Sequence[Column]) -> tuple[
     described = {*INDEX, "encoder", "seed", "metric", "split", "score", "hours", "device", "finished_at", "baseline",
                  "source_fingerprint", "target_fingerprint", "run_key"}  # fmt: skip
     features = [name for name in transfers.columns if name not in described]
-    mean = transfers.groupby([*INDEX, "metric"], sort=False)[["score", "baseline", *features]].mean().reset_index("metric")
+    seeds = transfers.groupby([*INDEX, "metric", "encoder"], sort=False)
+    mean = seeds[["score", "baseline", "hours", *features]].mean()
+    noise = seeds["score"].sem().to_numpy(dtype=np.float64)
+    mean = mean.reset_index(["metric", "encoder"])
     known = {column.name: column for column in schema}
     columns = [known.get(name, _unknown(name)) for name in features]
     frame = _with_recipe(mean[features])
     baseline = mean["baseline"].to_numpy(dtype=np.float64)
     if "target_score" in frame:
         baseline = np.where(np.isnan(baseline), frame["target_score"], baseline)
-    return Design(frame, _schema(columns), baseline, mean["metric"].to_numpy(dtype=object)), mean["score"].to_numpy()
+    names = [mean[name].to_numpy(dtype=object) for name in ("metric", "encoder")]
+    design = Design(frame, _schema(columns), baseline, *names)
+    return Observed(design, mean["score"].to_numpy(dtype=np.float64), mean["hours"].to_numpy(dtype=np.float64), noise)
 
 
 def _unknown(name: str) -> Column:

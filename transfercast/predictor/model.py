@@ -1,27 +1,30 @@
-"""The predictor: what was fitted, with its residuals, ready to forecast a table."""
+"""The predictor: what was learned, ready to forecast a table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr
 
 from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.files import replaced_folder
 from transfercast.core.forecast import Forecast
 from transfercast.core.table import Column, FeatureTable
 from transfercast.predictor import artifact
-from transfercast.predictor.bounds import half_width, spread
+from transfercast.predictor.bounds import Bounds, Residuals, beats, half_width, spread
 from transfercast.predictor.design import Design, design_of_table, metric_range
-from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted
+from transfercast.predictor.inputs import Inputs
+from transfercast.predictor.learner import Model, Ridge, Settings
+from transfercast.predictor.learning import Learned
+from transfercast.predictor.past import Past
+from transfercast.predictor.regressor import NOTHING_OBSERVED, Choice, Fitted, Levels, Prediction, Scaling
 
 PRIOR = "prior"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Predictor:
     """Forecasts scores of candidate pairs.
 
@@ -31,9 +34,9 @@ class Predictor:
         residuals: of held-out targets, by target.
     """
 
-    id: str
-    fitted: Fitted
-    residuals: dict[str, np.ndarray]
+    id: str = PRIOR
+    fitted: Fitted = NOTHING_OBSERVED
+    residuals: Residuals = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: str | Path | None = None) -> Predictor:
@@ -41,28 +44,20 @@ class Predictor:
 
         Raises:
             InputError: if there is none.
-            ArtifactError: if it is damaged, tampered with or of a newer format.
+            ArtifactError: if it is damaged, tampered with or of another format.
         """
         if folder is None:
-            return cls(PRIOR, NOTHING_OBSERVED, {})
+            return cls()
         place = artifact.current(Path(folder))
         manifest, parts = artifact.read(place)
-        import xgboost
-
-        booster = xgboost.Booster()
-        booster.load_model(bytearray((place / "booster.json").read_bytes()))
         try:
-            fitted = Fitted(
-                booster,
-                tuple(Column(**column) for column in parts["schema.json"]["columns"]),
-                {name: int(count) for name, count in manifest["observed"].items()},
-                float(manifest["mean_gain"]),
-                {name: float(score) for name, score in manifest["mean_score"].items()},
-            )
+            fitted = _fitted(parts["model.json"], parts["past.json"])
             residuals = {name: np.array(values, dtype=np.float64) for name, values in parts["residuals.json"].items()}
-            return cls(manifest["id"], fitted, residuals)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ArtifactError(f"{folder}: damaged ({error}). Roll back, or train anew.") from error
+            for name, number in parts["model.json"]["boosters"].items():
+                fitted.models[name] = Model(fitted.models[name].ridge, artifact.booster(place, number, len(_columns(fitted))))  # type: ignore[index]
+            return cls(str(manifest["id"]), fitted, residuals)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise ArtifactError(f"{place}: damaged ({error!r}). Roll back, or train anew.") from error
 
     @staticmethod
     def roll_back(folder: str | Path) -> str:
@@ -75,29 +70,38 @@ class Predictor:
 
     def save(self, folder: Path, manifest: dict[str, Any], report: dict[str, Any], card: str) -> None:
         """Write the predictor as a version folder."""
-        if self.fitted.booster is None:
+        fitted = self.fitted
+        if fitted.inputs is None:
             raise InputError("the prior has nothing to save.")
+        boosters = {name: model.booster for name, model in fitted.models.items() if model.booster is not None}
+        numbers = {name: number for number, name in enumerate(boosters)}
+        past = fitted.inputs.past
         parts = {
-            "schema.json": {"columns": [column.model_dump() for column in self.fitted.schema]},
+            "model.json": {
+                "choice": asdict(fitted.choice),
+                "schema": [column.model_dump() for column in fitted.schema],
+                "scaling": asdict(fitted.scaling),
+                "ridges": {name: _lists(model.ridge) for name, model in fitted.models.items()},
+                "boosters": numbers,
+            },
+            "past.json": {} if past is None else past.as_json(),
             "residuals.json": {name: values.tolist() for name, values in self.residuals.items()},
             "report.json": report,
         }
-        about = {
-            "id": self.id,
-            "observed": self.fitted.observed,
-            "mean_gain": self.fitted.mean_gain,
-            "mean_score": self.fitted.mean_score,
-            **manifest,
-        }
         with replaced_folder(folder) as new:
-            artifact.write(new, about, bytes(self.fitted.booster.save_raw("json")), parts, card)
+            saved = [bytes(booster.save_raw("json")) for booster in boosters.values()]
+            artifact.write(new, {"id": self.id, **manifest}, saved, parts, card)
 
-    def predict(self, table: FeatureTable, coverage: float = 0.9) -> Forecast:
+    def predict(
+        self, table: FeatureTable, coverage: float = 0.9, *, bounds: Bounds = "grouped", explain: bool = True
+    ) -> Forecast:
         """Expected scores of a table's candidates, with bounds and reasons.
 
         Args:
             table: of features; standings are taken among a target's candidates in it.
             coverage: nominal, in (0, 1).
+            bounds: `grouped`, or the wider `hierarchical`; see `predictor.bounds`.
+            explain: also say why, which takes most of the time.
 
         Raises:
             InputError: if the coverage is out of range, or the table is empty.
@@ -109,37 +113,48 @@ class Predictor:
             raise InputError("the table has no row, so there is nothing to forecast.")
         self._check_versions(table)
         design = design_of_table(table)
-        predicted = self.fitted.predict(design)
-        pooled = np.concatenate([np.empty(0), *self.residuals.values()])
-        lowest, highest = metric_range(design.metric)
-        half, error = half_width(pooled, coverage), spread(pooled)
-        errors = np.full(len(predicted.score), error)
+        predicted = self.fitted.predict(design, explain)
+        lower, upper = self.bounds(design, predicted, coverage, bounds)
         return Forecast(
             candidates=tuple(table.candidates),
             score=predicted.score,
-            lower=np.maximum(predicted.score - half, lowest),
-            upper=np.minimum(predicted.score + half, highest),
-            spread=errors,
-            beats_baseline=ndtr((predicted.score - design.baseline) / errors),
+            lower=lower,
+            upper=upper,
+            spread=np.full(len(predicted.score), spread(self.residuals)),
+            beats_baseline=self.beats(design, predicted),
             support=predicted.support.astype(np.int64),
             prior_share=predicted.prior_share,
             why=predicted.why,
             groups=predicted.groups,
             base=predicted.base,
             coverage=coverage,
-            basis=self._basis(design, predicted.prior_share),
+            basis=self._basis(design, predicted.prior_share, bounds),
             predictor=self.id,
         )
 
-    def _basis(self, design: Design, share: np.ndarray) -> str:
-        counts = [self.fitted.observed.get(name, 0) for name in dict.fromkeys(design.metric)]
+    def bounds(
+        self, design: Design, predicted: Prediction, coverage: float, kind: Bounds = "grouped"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) lower and upper bounds, within the metric's range."""
+        lowest, highest = metric_range(design.metric)
+        half = half_width(self.residuals, coverage, kind)
+        return np.maximum(predicted.score - half, lowest), np.minimum(predicted.score + half, highest)
+
+    def beats(self, design: Design, predicted: Prediction) -> np.ndarray:
+        """(n,) probability to beat the target's own score; NaN where that is not known."""
+        return beats(predicted.score - design.baseline, self.residuals)
+
+    def _basis(self, design: Design, share: np.ndarray, bounds: Bounds) -> str:
+        counts = [self.fitted.scaling.levels.observed.get(name, 0) for name in dict.fromkeys(design.metric)]
         if not any(counts):
             return (
                 "No history yet: pairs are ordered by the mean rank of the measures, and expected scores are the "
                 "target's own, moved by that rank."
             )
-        calibrated = "" if self.residuals else " Bounds are the metric's whole range: fewer than two targets observed."
-        return f"Rests on {max(counts)} observed transfers; {share.mean():.0%} of each forecast is prior.{calibrated}"
+        told = f"{bounds} by {len(self.residuals)} targets held out" if self.residuals else (
+            "the metric's whole range: fewer than two targets observed"
+        )  # fmt: skip
+        return f"Rests on {max(counts)} observed transfers; {share.mean():.0%} of each forecast is prior. Bounds: {told}."
 
     def _check_versions(self, table: FeatureTable) -> None:
         fitted = {column.name: column.version for column in self.fitted.schema}
@@ -149,5 +164,39 @@ class Predictor:
                     f"column {column.name}: the table has version {column.version} of {column.measure}, predictor "
                     f"{self.id} was fitted on version {fitted[column.name]}. Make the table anew, or retrain."
                 )
-        if self.fitted.schema and not {c.name for c in self.fitted.schema} & {c.name for c in table.schema}:
+        if fitted and not set(fitted) & {column.name for column in table.schema}:
             raise ArtifactError(f"the table shares no column with those predictor {self.id} was fitted on. Retrain.")
+
+
+def predictor_of(name: str, learned: Learned) -> Predictor:
+    """What was learned, under a name."""
+    return Predictor(name, learned.fitted, learned.residuals)
+
+
+def _columns(fitted: Fitted) -> tuple[Column, ...]:
+    return () if fitted.inputs is None else fitted.inputs.columns
+
+
+def _lists(ridge: Ridge | None) -> dict[str, Any] | None:
+    if ridge is None:
+        return None
+    arrays = {name: getattr(ridge, name).tolist() for name in ("mean", "scale", "weights")}
+    return {**arrays, "intercept": ridge.intercept}
+
+
+def _fitted(content: dict[str, Any], past: dict[str, Any]) -> Fitted:
+    schema = tuple(Column(**column) for column in content["schema"])
+    choice = Choice(**{**content["choice"], "settings": Settings(**content["choice"]["settings"])})
+    inputs = Inputs(Past.from_json(past) if past else None, schema, choice.goal)
+    scaling = Scaling(**{**content["scaling"], "levels": Levels(**content["scaling"]["levels"])})
+    models: dict[Any, Model] = {}
+    for situation, parts in content["ridges"].items():
+        ridge = None if parts is None else Ridge(**{
+            name: float(value) if name == "intercept" else np.array(value, dtype=np.float64) for name, value in parts.items()
+        })  # fmt: skip
+        if ridge is not None and any(getattr(ridge, name).shape != (len(inputs.columns),) for name in ("mean", "scale", "weights")):
+            raise ValueError(f"the ridge of {situation!r} does not fit its {len(inputs.columns)} columns")
+        models[situation] = Model(ridge, None)
+    if "new target" not in models:
+        raise ValueError("no model of new targets")
+    return Fitted(choice, schema, inputs, models, scaling)

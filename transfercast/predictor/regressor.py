@@ -1,86 +1,156 @@
-"""XGBoost on the gain over the target's own score, blended with the prior: more observations, less prior.
+"""From a learner's outcomes to scores: the target's level, what the learner says of the pair, and the prior.
 
-With few rows trees overfit, so they are shallow and shrunk, and a forecast is (1 - p) times the regressor plus p times
-the prior, with p = HALF / (HALF + n) for n observations of the row's metric. One thread: predictions of this size were
-20 times faster than with all threads.
+A forecast is level + (1 - p) points f(pair) + p RANGE prior(pair), with p = HALF / (HALF + n) for n observations of the
+row's metric: more observations, less prior. The level is the target's own score plus the mean gain with its encoder.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from transfercast.core.table import Column
-from transfercast.predictor.design import Design, metric_range
+from transfercast.predictor.design import Design, Observed, columns_of, metric_range, uses_history
+from transfercast.predictor.inputs import Goal, Inputs, Situation, situations_of
+from transfercast.predictor.learner import LEARNERS, Learner, Model, Settings, fit_model
+from transfercast.predictor.past import past_of
 from transfercast.predictor.prior import RANGE, standings
-
-if TYPE_CHECKING:
-    from xgboost import Booster
+from transfercast.predictor.standing import top
 
 HALF = 20.0
+"""Observations at which half of a forecast is prior."""
 
-Settings = dict[str, float]
-
-DEFAULT: Settings = {"max_depth": 3, "eta": 0.05, "rounds": 150, "lambda": 5.0, "min_child_weight": 2.0}
-_FIXED: dict[str, Any] = {
-    "objective": "reg:squarederror", "base_score": 0.0, "subsample": 0.8, "colsample_bytree": 0.5, "tree_method": "hist",
-    "nthread": 1, "seed": 0,
-}  # fmt: skip
+PULL = 30.0
+"""Observations at which an encoder's mean gain counts as much as that of all encoders."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """A fitted regressor.
+class Choice:
+    """What is learned, from what, and how.
 
     Attributes:
-        booster: trees, or None when nothing was observed.
-        schema: the columns it was fitted on, in order.
-        observed: observations by metric.
-        mean_gain: what it adds to the baseline before any evidence.
-        mean_score: what stands in for a baseline that is not known, by metric.
+        goal: `standing` within the target, `gain` over its own score, or `score`.
+        features: a feature set; see `design.columns_of`.
+        learner, settings: see `learner`.
     """
 
-    booster: Booster | None
-    schema: tuple[Column, ...]
+    goal: Goal = "standing"
+    features: str = "all"
+    learner: Learner = LEARNERS[0]
+    settings: Settings = field(default_factory=Settings)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What is known of scores before any evidence on the pair.
+
+    Attributes:
+        observed: observations by metric.
+        score: mean score by metric, which stands in for a baseline that is not known.
+        gain: mean gain over the baseline.
+        gain_with: the same by encoder, pulled toward `gain`.
+    """
+
     observed: dict[str, int]
-    mean_gain: float
-    mean_score: dict[str, float]
+    score: dict[str, float]
+    gain: float
+    gain_with: dict[str, float]
 
-    def predict(self, design: Design) -> Prediction:
-        """Forecast the rows of a design; standings are taken among the rows given of each target."""
-        lowest, highest = metric_range(design.metric)
-        typical = np.array([self.mean_score.get(name, 0.5) for name in design.metric])
-        start = np.where(np.isnan(design.baseline), typical, design.baseline)
-        groups = tuple(dict.fromkeys(column.group for column in (*design.schema, *self.schema)))
-        counts = np.array([self.observed.get(name, 0) for name in design.metric])
+    def baselines(self, design: Design) -> np.ndarray:
+        """(n,) the target's own score, or what stands in for it."""
+        typical = np.array([self.score.get(name, 0.5) for name in design.metric])
+        return np.where(np.isnan(design.baseline), typical, design.baseline)
+
+    def gains(self, design: Design) -> np.ndarray:
+        """(n,) mean gain with the row's encoder."""
+        return np.array([self.gain_with.get(name, self.gain) for name in design.encoder])
+
+
+def levels_of(observed: Observed) -> Levels:
+    """Levels from n observations."""
+    metric, encoder = observed.design.metric, observed.design.encoder
+    names = list(dict.fromkeys(metric))
+    without_gains = Levels(
+        {name: int((metric == name).sum()) for name in names},
+        {name: float(observed.score[metric == name].mean()) for name in names},
+        0.0,
+        {},
+    )
+    gains = observed.score - without_gains.baselines(observed.design)
+    mean = float(gains.mean())
+    by_encoder = {
+        name: float((gains[encoder == name].sum() + PULL * mean) / ((encoder == name).sum() + PULL))
+        for name in dict.fromkeys(encoder)
+    }
+    return Levels(without_gains.observed, without_gains.score, mean, by_encoder)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """From what a learner says to points of the metric.
+
+    Attributes:
+        goal: what the learner says.
+        levels: of scores.
+        offset: mean outcome in points, where the goal is not a standing.
+        points: of an outcome of 1.
+    """
+
+    goal: Goal
+    levels: Levels
+    offset: float = 0.0
+    points: float = 0.0
+
+    def of(self, design: Design) -> Placed:
+        """Where n rows stand before their outcomes are known."""
+        counts = np.array([self.levels.observed.get(name, 0) for name in design.metric])
         share = HALF / (HALF + counts)
-        why = RANGE * share[:, None] * standings(design.frame, design.schema, groups)
-        base = start + (1 - share) * self.mean_gain
-        if self.booster is not None:
-            learned, bias = self._contributions(self.booster, design, groups)
-            why += (1 - share)[:, None] * learned
-            base += (1 - share) * bias
-        score = base + why.sum(1)
-        clipped = np.clip(score, lowest, highest)
-        return Prediction(clipped, base + (clipped - score), why, groups, share, counts)
+        groups = tuple(dict.fromkeys(column.group for column in design.schema))
+        baselines = self.levels.baselines(design)
+        level = {
+            "score": np.full(len(counts), self.offset),
+            "gain": baselines + self.offset,
+            "standing": baselines + self.levels.gains(design),
+        }[self.goal]
+        return Placed(
+            level=(1 - share) * level + share * baselines,
+            points=(1 - share) * self.points,
+            prior=RANGE * share[:, None] * standings(design.frame, design.schema, groups),
+            groups=groups,
+            prior_share=share,
+            support=counts,
+        )
 
-    def _contributions(self, booster: Booster, design: Design, groups: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-        import xgboost
-
-        names = [column.name for column in self.schema]
-        matrix = xgboost.DMatrix(design.matrix(names), nthread=1)
-        parts = booster.predict(matrix, pred_contribs=True)
-        learned = np.zeros((len(parts), len(groups)))
-        for number, column in enumerate(self.schema):
-            learned[:, groups.index(column.group)] += parts[:, number]
-        return learned, parts[:, -1]
+    def scores(self, design: Design, outcomes: np.ndarray) -> np.ndarray:
+        """(n,) scores of rows of which a learner said `outcomes`, in the metric's range."""
+        placed = self.of(design)
+        return np.clip(placed.level + placed.points * outcomes + placed.prior.sum(axis=1), *metric_range(design.metric))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Placed:
+    """A score is level + points x outcome + the sum of `prior`, (n, g) by `groups`; the rest is (n,)."""
+
+    level: np.ndarray
+    points: np.ndarray
+    prior: np.ndarray
+    groups: tuple[str, ...]
+    prior_share: np.ndarray
+    support: np.ndarray
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """Scores of n rows with their parts: base (n,) and why (n, g) by group; share (n,) of prior; support (n,)."""
+    """Scores of n rows with their parts.
+
+    Attributes:
+        score: (n,) in the metric's range.
+        base: (n,) and why: (n, g) by `groups`, which sum to the score; g is 0 where reasons were not asked for.
+        prior_share: (n,) in [0, 1].
+        support: (n,) observations of the metric.
+        outcome: (n,) what the learner says, before level and prior.
+    """
 
     score: np.ndarray
     base: np.ndarray
@@ -88,31 +158,146 @@ class Prediction:
     groups: tuple[str, ...]
     prior_share: np.ndarray
     support: np.ndarray
+    outcome: np.ndarray
 
 
-def fit(design: Design, scores: np.ndarray, settings: Settings = DEFAULT) -> Fitted:
-    """Fit the gain over the baseline.
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted regressor.
+
+    Attributes:
+        choice: what was learned.
+        schema: columns of measures and recipes that it was fitted on, in order.
+        inputs: describes rows; None when nothing was observed.
+        models: by situation.
+        scaling: from outcomes to points.
+    """
+
+    choice: Choice
+    schema: tuple[Column, ...]
+    inputs: Inputs | None
+    models: dict[Situation, Model]
+    scaling: Scaling
+
+    def predict(self, design: Design, explain: bool = True) -> Prediction:
+        """Forecast the rows of a design; standings are taken among the rows given of each target.
+
+        Args:
+            design: n rows.
+            explain: also say why, which takes most of the time.
+        """
+        placed = self.scaling.of(design)
+        parts, rest, columns, outcome = self._learned(design, explain)
+        score = placed.level + placed.points * outcome + placed.prior.sum(axis=1)
+        clipped = np.clip(score, *metric_range(design.metric))
+        if not explain:
+            why, groups, base = np.empty((len(score), 0)), (), clipped
+        else:
+            groups = tuple(dict.fromkeys((*placed.groups, *(column.group for column in columns))))
+            why = np.zeros((len(score), len(groups)))
+            for number, group in enumerate(placed.groups):
+                why[:, groups.index(group)] += placed.prior[:, number]
+            for number, column in enumerate(columns):
+                why[:, groups.index(column.group)] += placed.points * parts[:, number]
+            base = placed.level + placed.points * rest + clipped - score
+        return Prediction(clipped, base, why, groups, placed.prior_share, placed.support, outcome)
+
+    def _learned(self, design: Design, explain: bool) -> tuple[np.ndarray, np.ndarray, tuple[Column, ...], np.ndarray]:
+        """(n, f) contributions, (n,) rest, f columns, and (n,) outcomes: the sums of both."""
+        n = len(design.metric)
+        if self.inputs is None:
+            return np.empty((n, 0)), np.zeros(n), (), np.zeros(n)
+        features, situation = self.inputs.rows(design)
+        parts, rest, outcome = np.zeros_like(features), np.zeros(n), np.zeros(n)
+        for name in dict.fromkeys(situation):
+            rows = situation == name
+            model = self.models.get(name, self.models["new target"])
+            if explain:
+                parts[rows], rest[rows] = model.explain(features[rows])
+                outcome[rows] = parts[rows].sum(axis=1) + rest[rows]
+            else:
+                outcome[rows] = model.predict(features[rows])
+        return parts, rest, self.inputs.columns, outcome
+
+
+NOTHING_OBSERVED = Fitted(Choice(), (), None, {}, Scaling("standing", Levels({}, {}, 0.0, {})))
+
+
+def outcomes_of(observed: Observed, goal: Goal, levels: Levels) -> tuple[np.ndarray, float, float]:
+    """What the learner is to say of n observed rows: (n,) of mean 0 and standard deviation 1, with offset and scale in points."""
+    if goal == "standing":
+        values = np.zeros(len(observed))
+        for group in np.unique(observed.design.groups):
+            rows = observed.design.groups == group
+            values[rows] = top(observed.score[rows])
+        return values / (values.std() or 1.0), 0.0, points_of_a_standing(observed, values / (values.std() or 1.0))
+    values = observed.score - (levels.baselines(observed.design) if goal == "gain" else 0.0)
+    spread = float(values.std()) or 1.0
+    return (values - values.mean()) / spread, float(values.mean()), spread
+
+
+def points_of_a_standing(observed: Observed, forecasts: np.ndarray) -> float:
+    """By how much scores of the same target move when the forecast standing moves by 1: least squares, at least 0."""
+    groups = observed.design.groups
+    member = (groups[:, None] == np.arange(groups.max() + 1)).astype(np.float64)
+    counts = member.sum(axis=0)
+    moved = observed.score - (member.T @ observed.score / counts)[groups]
+    said = forecasts - (member.T @ forecasts / counts)[groups]
+    total = float(said @ said)
+    return max(float(said @ moved) / total, 0.0) if total > 1e-12 else 0.0
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Observed rows as the learners get them; several learners can be fitted on one.
+
+    Attributes:
+        observed: n observed transfers.
+        goal, features: of the choice.
+        inputs: describes rows.
+        examples: (n, f) by situation.
+        outcomes: (n,) what to learn; `offset` and `points` lead back to the metric.
+        levels: of scores.
+    """
+
+    observed: Observed
+    goal: Goal
+    features: str
+    inputs: Inputs
+    examples: dict[Situation, np.ndarray]
+    outcomes: np.ndarray
+    offset: float
+    points: float
+    levels: Levels
+
+    def fit(self, learner: Learner, settings: Settings, points: float | None = None) -> Fitted:
+        """Fit one learner; `points` as in `scaling`."""
+        design = self.observed.design
+        models = {
+            situation: fit_model(learner, settings, features, self.outcomes, design.groups, design.targets)
+            for situation, features in self.examples.items()
+        }
+        choice = Choice(self.goal, self.features, learner, settings)
+        return Fitted(choice, self.inputs.schema, self.inputs, models, self.scaling(points))
+
+    def scaling(self, points: float | None = None) -> Scaling:
+        """Scaling with `points` of a standing, or those of the observed standings themselves, which promise too much."""
+        return Scaling(self.goal, self.levels, self.offset, self.points if points is None else points)
+
+
+def lesson_of(observed: Observed, goal: Goal, features: str, situations: tuple[Situation, ...] | None = None) -> Lesson:
+    """Describe observed rows for learning.
 
     Args:
-        design: n observed transfers.
-        scores: (n,) what they reached.
-        settings: of the trees.
+        observed: n observed transfers.
+        goal: what to learn.
+        features: a feature set; see `design.columns_of`.
+        situations: to be ready for; by default all that the observations have examples of.
     """
-    import xgboost
-
-    mean_score = {name: float(scores[design.metric == name].mean()) for name in np.unique(design.metric)}
-    typical = np.array([mean_score[name] for name in design.metric])
-    gains = scores - np.where(np.isnan(design.baseline), typical, design.baseline)
-    mean_gain = float(gains.mean())
-    observed = {name: int((design.metric == name).sum()) for name in np.unique(design.metric)}
-    names = [column.name for column in design.schema]
-    if not names:
-        return Fitted(None, (), observed, mean_gain, mean_score)
-    matrix = xgboost.DMatrix(design.matrix(names), label=gains - mean_gain, nthread=1)
-    own = {name: value for name, value in settings.items() if name != "rounds"}
-    parameters = {**_FIXED, **own, "max_depth": int(settings["max_depth"])}
-    booster = xgboost.train(parameters, matrix, num_boost_round=int(settings["rounds"]))
-    return Fitted(booster, design.schema, observed, mean_gain, mean_score)
-
-
-NOTHING_OBSERVED = Fitted(None, (), {}, 0.0, {})
+    past = past_of(observed) if uses_history(features) else None
+    inputs = Inputs(past, columns_of(observed.design.schema, features), goal)
+    levels = levels_of(observed)
+    outcomes, offset, points = outcomes_of(observed, goal, levels)
+    ready: tuple[Situation, ...] = ("new target",) if past is None else (situations or situations_of(past))
+    examples = {situation: inputs.examples(observed, situation) for situation in ready}
+    return Lesson(observed, goal, features, inputs, examples, outcomes, offset, points, levels)

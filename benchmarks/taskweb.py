@@ -1,0 +1,137 @@
+"""Forecasts of transfers that others measured: TaskWeb, each target held out. The last line is JSON.
+
+    python -m benchmarks.taskweb [--data ../shared/data/transfer] [--jobs 2] [--learner NAME]
+
+Scores are means over eight seeds. A target's rows are in no training, choice, calibration or history feature; its own score
+(trained alone) is an input, as it is for users. Four settings are learned from (RoBERTa, GPT-2 medium and T5 base fully
+fine-tuned, T5 with adapters); the three fully fine-tuned ones are judged, by sources with both published measures. No hours
+are recorded, so every training counts the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.data import DATA
+from transfercast.core.records import ALONE, Observation, Recipe
+from transfercast.core.table import Column
+from transfercast.history.store import History
+from transfercast.predictor.design import Observed, observed_in
+from transfercast.predictor.evaluate import Evaluation, held_out, judged
+from transfercast.predictor.learner import LEARNERS
+from transfercast.predictor.learning import Options
+
+MEASURES = (
+    Column(name="roe_minilm", measure="retrieval of experts", version=1, better="higher", group="embeddings"),
+    Column(name="llm_similarity", measure="LLM similarity", version=1, better="higher", group="label space"),
+)
+JUDGED = ("roberta", "gpt2m", "t5b")
+
+
+def history_of(folder: Path) -> History:
+    """TaskWeb's runs as a history; the targets' own scores follow from the published relative gains."""
+    runs, gains = pd.read_csv(folder / "taskweb.csv"), pd.read_csv(folder / "taskweb_gain.csv")
+    print(f"{runs.value.isna().sum()} of {len(runs)} runs have no score (a constant answer has no correlation) and are left out")
+    runs = runs.dropna(subset="value")
+    measures = pd.read_csv(folder / "taskweb_measures.csv").set_index(["target", "source"])
+    told = measures[[column.name for column in MEASURES]].T.to_dict()
+    history = History("sqlite://")
+    history.describe(MEASURES)
+    rows = {}
+    for run in runs.itertuples():
+        pair = told.get((run.target, run.source), {})
+        one = Observation(
+            source=str(run.source), target=str(run.target), recipe=_recipe(run), encoder=_encoder(run), seed=int(run.seed),
+            metric=_metric(run.target), split="validation", score=float(run.value), hours=0.0,
+            features={name: value for name, value in pair.items() if np.isfinite(value)},
+        )  # fmt: skip
+        rows[one.run_key] = one
+    keys = ["target", "base_model", "adaptation"]
+    joined = runs.groupby([*keys, "source"]).value.mean().reset_index().merge(gains, on=[*keys, "source"])
+    joined["alone"] = joined.value / (1 + joined.relative_gain)
+    for (target, base, adaptation), part in joined.groupby(keys):
+        encoder = base if adaptation == "finetune" else f"{base}+{adaptation}"
+        one = Observation(source=ALONE, target=str(target), recipe=Recipe().key, encoder=encoder, seed=0,
+                          metric=_metric(target), split="validation", score=float(part.alone.median()), hours=0.0)  # fmt: skip
+        rows[one.run_key] = one
+    history.append(rows.values())
+    return history
+
+
+def _recipe(run: object) -> str:
+    lr, epochs, batch = run.learning_rate, run.epochs, run.batch_size  # type: ignore[attr-defined]
+    return f"full/lr={lr!r}/epochs={epochs}/batch={batch}" if run.adaptation == "finetune" else f"adapters/lr={lr!r}"  # type: ignore[attr-defined]
+
+
+def _encoder(run: object) -> str:
+    base, adaptation = run.base_model, run.adaptation  # type: ignore[attr-defined]
+    return str(base) if adaptation == "finetune" else f"{base}+{adaptation}"
+
+
+def _metric(target: object) -> str:
+    return "pearson_spearman" if target == "stsb" else "accuracy"
+
+
+def judged_rows(observed: Observed) -> np.ndarray:
+    """(n,) rows that count: fully fine-tuned, with both published measures."""
+    both = np.isfinite(observed.design.matrix([column.name for column in MEASURES])).all(axis=1)
+    return both & np.isin(observed.design.encoder, JUDGED)
+
+
+def table(evaluation: Evaluation, per_encoder: dict[str, Evaluation]) -> None:
+    print(f"{'ranking by':24}{'NDCG':>7}{'R@1':>7}{'R@3':>7}{'R@5':>7}{'time':>7}   NDCG: " + "  ".join(per_encoder))
+    for number, order in enumerate(evaluation.orders):
+        regrets = "".join(f"{order.regret[k].mean:7.2f}" for k in (1, 3, 5))
+        each = "  ".join(f"{100 * part.orders[number].ndcg.mean:.1f}" for part in per_encoder.values())
+        print(f"{order.name:24}{100 * order.ndcg.mean:7.1f}{regrets}{100 * order.time_share.mean:7.1f}   {each}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA / "transfer")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--learner", choices=LEARNERS, help="take this one instead of choosing inside the folds")
+    parser.add_argument("--features", default="all")
+    given = parser.parse_args()
+    history = history_of(given.data)
+    observed = observed_in(history.frame(), history.schema())
+    print(f"{len(observed)} pairs and encoders, {len(np.unique(observed.design.targets))} targets; Python {platform.python_version()}, "
+          f"xgboost {version('xgboost')}, numpy {np.__version__}, seed 0")  # fmt: skip
+    options = Options(features=given.features, learners=(given.learner,) if given.learner else LEARNERS)
+    rows = judged_rows(observed)
+    started = time.perf_counter()
+    new = held_out(observed, options, "target", given.jobs)
+    evaluation = judged(new, rows)
+    seconds = time.perf_counter() - started
+    encoders = {name: judged(new, rows & (observed.design.encoder == name)) for name in JUDGED}
+    table(evaluation, encoders)
+    best = evaluation.predictor
+    for kind, interval in evaluation.coverage.items():
+        print(f"90 % bounds, {kind}: cover {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}], "
+              f"{evaluation.width[kind]:.3f} wide")  # fmt: skip
+    print(f"NDCG 95 % interval over targets: {100 * best.ndcg.low:.1f} to {100 * best.ndcg.high:.1f}; "
+          f"RMSE {evaluation.rmse:.4f}; Brier {evaluation.beats:.3f}; learners chosen {evaluation.chosen}")  # fmt: skip
+    known = judged(held_out(observed, options, "target and encoder", given.jobs), rows)
+    print(f"target seen with another encoder: NDCG {100 * known.predictor.ndcg.mean:.1f}, regret@1/3/5 "
+          + "/".join(f"{known.predictor.regret[k].mean:.2f}" for k in (1, 3, 5)))  # fmt: skip
+    result = {
+        "ndcg": 100 * best.ndcg.mean,
+        **{f"r{k}": best.regret[k].mean for k in (1, 3, 5)},
+        "coverage90": {kind: interval.mean for kind, interval in evaluation.coverage.items()},
+        "time_share_1pct": 100 * best.time_share.mean,
+        "ndcg_seen_target": 100 * known.predictor.ndcg.mean,
+        "seconds": seconds,
+    }
+    print(json.dumps({name: round(value, 3) if isinstance(value, float) else value for name, value in result.items()}))
+
+
+if __name__ == "__main__":
+    main()

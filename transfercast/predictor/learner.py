@@ -1,0 +1,183 @@
+"""The learners: ridge, XGBoost, and XGBoost that starts from ridge; all from (n, f) features to (n,) outcomes.
+
+With few targets a plain ridge was better than plain trees, so trees may take the ridge's forecasts as their base margin.
+For the rows that trees learn from, those are made by ridges that had not seen the row's target: otherwise the trees
+would learn to correct a margin that is better in training than it will be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from scipy.stats import rankdata
+
+if TYPE_CHECKING:
+    from xgboost import Booster
+
+Learner = Literal["trees on ridge", "ranker on ridge", "ranker", "trees", "ridge"]
+LEARNERS: tuple[Learner, ...] = get_args(Learner)
+REGRESSORS: tuple[Learner, ...] = ("trees on ridge", "trees", "ridge")
+"""Learners of more than an order. Of each list the first is taken unless another is clearly better."""
+
+PENALTIES = (30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
+"""Of the ridge, on standardised features."""
+
+_FIXED: dict[str, Any] = {"subsample": 0.8, "colsample_bytree": 0.5, "tree_method": "hist", "nthread": 1, "seed": 0}
+
+FEWEST_ROUNDS_ALONE = 2.5
+"""Trees without a margin to start from get so many times the rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may be tuned.
+
+    Attributes:
+        depth, eta, rounds, penalty_leaf, weight_leaf: of the trees (XGBoost's max_depth, eta, rounds, lambda,
+            min_child_weight).
+    """
+
+    depth: int = 3
+    eta: float = 0.05
+    rounds: int = 60
+    penalty_leaf: float = 10.0
+    weight_leaf: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ridge:
+    """Least squares with a penalty, on standardised features; a missing value counts as the mean.
+
+    Attributes:
+        mean, scale, weights: (f,).
+        intercept: the outcomes' mean.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: np.ndarray
+    intercept: float
+
+    def parts(self, features: np.ndarray) -> np.ndarray:
+        """(n, f) contributions, which sum with the intercept to the forecast."""
+        scaled = (features - self.mean) / self.scale
+        return np.where(np.isfinite(scaled), scaled, 0.0) * self.weights
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """(n,) forecasts."""
+        return np.asarray(self.parts(features).sum(axis=1) + self.intercept)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A fitted learner; without parts it forecasts 0."""
+
+    ridge: Ridge | None
+    booster: Booster | None
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """(n,) forecasts from (n, f) features, in one thread."""
+        total = np.zeros(len(features)) if self.ridge is None else self.ridge.predict(features)
+        if self.booster is not None and len(features):
+            # the booster's own base score is 0, so that margins add up
+            total = total + self.booster.inplace_predict(features, predict_type="margin").astype(np.float64)
+        return np.asarray(total)
+
+    def explain(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n, f) additive contributions and (n,) what remains; together the forecast."""
+        import xgboost
+
+        parts, rest = np.zeros(features.shape), np.zeros(len(features))
+        if self.ridge is not None:
+            parts, rest = self.ridge.parts(features), rest + self.ridge.intercept
+        if self.booster is not None:
+            shares = self.booster.predict(xgboost.DMatrix(features, nthread=1), pred_contribs=True)
+            parts, rest = parts + shares[:, :-1], rest + shares[:, -1]
+        return parts, rest
+
+
+def fit_ridge(features: np.ndarray, outcomes: np.ndarray, penalty: float) -> Ridge:
+    """Least squares with `penalty` times the squared weights."""
+    known = np.isfinite(features)
+    counts = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, features, 0.0).sum(axis=0) / counts
+    centred = np.where(known, features - mean, 0.0)
+    scale = np.sqrt((centred**2).sum(axis=0) / counts)
+    scale = np.where(scale > 1e-9, scale, 1.0)
+    scaled = centred / scale
+    intercept = float(outcomes.mean())
+    gram = scaled.T @ scaled + penalty * np.eye(scaled.shape[1])
+    return Ridge(mean, scale, np.linalg.solve(gram, scaled.T @ (outcomes - intercept)), intercept)
+
+
+def fit_model(
+    learner: Learner, settings: Settings, features: np.ndarray, outcomes: np.ndarray, groups: np.ndarray, targets: np.ndarray
+) -> Model:
+    """Fit one of LEARNERS.
+
+    Args:
+        learner, settings: which and how.
+        features: (n, f), NaN where missing.
+        outcomes: (n,) higher is better.
+        groups: (n,) numbers of what is ranked together.
+        targets: (n,) names, by which ridges for the margins are kept from their own rows.
+    """
+    ridge, margin = _ridge_and_margins(features, outcomes, targets) if learner.endswith("ridge") else (None, None)
+    if learner == "ridge" or not features.shape[1]:
+        return Model(ridge, None)
+    rounds = settings.rounds if margin is not None else round(FEWEST_ROUNDS_ALONE * settings.rounds)
+    ranks = learner.startswith("ranker")
+    return Model(ridge, _boosted(settings, rounds, features, outcomes, margin, groups if ranks else None))
+
+
+def _ridge_and_margins(features: np.ndarray, outcomes: np.ndarray, targets: np.ndarray) -> tuple[Ridge, np.ndarray]:
+    """The ridge whose penalty errs least on targets left out, and what such ridges said of the rows of those."""
+    names = np.unique(targets)
+    if len(names) < 2:
+        return fit_ridge(features, outcomes, PENALTIES[-1]), np.full(len(outcomes), float(outcomes.mean()))
+    margins = {penalty: np.empty(len(outcomes)) for penalty in PENALTIES}
+    for own in (targets == name for name in names):
+        for penalty, said in margins.items():
+            said[own] = fit_ridge(features[~own], outcomes[~own], penalty).predict(features[own])
+    best = min(PENALTIES, key=lambda penalty: float(((outcomes - margins[penalty]) ** 2).mean()))
+    return fit_ridge(features, outcomes, best), margins[best]
+
+
+def _boosted(
+    settings: Settings, rounds: int, features: np.ndarray, outcomes: np.ndarray, margin: np.ndarray | None, groups: np.ndarray | None
+) -> Booster:
+    import xgboost
+
+    parameters = {
+        **_FIXED,
+        "objective": "reg:squarederror" if groups is None else "rank:ndcg",
+        "base_score": 0.0,
+        "max_depth": settings.depth,
+        "eta": settings.eta,
+        "lambda": settings.penalty_leaf,
+        "min_child_weight": settings.weight_leaf,
+    }
+    if groups is None:
+        matrix = xgboost.DMatrix(features, label=outcomes, base_margin=margin, nthread=1)
+    else:
+        order = np.argsort(groups, kind="stable")
+        matrix = xgboost.DMatrix(
+            features[order],
+            label=_relevance(outcomes, groups)[order],
+            base_margin=None if margin is None else margin[order],
+            qid=groups[order],
+            nthread=1,
+        )
+    return xgboost.train(parameters, matrix, num_boost_round=rounds)
+
+
+def _relevance(outcomes: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(n,) the rank from below within each group, at most 31, which is as far as XGBoost's gains go."""
+    relevance = np.zeros(len(outcomes))
+    for group in np.unique(groups):
+        own = groups == group
+        from_below = rankdata(outcomes[own], method="min") - 1
+        relevance[own] = np.maximum(from_below - max(0, from_below.max() - 31), 0)
+    return relevance

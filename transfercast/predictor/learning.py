@@ -1,0 +1,156 @@
+"""Learning from a history: learner and settings are chosen on targets held out of it, and bounds come from the same.
+
+The observations are cut into folds by target. Each learner forecasts each fold from the others; that with the least mean
+regret is fitted on all. Whoever evaluates holds targets out of the observations given here, so that neither choice nor
+bounds have seen them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from transfercast.predictor.bounds import Residuals
+from transfercast.predictor.design import Observed
+from transfercast.predictor.folds import MOST_FOLDS, folds_by
+from transfercast.predictor.inputs import Goal, Situation
+from transfercast.predictor.learner import LEARNERS, REGRESSORS, Learner, Settings
+from transfercast.predictor.ranking import mean_regret
+from transfercast.predictor.regressor import Fitted, lesson_of, points_of_a_standing
+
+FEWEST_TARGETS, FEWEST_ROWS = 3, 30
+"""With fewer the first learner is taken as it is: nothing could be told from so few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to learn.
+
+    Attributes:
+        goal, features: see `regressor.Choice`.
+        learners: to choose from.
+        seconds: for tuning settings with Optuna; with 0 they stay as they are, and the result does not depend on time.
+    """
+
+    goal: Goal = "standing"
+    features: str = "all"
+    learners: tuple[Learner, ...] = LEARNERS
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was learned.
+
+    Attributes:
+        fitted: on all observations.
+        residuals: truth minus forecast of held-out rows, by target; empty with fewer than two targets.
+        regrets: mean regret of each learner on held-out targets, where there was a choice.
+    """
+
+    fitted: Fitted
+    residuals: Residuals
+    regrets: dict[str, float] = field(default_factory=dict)
+
+    def about(self) -> dict[str, Any]:
+        """The choice, as plain values."""
+        choice = self.fitted.choice
+        return {"goal": choice.goal, "features": choice.features, "learner": choice.learner,
+                "settings": asdict(choice.settings), "mean_regret": self.regrets}  # fmt: skip
+
+
+def learn(observed: Observed, options: Options = Options(), situations: tuple[Situation, ...] | None = None) -> Learned:
+    """Choose learner and settings on held-out targets, then fit on all.
+
+    Args:
+        observed: n observed transfers.
+        options: how.
+        situations: to be ready for; by default all that the observations have examples of.
+    """
+    whole = lesson_of(observed, options.goal, options.features, situations)
+    learners = options.learners if options.goal == "standing" else tuple(name for name in options.learners if name in REGRESSORS)
+    targets = np.unique(observed.design.targets)
+    if len(targets) < 2:
+        return Learned(whole.fit(learners[0], Settings()), {})
+    trials = Trials(observed, options)
+    learner, settings, regrets = learners[0], Settings(), {}
+    if len(targets) >= FEWEST_TARGETS and len(observed) >= FEWEST_ROWS:
+        judged = {name: trials.regrets(trials.outcomes(name, settings)) for name in learners}
+        learner = clearly_best(judged)
+        regrets = {name: float(values.mean()) for name, values in judged.items()}
+        if options.seconds > 0:
+            from transfercast.predictor.tune import tuned
+
+            settings = tuned(lambda tried: float(trials.regrets(trials.outcomes(learner, tried)).mean()), options.seconds)
+    outcomes = trials.outcomes(learner, settings)
+    scale = trials.scale(outcomes)
+    return Learned(whole.fit(learner, settings, scale), trials.residuals(outcomes, scale), regrets)
+
+
+def clearly_best(judged: dict[Learner, np.ndarray]) -> Learner:
+    """The first learner, unless another is better by more than the standard error of the difference.
+
+    Args:
+        judged: (g,) costs of each on the same g held-out targets.
+    """
+    first, *others = judged
+    best, least = first, 0.0
+    for name in others:
+        difference = judged[name] - judged[first]
+        mean = float(difference.mean())
+        if mean < min(least, -float(difference.std(ddof=1)) / len(difference) ** 0.5):
+            best, least = name, mean
+    return best
+
+
+class Trials:
+    """Forecasts of held-out folds; rows are described once, for all learners and settings.
+
+    Args:
+        observed: n observed transfers to at least two targets.
+        options: how to learn.
+    """
+
+    def __init__(self, observed: Observed, options: Options) -> None:
+        self.observed, self.options = observed, options
+        self.folds = folds_by(observed.design.targets, min(MOST_FOLDS, len(np.unique(observed.design.targets))))
+        numbers = range(int(self.folds.max()) + 1)
+        self._lessons = [
+            lesson_of(observed.take(self.folds != fold), options.goal, options.features, ("new target",)) for fold in numbers
+        ]
+        self._rows = [
+            lesson.inputs.rows(observed.design.take(self.folds == fold))[0] for fold, lesson in enumerate(self._lessons)
+        ]
+
+    def outcomes(self, learner: Learner, settings: Settings) -> np.ndarray:
+        """(n,) what the learner says of each row, fitted on the other folds."""
+        result = np.zeros(len(self.observed))
+        for fold, (lesson, rows) in enumerate(zip(self._lessons, self._rows, strict=True)):
+            result[self.folds == fold] = lesson.fit(learner, settings).models["new target"].predict(rows)
+        return result
+
+    def regrets(self, outcomes: np.ndarray) -> np.ndarray:
+        """(g,) mean of regret@1, @3 and @5 for each held-out target and encoder with at least two candidates."""
+        return np.array([mean_regret(outcomes[rows], self.observed.score[rows]) for rows in self._ranked()])
+
+    def scale(self, outcomes: np.ndarray) -> float | None:
+        """Points of a standing that such forecasts are worth."""
+        return points_of_a_standing(self.observed, outcomes) if self.options.goal == "standing" else None
+
+    def residuals(self, outcomes: np.ndarray, scale: float | None) -> Residuals:
+        """Truth minus forecast, by target: levels, too, are those of the other folds."""
+        errors = np.zeros(len(self.observed))
+        for fold, lesson in enumerate(self._lessons):
+            rows = self.folds == fold
+            design = self.observed.design.take(rows)
+            errors[rows] = self.observed.score[rows] - lesson.scaling(scale).scores(design, outcomes[rows])
+        targets = self.observed.design.targets
+        return {str(name): errors[targets == name] for name in np.unique(targets)}
+
+    def _ranked(self) -> Sequence[np.ndarray]:
+        groups = self.observed.design.groups
+        found = [np.nonzero(groups == group)[0] for group in range(groups.max() + 1)]
+        return [rows for rows in found if len(rows) > 1]
