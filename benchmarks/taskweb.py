@@ -39,7 +39,9 @@ JUDGED = ("roberta", "gpt2m", "t5b")
 def history_of(folder: Path) -> History:
     """TaskWeb's runs as a history; the targets' own scores follow from the published relative gains."""
     runs, gains = pd.read_csv(folder / "taskweb.csv"), pd.read_csv(folder / "taskweb_gain.csv")
-    print(f"{runs.value.isna().sum()} of {len(runs)} runs have no score (a constant answer has no correlation) and are left out")
+    print(
+        f"{runs.value.isna().sum()} of {len(runs)} runs have no score (a constant answer has no correlation) and are left out"
+    )
     runs = runs.dropna(subset="value")
     measures = pd.read_csv(folder / "taskweb_measures.csv").set_index(["target", "source"])
     told = measures[[column.name for column in MEASURES]].T.to_dict()
@@ -103,8 +105,9 @@ def main() -> None:
     given = parser.parse_args()
     history = history_of(given.data)
     observed = observed_in(history.frame(), history.schema())
-    print(f"{len(observed)} pairs and encoders, {len(np.unique(observed.design.targets))} targets; Python {platform.python_version()}, "
-          f"xgboost {version('xgboost')}, numpy {np.__version__}, seed 0")  # fmt: skip
+    targets = len(np.unique(observed.design.targets))
+    print(f"{len(observed)} pairs and encoders, {targets} targets; seed 0; Python {platform.python_version()}, "
+          f"xgboost {version('xgboost')}, numpy {np.__version__}")  # fmt: skip
     options = Options(features=given.features, learners=(given.learner,) if given.learner else LEARNERS)
     rows = judged_rows(observed)
     started = time.perf_counter()

@@ -19,8 +19,8 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    "demo", "rank", "fit-sources", "features", "explain", "plan", "search", "train-meta", "fit-maps", "fetch-maps",
-    "measures", "serve",
+    "demo", "rank", "fit-sources", "features", "explain", "plan", "search", "history", "evaluate", "train-meta",
+    "fit-maps", "fetch-maps", "measures", "serve",
 )  # fmt: skip
 
 

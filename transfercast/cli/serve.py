@@ -17,12 +17,13 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @app.command()
 def serve(
     predictor: Annotated[Path | None, typer.Option(help="Folder that train-meta wrote; without it, the prior.")] = None,
+    history: Annotated[str | None, typer.Option(help="A database: then observations are taken and retraining is done.")] = None,
     host: Annotated[str, typer.Option(help="Address to bind; beyond loopback a key is needed.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
 ) -> None:
-    """Serve forecasts and plans over HTTP. Set TRANSFERCAST_API_KEY to ask for a key.
+    """Serve forecasts and plans over HTTP, and learn from observations. Set TRANSFERCAST_API_KEY to ask for a key.
 
-    Example: transfercast serve --predictor meta --port 8000
+    Example: transfercast serve --predictor meta --history history.db --port 8000
     """
     try:
         import uvicorn
@@ -33,4 +34,4 @@ def serve(
     key = os.environ.get("TRANSFERCAST_API_KEY") or None
     if host not in LOOPBACK and key is None:
         raise InputError(f"--host {host} is reachable from elsewhere: set TRANSFERCAST_API_KEY first, or bind 127.0.0.1.")
-    uvicorn.run(create_app(predictor, key), host=host, port=port)
+    uvicorn.run(create_app(predictor, key, history), host=host, port=port, access_log=False)

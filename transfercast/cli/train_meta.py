@@ -3,42 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, say, show
 
+Goal = Literal["standing", "gain", "score"]
+
 
 @app.command("train-meta")
 def train_meta(
-    history: Annotated[str, typer.Option(help="A database URL, an SQLite file, or a CSV file of observations.")],
+    history: Annotated[str, typer.Option(help="A database URL, an SQLite file, or a CSV or Parquet file of observations.")],
     out: Annotated[Path, typer.Option(help="Folder of the predictor's versions.")],
-    minutes: Annotated[float, typer.Option(min=0, help="Time limit for choosing settings.")] = 1.0,
+    minutes: Annotated[float, typer.Option(min=0, help="Time limit for tuning.")] = 1.0,
+    features: Annotated[str, typer.Option(help="f1, f1+ansat, all, or groups, measures, columns with commas between.")] = "all",
+    goal: Annotated[Goal, typer.Option(help="What is learned.")] = "standing",
+    margin: Annotated[float, typer.Option(help="Points of mean regret by which a challenger may be worse.")] = 0.5,
+    keep: Annotated[int, typer.Option(min=1, help="Promoted versions that stay to be rolled back to.")] = 5,
+    jobs: Annotated[int, typer.Option(help="Held-out folds at once; -1 for all cores.")] = 1,
     html: Annotated[Path | None, typer.Option(help="Also write the report as a page.")] = None,
+    roll_back: Annotated[
+        bool, typer.Option("--roll-back", help="Put the version before in force again; trains nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fit the predictor on all observed transfers, judge it on held-out targets, promote it unless it is worse.
+    """Learn the predictor from all observed transfers, judge it on held-out targets, promote it unless it is worse.
 
     Example: transfercast train-meta --history sqlite:///history.db --out meta
     """
-    from transfercast.features.registry import measures
     from transfercast.predictor.retrain import opened
     from transfercast.predictor.retrain import train_meta as trained
 
+    if roll_back:
+        from transfercast.predictor.model import Predictor
+
+        return say(f"{Predictor.roll_back(out)} is in force in {out} again.", as_json)
+    from transfercast.features.registry import measures
+
     past = opened(history)
     past.describe(column for one in measures().values() for column in one.schema())
-    report = trained(past, out, minutes)
+    report = trained(past, out, minutes, features=features, goal=goal, margin=margin, keep=keep, jobs=jobs)
     show(
         report.rows(),
         as_json,
-        f"{report.observations} observed transfers to {report.targets} targets, each held out whole",
+        f"{report.observations} observed transfers to {report.targets} targets, held out by target",
     )
     if html is not None:
         report.save_html(html)
     verdict = "promoted" if report.promoted else "kept the champion"
     say(
-        f"{report.version}: {verdict}, {report.reason}. In {report.folder}. Next: transfercast plan --predictor {out}",
+        f"{report.version} ({report.choice['learner']}): {verdict}, {report.reason}. In {report.folder}. "
+        f"Next: transfercast plan --predictor {out}",
         as_json,
     )

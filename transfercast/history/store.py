@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -18,7 +20,7 @@ from transfercast.core.errors import InputError
 from transfercast.core.records import ALONE, Observation
 from transfercast.core.table import Column
 from transfercast.history.importing import observations_of
-from transfercast.history.tables import COLUMNS, METADATA, OBSERVATIONS
+from transfercast.history.tables import COLUMNS, HEAD, OBSERVATIONS, VERSION_TABLE
 
 BUSY_SECONDS = 60
 COLLISION_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
@@ -67,7 +69,7 @@ def open_database(url: str) -> sa.Engine:
             raise InputError(f"history {url!r}: {engine.dialect.name} is not supported; use SQLite or PostgreSQL.")
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _write_ahead)
-        after_collisions(lambda: _create_tables(engine))
+        after_collisions(lambda: _migrate(engine))
     except (sa.exc.ArgumentError, sa.exc.OperationalError, ImportError) as error:
         raise InputError(
             f"history {url!r}: {str(error).splitlines()[0]}. Write it as sqlite:///history.db or postgresql://..."
@@ -75,10 +77,25 @@ def open_database(url: str) -> sa.Engine:
     return engine
 
 
-def _create_tables(engine: sa.Engine) -> None:
+def _migrate(engine: sa.Engine) -> None:
     with engine.begin() as connection:
-        for table in METADATA.sorted_tables:  # create_all looks first and creates then: two processes may collide
-            connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+        there = sa.inspect(connection).has_table(VERSION_TABLE)
+        found = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() if there else None
+        if found == HEAD:
+            return
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util import CommandError
+
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.set_main_option("path_separator", "os")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise InputError(
+                f"{engine.url}: its tables have version {found}, this transfercast knows up to {HEAD}. Upgrade transfercast."
+            ) from error
 
 
 def _write_ahead(connection: Any, record: object) -> None:
@@ -139,6 +156,29 @@ class History:
         alone = frame[frame.source == ALONE].groupby(same).score.mean().rename("baseline")
         return frame.join(features).join(alone, on=same)
 
+    def summary(self) -> list[dict[str, Any]]:
+        """One row a target, encoder, metric and split: sources, runs, own score, best, and the noise between seeds.
+
+        `noise` is the standard deviation between seeds of the same run, pooled over sources; NaN with one seed each.
+        """
+        rows = []
+        keys = ["target", "encoder", "metric", "split"]
+        for names, part in self.frame().groupby(keys, sort=True):
+            transfers = part[part.source != ALONE]
+            seeds = part.groupby(["source", "recipe"]).score
+            squares, freedom = ((part.score - seeds.transform("mean")) ** 2).sum(), len(part) - seeds.ngroups
+            rows.append({
+                **dict(zip(keys, names, strict=True)),
+                "sources": transfers.source.nunique(),
+                "runs": len(transfers),
+                "alone": float(part[part.source == ALONE].score.mean()),
+                "best": float(transfers.score.max()),
+                "best source": "-" if transfers.empty else str(transfers.source.iloc[int(transfers.score.argmax())]),
+                "noise": math.sqrt(squares / freedom) if freedom else math.nan,
+                "hours": float(part.hours.sum()),
+            })  # fmt: skip
+        return rows
+
     def describe(self, columns: Iterable[Column]) -> None:
         """Record what feature columns mean: measure, direction, group. Columns described already stay as they are."""
         with self.engine.begin() as connection:
@@ -151,8 +191,8 @@ class History:
             rows = connection.execute(sa.select(COLUMNS).order_by(COLUMNS.c.name)).mappings().all()
         return tuple(Column.model_validate(dict(row)) for row in rows)
 
-    def import_csv(self, path: str | Path) -> int:
-        """Add the rows of a CSV file; see `importing` for its columns.
+    def import_file(self, path: str | Path) -> int:
+        """Add the rows of a CSV or Parquet file; see `importing` for its columns.
 
         Returns:
             How many were new.
@@ -162,6 +202,17 @@ class History:
         """
         return self.append(observations_of(Path(path)))
 
-    def export_csv(self, path: str | Path) -> None:
-        """Write all observations as CSV that `import_csv` reads."""
-        self.frame().drop(columns="baseline").to_csv(path, index=False)
+    def export_file(self, path: str | Path) -> int:
+        """Write all observations as CSV or Parquet, by the file's ending, so that `import_file` reads them; tells how many."""
+        path = Path(path)
+        frame = self.frame().drop(columns="baseline")
+        beside = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+        try:
+            if path.suffix == ".parquet":
+                frame.to_parquet(beside, index=False)
+            else:
+                frame.to_csv(beside, index=False)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+        return len(frame)

@@ -1,8 +1,15 @@
-"""The SQL tables. All are prefixed, so that they can share a database with Optuna, which owns `alembic_version`."""
+"""The SQL tables. All are prefixed, so that they can share a database with Optuna, which owns `alembic_version`.
+
+A change here needs a migration in `migrations/versions`; a test compares what these make with what is written here.
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
+
+PREFIX = "transfercast_"
+VERSION_TABLE = f"{PREFIX}alembic_version"
+HEAD = "0002"
 
 METADATA = sa.MetaData()
 
@@ -25,6 +32,7 @@ OBSERVATIONS = sa.Table(
     sa.Column("source_fingerprint", sa.String(64), nullable=False),
     sa.Column("target_fingerprint", sa.String(64), nullable=False),
     sa.Column("features", sa.JSON, nullable=False),
+    sa.Index("transfercast_by_target", "target", "source"),
 )
 
 COLUMNS = sa.Table(

@@ -89,7 +89,7 @@ class Witnesses:
 
     def __init__(self, past: Past, profiles: Profiles, without: int = -1) -> None:
         self.past, self.profiles = past, profiles
-        there = past.observed.any(axis=0)
+        there = np.array(past.observed.any(axis=0))
         if without >= 0:
             there[without] = False
         self.rows = np.nonzero(there)[0]
@@ -108,7 +108,9 @@ class Witnesses:
             own.append(of_encoder)
             with np.errstate(invalid="ignore"):
                 shared.append(_mean_over(of_encoder[..., : -len(_KNOWN)], axis=0))
-            shared.append(kind.profile[target.number][:, None] if target.number >= 0 else np.full((len(target.direct[0]), 1), np.nan))
+            shared.append(
+                kind.profile[target.number][:, None] if target.number >= 0 else np.full((len(target.direct[0]), 1), np.nan)
+            )
         shared.append(target.reverse.T)
         return np.concatenate(own, axis=2), np.concatenate(shared, axis=1)
 
@@ -132,17 +134,22 @@ class _Kind:
         return np.stack([*views, self.profile, views.mean(axis=0) if len(views) else self.profile, every.mean(axis=0)])
 
     @cached_property
+    def _flat(self) -> np.ndarray:
+        """(j, e * u) rests, a row each target."""
+        e, j, u = self.rest.shape
+        return np.swapaxes(self.rest, 0, 1).reshape(j, e * u)
+
+    @cached_property
     def solved(self) -> np.ndarray:
         """(v + 3, j, e * u) rests of the rows, each kernel's ridge already undone."""
-        among = self.kernels[np.ix_(range(len(self.kernels)), self.rows, self.rows)]
-        flat = np.swapaxes(self.rest, 0, 1).reshape(len(self.rows), -1)
-        return np.linalg.solve(among + SMOOTHING * np.eye(len(self.rows)), flat)
+        among = self.kernels[:, self.rows[:, None], self.rows]
+        return np.linalg.solve(among + SMOOTHING * np.eye(len(self.rows)), self._flat)
 
     @cached_property
     def learned(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, scale and weights by which signs of likeness tell how alike two rows are."""
-        flat = _unit(np.swapaxes(self.rest, 0, 1).reshape(len(self.rows), -1))
-        alike = flat @ flat.T
+        rows = _unit(self._flat)
+        alike = rows @ rows.T
         apart = ~np.eye(len(self.rows), dtype=bool)
         signs = np.stack([self._signs(self.profiles.known(row)) for row in self.rows])[apart]
         mean, scale = signs.mean(axis=0), signs.std(axis=0) + 1e-9
@@ -160,22 +167,22 @@ class _Kind:
     def features(self, target: Newcomer) -> np.ndarray:
         """(e, u, p) in the order of `own_columns`."""
         e, u = self.mean.shape
-        columns = [self.mean]
-        for kernel, solved in zip(self._kernels_of(target), self.solved, strict=True):
-            columns.append(self.mean + (kernel[self.rows] @ solved).reshape(e, u))
+        kernels = self._kernels_of(target)[:, None, self.rows]
+        put_together = self.mean + (kernels @ self.solved).reshape(-1, e, u)
         signs = self._signs(target)
         mean, scale, weights = self.learned if len(self.rows) > 2 else (0.0, 1.0, np.zeros(signs.shape[1]))
         likely = (signs - mean) / scale @ weights
         likely -= likely.mean() if len(likely) else 0.0
-        columns += [self._weighted(np.exp(sharpness * likely)) for sharpness in LEARNED_SHARPNESS]
         helped = self.standing[:, :, target.number] if target.number >= 0 else np.full((e, u), np.nan)
-        columns.append(helped)
-        columns.append(self._weighted(np.exp(_filled(helped[:, self.rows]))))
         apart = (self.profiles.past.alone[:, self.rows] - target.alone[:, None]) / NEAR_SCORE
-        columns.append(self._weighted(np.exp(-(apart**2) / 2)))
-        for direct in target.direct[:, self.rows]:
-            columns += [self._weighted(np.exp(sharpness * direct)) for sharpness in DIRECT_SHARPNESS]
-        return np.stack([*columns, *self._known(target)], axis=2)
+        exponents = [
+            *(np.tile(sharpness * likely, (e, 1)) for sharpness in LEARNED_SHARPNESS),
+            helped[:, self.rows],
+            -(apart**2) / 2,
+            *(np.tile(sharpness * direct, (e, 1)) for direct in target.direct[:, self.rows] for sharpness in DIRECT_SHARPNESS),
+        ]
+        averages = self._weighted(np.exp(_filled(np.stack(exponents))))
+        return np.moveaxis(np.concatenate([self.mean[None], put_together, helped[None], averages, self._known(target)]), 0, 2)
 
     def _kernels_of(self, target: Newcomer) -> np.ndarray:
         profile = self.profile[target.number] if target.number >= 0 else np.zeros(self.mean.shape[1])
@@ -183,23 +190,25 @@ class _Kind:
         every = np.concatenate([views, profile[None]])
         return np.stack([*views, profile, views.mean(axis=0) if len(views) else profile, every.mean(axis=0)])
 
-    def _weighted(self, weights: np.ndarray) -> np.ndarray:
-        weights = np.broadcast_to(_filled(weights), self.seen.shape[:2])[..., None]
-        total = (np.isfinite(self.seen) * weights).sum(axis=1)
-        return np.where(total > 0, (_filled(self.seen) * weights).sum(axis=1) / np.where(total > 0, total, 1.0), np.nan)
+    @cached_property
+    def _known_and_filled(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.isfinite(self.seen).astype(np.float64), _filled(self.seen)
 
-    def _known(self, target: Newcomer) -> list[np.ndarray]:
-        """The target's own standings with other encoders: as they are, and beyond what the sources do on average."""
+    def _weighted(self, weights: np.ndarray) -> np.ndarray:
+        """(k, e, u) means over the rows with (k, e, j) weights."""
+        known, seen = self._known_and_filled
+        total = (weights[:, :, None] @ known)[:, :, 0]
+        return np.where(total > 0, (weights[:, :, None] @ seen)[:, :, 0] / np.where(total > 0, total, 1.0), np.nan)
+
+    def _known(self, target: Newcomer) -> np.ndarray:
+        """(2, e, u) the target's own standings with other encoders: as they are, and beyond what the sources do on average."""
         e, u = self.mean.shape
         if target.number < 0:
-            return [np.full((e, u), np.nan)] * len(_KNOWN)
+            return np.full((len(_KNOWN), e, u), np.nan)
         own = self.standing[:, target.number]
         beyond = own - self.mean
         others = [np.arange(e) != number for number in range(e)]
-        return [
-            np.stack([_mean_over(own[other], axis=0) for other in others]),
-            np.stack([_mean_over(beyond[other], axis=0) for other in others]),
-        ]
+        return np.stack([[_mean_over(part[other], axis=0) for other in others] for part in (own, beyond)])
 
 
 _KNOWN = ("same target, other encoders", "same target, other encoders, beyond the mean")
@@ -229,8 +238,8 @@ def _names(groups: tuple[str, ...]) -> list[str]:
         "rows alike as sources",
         "rows alike by all measures",
         "rows alike by all",
-        *(f"learned likeness, sharpness {sharpness:g}" for sharpness in LEARNED_SHARPNESS),
         "target as its source",
+        *(f"learned likeness, sharpness {sharpness:g}" for sharpness in LEARNED_SHARPNESS),
         "on targets that the target helps",
         "on targets of about its own score",
         *(f"on near targets by {group}, sharpness {sharpness:g}" for group in groups for sharpness in DIRECT_SHARPNESS),

@@ -93,7 +93,9 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     manifest = read_json(folder / "manifest.json", "a predictor", FORMAT)
     if manifest["format"] < FORMAT:
-        raise ArtifactError(f"{folder} has format {manifest['format']}; this version reads {FORMAT}. Train anew from its history.")
+        raise ArtifactError(
+            f"{folder} has format {manifest['format']}; this version reads {FORMAT}. Train anew from its history."
+        )
     hashes = manifest.get("sha256", {})
     if not isinstance(hashes, dict) or set(FILES) - set(hashes):
         raise ArtifactError(f"{folder}/manifest.json: names no hash of {', '.join(FILES)}. Roll back, or train anew.")

@@ -54,9 +54,7 @@ def beats(margins: np.ndarray, residuals: Residuals) -> np.ndarray:
     """
     if not residuals:
         return np.full(len(margins), np.nan)
-    shares = [
-        1 - np.searchsorted(np.sort(own), -margins, side="right") / len(own) for own in residuals.values() if len(own)
-    ]
+    shares = [1 - np.searchsorted(np.sort(own), -margins, side="right") / len(own) for own in residuals.values() if len(own)]
     return np.where(np.isnan(margins), np.nan, (np.sum(shares, axis=0) + 0.5) / (len(shares) + 1))
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
 
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import DEFAULT_METRIC, METRICS
-from transfercast.core.records import ALONE, Recipe
-from transfercast.core.table import INDEX, Column, FeatureTable, Group
+from transfercast.core.records import ALONE, Candidate, Recipe
+from transfercast.core.table import INDEX, Column, FeatureTable, TargetFacts
 
 FEATURE_SETS: dict[str, tuple[str, ...] | None] = {
     "f1": ("single-task scores",),
@@ -56,60 +56,101 @@ class Design:
     """n candidates as the regressor sees them.
 
     Attributes:
-        frame: (n, f) features, indexed by (source, target, recipe); NaN where missing.
+        values: (n, f) features, NaN where missing; columns of the recipes come last.
         schema: f columns.
+        sources, targets, recipes: (n,) names.
         baseline: (n,) the target's own score, NaN where it is not known.
         metric: (n,) names of metrics.
         encoder: (n,) names of base encoders.
     """
 
-    frame: pd.DataFrame
+    values: np.ndarray
     schema: tuple[Column, ...]
+    sources: np.ndarray
+    targets: np.ndarray
+    recipes: np.ndarray
     baseline: np.ndarray
     metric: np.ndarray
     encoder: np.ndarray
 
-    @cached_property
-    def targets(self) -> np.ndarray:
-        """(n,) names of the targets."""
-        return self.frame.index.get_level_values("target").to_numpy()
-
-    @cached_property
-    def sources(self) -> np.ndarray:
-        """(n,) names of the sources."""
-        return self.frame.index.get_level_values("source").to_numpy()
+    def __len__(self) -> int:
+        return len(self.targets)
 
     @cached_property
     def groups(self) -> np.ndarray:
         """(n,) number of the row's target, encoder and metric taken together: rows that are ranked among one another."""
-        return np.asarray(pd.factorize(pd.MultiIndex.from_arrays([self.targets, self.encoder, self.metric]))[0])
+        return numbered(self.targets, self.encoder, self.metric)
 
     def take(self, rows: np.ndarray) -> Design:
         """Some rows, by mask or number."""
-        return Design(self.frame[rows] if rows.dtype == bool else self.frame.iloc[rows], self.schema,
-                      self.baseline[rows], self.metric[rows], self.encoder[rows])  # fmt: skip
+        return Design(
+            self.values[rows], self.schema, self.sources[rows], self.targets[rows], self.recipes[rows],
+            self.baseline[rows], self.metric[rows], self.encoder[rows],
+        )  # fmt: skip
 
     def only(self, schema: Sequence[Column]) -> Design:
         """Some columns."""
-        return replace(self, frame=self.frame[[column.name for column in schema]], schema=tuple(schema))
+        return replace(self, values=self.matrix([column.name for column in schema]), schema=tuple(schema))
 
     def matrix(self, names: Sequence[str]) -> np.ndarray:
-        """(n, len(names)) values in the order asked for."""
-        return self.frame.reindex(columns=list(names)).to_numpy(dtype=np.float64)
+        """(n, len(names)) values in the order asked for; NaN for a column that is not there."""
+        place = {column.name: number for number, column in enumerate(self.schema)}
+        found = np.array([place.get(name, -1) for name in names], dtype=np.int64)
+        result = self.values[:, found] if len(self.schema) else np.full((len(self), len(found)), np.nan)
+        result[:, found < 0] = np.nan
+        return result
+
+
+def numbered(*names: np.ndarray) -> np.ndarray:
+    """(n,) a number from 0 for each distinct combination, in order of appearance."""
+    numbers: dict[tuple[str, ...], int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in zip(*names, strict=True)], dtype=np.int64)
+
+
+def design_of(
+    values: np.ndarray,
+    schema: Sequence[Column],
+    candidates: Sequence[Candidate],
+    facts: Mapping[str, TargetFacts],
+    encoder: str,
+) -> Design:
+    """Candidates as a design; the baseline is what `facts` or the column `target_score` says.
+
+    Args:
+        values: (n, f) features.
+        schema: f columns.
+        candidates: n.
+        facts: of targets, by name.
+        encoder: of all.
+    """
+    sources, targets, recipes = (np.array(part, dtype=object) for part in zip(*candidates, strict=True))
+    scores = {name: about.score for name, about in facts.items() if about.score is not None}
+    baseline = np.array([scores.get(name, np.nan) for name in targets], dtype=np.float64)
+    metrics = {name: about.metric for name, about in facts.items()}
+    metric = np.array([metrics.get(name, DEFAULT_METRIC) for name in targets], dtype=object)
+    return _design(values, schema, (sources, targets, recipes), baseline, metric, np.full(len(targets), encoder, dtype=object))
 
 
 def design_of_table(table: FeatureTable) -> Design:
-    """A feature table as a design; the baseline is what the table's provenance or `target_score` says."""
-    frame = _with_recipe(table.frame)
-    targets = frame.index.get_level_values("target")
-    facts = table.provenance.targets
-    known = [facts[name].score if name in facts else None for name in targets]
-    baseline = np.array([np.nan if score is None else score for score in known], dtype=np.float64)
-    if "target_score" in frame:
-        baseline = np.where(np.isnan(baseline), frame["target_score"], baseline)
-    metric = np.array([facts[name].metric if name in facts else DEFAULT_METRIC for name in targets], dtype=object)
-    encoder = np.full(len(frame), table.provenance.encoder, dtype=object)
-    return Design(frame, _schema(table.schema), baseline, metric, encoder)
+    """A feature table as a design."""
+    about = table.provenance
+    values = table.frame.to_numpy(dtype=np.float64)
+    return design_of(values, table.schema, table.candidates, about.targets, about.encoder)
+
+
+def _design(
+    values: np.ndarray,
+    schema: Sequence[Column],
+    names: tuple[np.ndarray, np.ndarray, np.ndarray],
+    baseline: np.ndarray,
+    metric: np.ndarray,
+    encoder: np.ndarray,
+) -> Design:
+    own = next((number for number, column in enumerate(schema) if column.name == "target_score"), None)
+    if own is not None:
+        baseline = np.where(np.isnan(baseline), values[:, own], baseline)
+    recipes = np.array([_recipe_row(key) for key in names[2]], dtype=np.float64)
+    return Design(np.concatenate([values, recipes], axis=1), (*schema, *_RECIPES), *names, baseline, metric, encoder)
 
 
 @dataclass(frozen=True)
@@ -158,12 +199,10 @@ def observed_in(history: pd.DataFrame, schema: Sequence[Column]) -> Observed:
     mean = mean.reset_index(["metric", "encoder"])
     known = {column.name: column for column in schema}
     columns = [known.get(name, _unknown(name)) for name in features]
-    frame = _with_recipe(mean[features])
-    baseline = mean["baseline"].to_numpy(dtype=np.float64)
-    if "target_score" in frame:
-        baseline = np.where(np.isnan(baseline), frame["target_score"], baseline)
-    names = [mean[name].to_numpy(dtype=object) for name in ("metric", "encoder")]
-    design = Design(frame, _schema(columns), baseline, *names)
+    sources, targets, recipes = (mean.index.get_level_values(level).to_numpy(dtype=object) for level in INDEX)
+    own = mean["baseline"].to_numpy(dtype=np.float64)
+    metric, encoder = (mean[name].to_numpy(dtype=object) for name in ("metric", "encoder"))
+    design = _design(mean[features].to_numpy(dtype=np.float64), columns, (sources, targets, recipes), own, metric, encoder)
     return Observed(design, mean["score"].to_numpy(dtype=np.float64), mean["hours"].to_numpy(dtype=np.float64), noise)
 
 
@@ -171,18 +210,10 @@ def _unknown(name: str) -> Column:
     return Column(name=name, measure=name, version=1, better="unknown", group="data")
 
 
-def _schema(columns: Sequence[Column]) -> tuple[Column, ...]:
-    group: Group = "recipe"
-    recipe = [Column(name=name, measure="recipe", version=1, better="unknown", group=group) for name in RECIPE_COLUMNS]
-    return (*columns, *recipe)
+_RECIPES = tuple(Column(name=name, measure="recipe", version=1, better="unknown", group="recipe") for name in RECIPE_COLUMNS)
 
 
-def _with_recipe(frame: pd.DataFrame) -> pd.DataFrame:
-    values = [_recipe_row(key) for key in frame.index.get_level_values("recipe")]
-    recipe = pd.DataFrame(values, index=frame.index, columns=list(RECIPE_COLUMNS), dtype=np.float64)
-    return pd.concat([frame, recipe], axis=1)
-
-
+@lru_cache(maxsize=10_000)
 def _recipe_row(key: str) -> tuple[float, ...]:
     try:
         recipe = Recipe.parse(key)
@@ -199,4 +230,5 @@ def _recipe_row(key: str) -> tuple[float, ...]:
 
 def metric_range(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) lowest and highest value of each metric."""
-    return np.array([METRICS[n].lowest for n in names]), np.array([METRICS[n].highest for n in names])
+    found = [METRICS[name] for name in names]
+    return np.array([metric.lowest for metric in found]), np.array([metric.highest for metric in found])

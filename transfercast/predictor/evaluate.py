@@ -7,6 +7,7 @@ gain on other targets, the largest source, a random order, and the oracle, which
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -58,7 +59,8 @@ class HeldOut:
     def orders(self) -> dict[str, np.ndarray]:
         """(n,) by what each way of ordering sorts, higher first; NaN comes last. Random order is not among them."""
         design = self.observed.design
-        orders = {PREDICTOR: self.score, ORACLE: self.observed.score, MEAN_GAIN: _mean_gain_elsewhere(self.observed)}
+        orders = {PREDICTOR: self.score, ORACLE: self.observed.score}
+        orders[MEAN_GAIN] = _mean_gain_elsewhere(self.observed, same_encoder=self.by != "encoder")
         for column in design.schema:
             if column.better == "unknown" or column.group == "recipe" or not _tells_apart(self.observed, column.name):
                 continue
@@ -68,7 +70,12 @@ class HeldOut:
 
 
 def held_out(
-    observed: Observed, options: Options = Options(), by: By = "target", jobs: int = 1, what: str = "held out"
+    observed: Observed,
+    options: Options = Options(),
+    by: By = "target",
+    jobs: int = 1,
+    folds: np.ndarray | None = None,
+    what: str = "held out",
 ) -> HeldOut:
     """Learn anew for each fold, and forecast it.
 
@@ -78,18 +85,21 @@ def held_out(
         by: `target` holds out all rows of a target; `encoder` all of a base encoder; `target and encoder` the rows of a
             target with one encoder, while those with others may be seen.
         jobs: folds at once; -1 for as many as there are cores.
+        folds: (n,) names of folds of one's own, which must not part what `by` holds together; by default one each.
         what: for the progress bar.
 
     Raises:
         InputError: if there are fewer than two of what is to be held out.
     """
-    folds = fold_names(observed, by)
+    folds = fold_names(observed, by) if folds is None else folds
     names = list(dict.fromkeys(folds.tolist()))
     if len(names) < 2:
         raise InputError(f"the history holds one {by} only, so none can be held out. Observe another, or hold out by target.")
     situations: dict[By, tuple[Situation, ...]] = {
-        "target": ("new target",), "encoder": ("new target", "new encoder"), "target and encoder": ("new target", "known target"),
-    }  # fmt: skip
+        "target": ("new target",),
+        "encoder": ("new target", "new encoder"),
+        "target and encoder": ("new target", "known target"),
+    }
     score, beats = np.full(len(observed), np.nan), np.full(len(observed), np.nan)
     lower = {kind: np.full(len(observed), np.nan) for kind in BOUNDS}
     upper = {kind: np.full(len(observed), np.nan) for kind in BOUNDS}
@@ -124,7 +134,12 @@ def _fold(
     predictor, design = predictor_of("held out", learned), observed.design.take(out)
     predicted = predictor.fitted.predict(design, explain=False)
     beats = predictor.beats(design, predicted)
-    return learned.about(), predicted.score, beats, {kind: predictor.bounds(design, predicted, COVERAGE, kind) for kind in BOUNDS}
+    return (
+        learned.about(),
+        predicted.score,
+        beats,
+        {kind: predictor.bounds(design, predicted, COVERAGE, kind) for kind in BOUNDS},
+    )
 
 
 @dataclass(frozen=True)
@@ -267,8 +282,8 @@ def judged(forecast: HeldOut, only: np.ndarray | None = None, seed: int = 0) -> 
         width={kind: float((forecast.upper[kind] - forecast.lower[kind])[rows].mean()) for kind in BOUNDS},
         beats=float(((forecast.beats - beat)[known] ** 2).mean()) if known.any() else float("nan"),
         hours=float(observed.hours[rows].sum()),
-        chosen={name: sum(c["learner"] == name for c in forecast.chosen.values()) for name in sorted({c["learner"] for c in forecast.chosen.values()})},
-    )  # fmt: skip
+        chosen=dict(Counter(about["learner"] for about in forecast.chosen.values())),
+    )
 
 
 class _Bootstrap:
@@ -347,16 +362,16 @@ def _tells_apart(observed: Observed, column: str) -> bool:
     return any(np.ptp(values[known & (groups == group)]) > 0 for group in np.unique(groups[known]))
 
 
-def _mean_gain_elsewhere(observed: Observed) -> np.ndarray:
-    """(n,) the source's mean gain, relative to the target's own score, on other targets with the same encoder."""
+def _mean_gain_elsewhere(observed: Observed, same_encoder: bool) -> np.ndarray:
+    """(n,) the source's mean gain, relative to the target's own score, on other targets with the same or other encoders."""
     design = observed.design
     gains = observed.score / design.baseline - 1 if np.isfinite(design.baseline).any() else observed.score
     result = np.full(len(observed), np.nan)
     for row in range(len(observed)):
-        same = (design.sources == design.sources[row]) & (design.encoder == design.encoder[row])
-        same &= (design.targets != design.targets[row]) & np.isfinite(gains)
-        if same.any():
-            result[row] = gains[same].mean()
+        there = (design.encoder == design.encoder[row]) == same_encoder
+        there &= (design.sources == design.sources[row]) & (design.targets != design.targets[row]) & np.isfinite(gains)
+        if there.any():
+            result[row] = gains[there].mean()
     return result
 
 

@@ -152,5 +152,3 @@ _BASELINE = Column(name="baseline", measure="baseline", version=1, better="unkno
 
 def _as_value(column: Column) -> Column:
     return column.model_copy(update={"name": f"{column.name}, as it is"})
-
-

@@ -63,7 +63,7 @@ class Ridge:
     def parts(self, features: np.ndarray) -> np.ndarray:
         """(n, f) contributions, which sum with the intercept to the forecast."""
         scaled = (features - self.mean) / self.scale
-        return np.where(np.isfinite(scaled), scaled, 0.0) * self.weights
+        return np.asarray(np.where(np.isfinite(scaled), scaled, 0.0) * self.weights)
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """(n,) forecasts."""
@@ -146,7 +146,12 @@ def _ridge_and_margins(features: np.ndarray, outcomes: np.ndarray, targets: np.n
 
 
 def _boosted(
-    settings: Settings, rounds: int, features: np.ndarray, outcomes: np.ndarray, margin: np.ndarray | None, groups: np.ndarray | None
+    settings: Settings,
+    rounds: int,
+    features: np.ndarray,
+    outcomes: np.ndarray,
+    margin: np.ndarray | None,
+    groups: np.ndarray | None,
 ) -> Booster:
     import xgboost
 

@@ -19,7 +19,7 @@ from transfercast.predictor.folds import MOST_FOLDS, folds_by
 from transfercast.predictor.inputs import Goal, Situation
 from transfercast.predictor.learner import LEARNERS, REGRESSORS, Learner, Settings
 from transfercast.predictor.ranking import mean_regret
-from transfercast.predictor.regressor import Fitted, lesson_of, points_of_a_standing
+from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted, lesson_of, levels_of, points_of_a_standing
 
 FEWEST_TARGETS, FEWEST_ROWS = 3, 30
 """With fewer the first learner is taken as it is: nothing could be told from so few."""
@@ -31,13 +31,15 @@ class Options:
 
     Attributes:
         goal, features: see `regressor.Choice`.
-        learners: to choose from.
+        learners: to choose from; none leaves the prior alone.
+        settings: of the learners.
         seconds: for tuning settings with Optuna; with 0 they stay as they are, and the result does not depend on time.
     """
 
     goal: Goal = "standing"
     features: str = "all"
     learners: tuple[Learner, ...] = LEARNERS
+    settings: Settings = field(default_factory=Settings)
     seconds: float = 0.0
 
 
@@ -53,7 +55,7 @@ class Learned:
 
     fitted: Fitted
     residuals: Residuals
-    regrets: dict[str, float] = field(default_factory=dict)
+    regrets: dict[Learner, float] = field(default_factory=dict)
 
     def about(self) -> dict[str, Any]:
         """The choice, as plain values."""
@@ -70,13 +72,18 @@ def learn(observed: Observed, options: Options = Options(), situations: tuple[Si
         options: how.
         situations: to be ready for; by default all that the observations have examples of.
     """
+    if not options.learners:
+        return Learned(NOTHING_OBSERVED, {})
     whole = lesson_of(observed, options.goal, options.features, situations)
-    learners = options.learners if options.goal == "standing" else tuple(name for name in options.learners if name in REGRESSORS)
+    learners = (
+        options.learners if options.goal == "standing" else tuple(name for name in options.learners if name in REGRESSORS)
+    )
     targets = np.unique(observed.design.targets)
     if len(targets) < 2:
-        return Learned(whole.fit(learners[0], Settings()), {})
+        return Learned(whole.fit(learners[0], options.settings), {})
     trials = Trials(observed, options)
-    learner, settings, regrets = learners[0], Settings(), {}
+    learner, settings = learners[0], options.settings
+    regrets: dict[Learner, float] = {}
     if len(targets) >= FEWEST_TARGETS and len(observed) >= FEWEST_ROWS:
         judged = {name: trials.regrets(trials.outcomes(name, settings)) for name in learners}
         learner = clearly_best(judged)
@@ -138,7 +145,9 @@ class Trials:
 
     def scale(self, outcomes: np.ndarray) -> float | None:
         """Points of a standing that such forecasts are worth."""
-        return points_of_a_standing(self.observed, outcomes) if self.options.goal == "standing" else None
+        return (
+            points_of_a_standing(self.observed, outcomes, levels_of(self.observed)) if self.options.goal == "standing" else None
+        )
 
     def residuals(self, outcomes: np.ndarray, scale: float | None) -> Residuals:
         """Truth minus forecast, by target: levels, too, are those of the other folds."""

@@ -11,11 +11,12 @@ import numpy as np
 from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.files import replaced_folder
 from transfercast.core.forecast import Forecast
+from transfercast.core.records import Candidate
 from transfercast.core.table import Column, FeatureTable
 from transfercast.predictor import artifact
 from transfercast.predictor.bounds import Bounds, Residuals, beats, half_width, spread
 from transfercast.predictor.design import Design, design_of_table, metric_range
-from transfercast.predictor.inputs import Inputs
+from transfercast.predictor.inputs import SITUATIONS, Inputs, Situation
 from transfercast.predictor.learner import Model, Ridge, Settings
 from transfercast.predictor.learning import Learned
 from transfercast.predictor.past import Past
@@ -54,7 +55,7 @@ class Predictor:
             fitted = _fitted(parts["model.json"], parts["past.json"])
             residuals = {name: np.array(values, dtype=np.float64) for name, values in parts["residuals.json"].items()}
             for name, number in parts["model.json"]["boosters"].items():
-                fitted.models[name] = Model(fitted.models[name].ridge, artifact.booster(place, number, len(_columns(fitted))))  # type: ignore[index]
+                fitted.models[name] = Model(fitted.models[name].ridge, artifact.booster(place, number, len(_columns(fitted))))
             return cls(str(manifest["id"]), fitted, residuals)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise ArtifactError(f"{place}: damaged ({error!r}). Roll back, or train anew.") from error
@@ -107,16 +108,19 @@ class Predictor:
             InputError: if the coverage is out of range, or the table is empty.
             ArtifactError: if the table's measures are of another version than the predictor was fitted on.
         """
-        if not 0 < coverage < 1:
-            raise InputError(f"coverage is {coverage}; give a share between 0 and 1, such as 0.9.")
         if not len(table.frame):
             raise InputError("the table has no row, so there is nothing to forecast.")
-        self._check_versions(table)
-        design = design_of_table(table)
+        return self.forecast(design_of_table(table), coverage, bounds, explain)
+
+    def forecast(self, design: Design, coverage: float, bounds: Bounds = "grouped", explain: bool = True) -> Forecast:
+        """As `predict`, of a design."""
+        if not 0 < coverage < 1:
+            raise InputError(f"coverage is {coverage}; give a share between 0 and 1, such as 0.9.")
+        self._check_versions(design)
         predicted = self.fitted.predict(design, explain)
         lower, upper = self.bounds(design, predicted, coverage, bounds)
         return Forecast(
-            candidates=tuple(table.candidates),
+            candidates=tuple(map(Candidate, design.sources, design.targets, design.recipes)),
             score=predicted.score,
             lower=lower,
             upper=upper,
@@ -156,15 +160,16 @@ class Predictor:
         )  # fmt: skip
         return f"Rests on {max(counts)} observed transfers; {share.mean():.0%} of each forecast is prior. Bounds: {told}."
 
-    def _check_versions(self, table: FeatureTable) -> None:
+    def _check_versions(self, design: Design) -> None:
         fitted = {column.name: column.version for column in self.fitted.schema}
-        for column in table.schema:
+        for column in design.schema:
             if fitted.get(column.name, column.version) != column.version:
                 raise ArtifactError(
                     f"column {column.name}: the table has version {column.version} of {column.measure}, predictor "
                     f"{self.id} was fitted on version {fitted[column.name]}. Make the table anew, or retrain."
                 )
-        if fitted and not set(fitted) & {column.name for column in table.schema}:
+        measured = {column.name for column in self.fitted.schema if column.group != "recipe"}
+        if measured and not measured & {column.name for column in design.schema}:
             raise ArtifactError(f"the table shares no column with those predictor {self.id} was fitted on. Retrain.")
 
 
@@ -189,14 +194,19 @@ def _fitted(content: dict[str, Any], past: dict[str, Any]) -> Fitted:
     choice = Choice(**{**content["choice"], "settings": Settings(**content["choice"]["settings"])})
     inputs = Inputs(Past.from_json(past) if past else None, schema, choice.goal)
     scaling = Scaling(**{**content["scaling"], "levels": Levels(**content["scaling"]["levels"])})
-    models: dict[Any, Model] = {}
-    for situation, parts in content["ridges"].items():
-        ridge = None if parts is None else Ridge(**{
-            name: float(value) if name == "intercept" else np.array(value, dtype=np.float64) for name, value in parts.items()
-        })  # fmt: skip
-        if ridge is not None and any(getattr(ridge, name).shape != (len(inputs.columns),) for name in ("mean", "scale", "weights")):
-            raise ValueError(f"the ridge of {situation!r} does not fit its {len(inputs.columns)} columns")
-        models[situation] = Model(ridge, None)
+    models: dict[Situation, Model] = {}
+    for situation in SITUATIONS:
+        if situation in content["ridges"]:
+            models[situation] = Model(_ridge(content["ridges"][situation], len(inputs.columns)), None)
     if "new target" not in models:
         raise ValueError("no model of new targets")
     return Fitted(choice, schema, inputs, models, scaling)
+
+
+def _ridge(parts: dict[str, Any] | None, columns: int) -> Ridge | None:
+    if parts is None:
+        return None
+    mean, scale, weights = (np.array(parts[name], dtype=np.float64) for name in ("mean", "scale", "weights"))
+    if not mean.shape == scale.shape == weights.shape == (columns,):
+        raise ValueError(f"a ridge that does not fit its {columns} columns")
+    return Ridge(mean, scale, weights, float(parts["intercept"]))

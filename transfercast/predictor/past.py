@@ -66,7 +66,7 @@ class Past:
         return replace(self, scores=np.where(hidden[:, :, None], np.nan, self.scores))
 
     def as_json(self) -> dict[str, Any]:
-        """Plain lists: entries [encoder, target, source, score], [encoder, target, score], [group, target, source, standing]."""
+        """Plain lists: entries [encoder, target, source, score], [encoder, target, score], [group, target, source, view]."""
         return {
             "encoders": list(self.encoders),
             "tasks": list(self.tasks),
@@ -119,7 +119,7 @@ def view_groups(schema: Sequence[Column]) -> tuple[str, ...]:
 
 def views_of(design: Design, groups: Sequence[str]) -> np.ndarray:
     """(n, v) mean standing of each row by the measures of each group; NaN where none was measured."""
-    result = np.full((len(design.frame), len(groups)), np.nan)
+    result = np.full((len(design), len(groups)), np.nan)
     for number, group in enumerate(groups):
         columns = [column for column in design.schema if column.group == group and column.better != "unknown"]
         if not columns:

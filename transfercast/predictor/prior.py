@@ -10,38 +10,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
-from transfercast.core.table import Column
+from transfercast.predictor.design import Design
 
 RANGE = 0.3
 SPREAD = 0.1
 """Standard deviation of the prior's error, in points, until residuals are there to tell."""
 
 
-def standings(frame: pd.DataFrame, schema: Sequence[Column], groups: Sequence[str]) -> np.ndarray:
+def standings(design: Design, groups: Sequence[str]) -> np.ndarray:
     """(n, g) what each group of evidence adds to the centred mean rank of each row among those of its target.
 
     Args:
-        frame: (n, f) features, with an index level `target`.
-        schema: of the columns; those without a known direction, and those not in the frame, do not count.
+        design: n candidates; columns without a known direction do not count.
         groups: names of groups, in the order of the result.
 
     Returns:
         Rows sum to a standing in [-0.5, 0.5]; 0 where nothing tells the candidates apart.
     """
-    targets = frame.index.get_level_values("target")
+    told = [number for number, column in enumerate(design.schema) if column.better != "unknown"]
+    signs = np.array([1.0 if design.schema[number].better == "higher" else -1.0 for number in told])
+    ranks = _centred_ranks(design.values[:, told] * signs, design.groups)
     by_measure: dict[tuple[str, str], list[np.ndarray]] = {}
-    for column in schema:
-        if column.better == "unknown" or column.name not in frame:
-            continue
-        values = frame[column.name] if column.better == "higher" else -frame[column.name]
-        ranks = values.groupby(targets).rank(pct=False)
-        counts = values.groupby(targets).transform("count")
-        centred = ((ranks - 0.5) / counts.where(counts > 0) - 0.5).fillna(0.0).to_numpy()
-        if np.any(centred != 0):
-            by_measure.setdefault((column.group, column.measure), []).append(centred)
-    result = np.zeros((len(frame), len(groups)))
+    for column, rank in zip((design.schema[number] for number in told), ranks.T, strict=True):
+        if np.any(rank != 0):
+            by_measure.setdefault((column.group, column.measure), []).append(rank)
+    result = np.zeros((len(design), len(groups)))
     for (group, _), columns in by_measure.items():
         result[:, list(groups).index(group)] += np.mean(columns, axis=0) / len(by_measure)
+    return result
+
+
+def _centred_ranks(values: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """(n, f) ranks within each target, ties shared, moved and scaled into [-0.5, 0.5]; 0 where missing."""
+    result = np.zeros(values.shape)
+    for target in range(targets.max(initial=-1) + 1):
+        rows = np.nonzero(targets == target)[0]
+        for number, column in enumerate(values[rows].T):
+            known = np.isfinite(column)
+            ordered = np.sort(column[known])
+            below = np.searchsorted(ordered, column[known], side="left") + np.searchsorted(ordered, column[known], side="right")
+            result[rows[known], number] = below / (2 * max(len(ordered), 1)) - 0.5
     return result

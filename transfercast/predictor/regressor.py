@@ -24,6 +24,8 @@ HALF = 20.0
 PULL = 30.0
 """Observations at which an encoder's mean gain counts as much as that of all encoders."""
 
+LEAST_ROOM = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -45,10 +47,13 @@ class Choice:
 class Levels:
     """What is known of scores before any evidence on the pair.
 
+    Gains are in shares of the room: what is left from the target's own score to the metric's highest value. A target at
+    0.93 cannot gain 0.1, and its sources differ less.
+
     Attributes:
         observed: observations by metric.
         score: mean score by metric, which stands in for a baseline that is not known.
-        gain: mean gain over the baseline.
+        gain: gain as a share of the room, by least squares.
         gain_with: the same by encoder, pulled toward `gain`.
     """
 
@@ -62,28 +67,35 @@ class Levels:
         typical = np.array([self.score.get(name, 0.5) for name in design.metric])
         return np.where(np.isnan(design.baseline), typical, design.baseline)
 
+    def room(self, design: Design) -> np.ndarray:
+        """(n,) points from the target's own score to the metric's highest value, at least LEAST_ROOM."""
+        return np.asarray(np.maximum(metric_range(design.metric)[1] - self.baselines(design), LEAST_ROOM))
+
     def gains(self, design: Design) -> np.ndarray:
-        """(n,) mean gain with the row's encoder."""
-        return np.array([self.gain_with.get(name, self.gain) for name in design.encoder])
+        """(n,) points to expect with the row's encoder, whatever the source."""
+        shares = np.array([self.gain_with.get(name, self.gain) for name in design.encoder])
+        return np.asarray(shares * self.room(design))
 
 
 def levels_of(observed: Observed) -> Levels:
     """Levels from n observations."""
     metric, encoder = observed.design.metric, observed.design.encoder
     names = list(dict.fromkeys(metric))
-    without_gains = Levels(
+    start = Levels(
         {name: int((metric == name).sum()) for name in names},
         {name: float(observed.score[metric == name].mean()) for name in names},
         0.0,
         {},
     )
-    gains = observed.score - without_gains.baselines(observed.design)
-    mean = float(gains.mean())
-    by_encoder = {
-        name: float((gains[encoder == name].sum() + PULL * mean) / ((encoder == name).sum() + PULL))
+    room = start.room(observed.design)
+    moved, weight = (observed.score - start.baselines(observed.design)) * room, room**2
+    gain = float(moved.sum() / weight.sum())
+    pull = PULL * float(weight.mean())
+    with_encoder = {
+        name: float((moved[encoder == name].sum() + pull * gain) / (weight[encoder == name].sum() + pull))
         for name in dict.fromkeys(encoder)
     }
-    return Levels(without_gains.observed, without_gains.score, mean, by_encoder)
+    return Levels(start.observed, start.score, gain, with_encoder)
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,7 @@ class Scaling:
         goal: what the learner says.
         levels: of scores.
         offset: mean outcome in points, where the goal is not a standing.
-        points: of an outcome of 1.
+        points: of an outcome of 1; for standings, as a share of the room.
     """
 
     goal: Goal
@@ -115,8 +127,8 @@ class Scaling:
         }[self.goal]
         return Placed(
             level=(1 - share) * level + share * baselines,
-            points=(1 - share) * self.points,
-            prior=RANGE * share[:, None] * standings(design.frame, design.schema, groups),
+            points=(1 - share) * self.points * (self.levels.room(design) if self.goal == "standing" else 1.0),
+            prior=RANGE * share[:, None] * standings(design, groups),
             groups=groups,
             prior_share=share,
             support=counts,
@@ -125,7 +137,8 @@ class Scaling:
     def scores(self, design: Design, outcomes: np.ndarray) -> np.ndarray:
         """(n,) scores of rows of which a learner said `outcomes`, in the metric's range."""
         placed = self.of(design)
-        return np.clip(placed.level + placed.points * outcomes + placed.prior.sum(axis=1), *metric_range(design.metric))
+        total = placed.level + placed.points * outcomes + placed.prior.sum(axis=1)
+        return np.asarray(np.clip(total, *metric_range(design.metric)))
 
 
 @dataclass(frozen=True)
@@ -191,15 +204,15 @@ class Fitted:
         score = placed.level + placed.points * outcome + placed.prior.sum(axis=1)
         clipped = np.clip(score, *metric_range(design.metric))
         if not explain:
-            why, groups, base = np.empty((len(score), 0)), (), clipped
-        else:
-            groups = tuple(dict.fromkeys((*placed.groups, *(column.group for column in columns))))
-            why = np.zeros((len(score), len(groups)))
-            for number, group in enumerate(placed.groups):
-                why[:, groups.index(group)] += placed.prior[:, number]
-            for number, column in enumerate(columns):
-                why[:, groups.index(column.group)] += placed.points * parts[:, number]
-            base = placed.level + placed.points * rest + clipped - score
+            empty = np.empty((len(score), 0))
+            return Prediction(clipped, clipped, empty, (), placed.prior_share, placed.support, outcome)
+        groups = tuple(dict.fromkeys((*placed.groups, *(column.group for column in columns))))
+        why = np.zeros((len(score), len(groups)))
+        for number, group in enumerate(placed.groups):
+            why[:, groups.index(group)] += placed.prior[:, number]
+        for number, column in enumerate(columns):
+            why[:, groups.index(column.group)] += placed.points * parts[:, number]
+        base = placed.level + placed.points * rest + clipped - score
         return Prediction(clipped, base, why, groups, placed.prior_share, placed.support, outcome)
 
     def _learned(self, design: Design, explain: bool) -> tuple[np.ndarray, np.ndarray, tuple[Column, ...], np.ndarray]:
@@ -224,25 +237,26 @@ NOTHING_OBSERVED = Fitted(Choice(), (), None, {}, Scaling("standing", Levels({},
 
 
 def outcomes_of(observed: Observed, goal: Goal, levels: Levels) -> tuple[np.ndarray, float, float]:
-    """What the learner is to say of n observed rows: (n,) of mean 0 and standard deviation 1, with offset and scale in points."""
+    """What the learner is to say of n observed rows: (n,) of mean 0 and deviation 1; with offset and scale in points."""
     if goal == "standing":
         values = np.zeros(len(observed))
         for group in np.unique(observed.design.groups):
             rows = observed.design.groups == group
             values[rows] = top(observed.score[rows])
-        return values / (values.std() or 1.0), 0.0, points_of_a_standing(observed, values / (values.std() or 1.0))
+        values /= values.std() or 1.0
+        return values, 0.0, points_of_a_standing(observed, values, levels)
     values = observed.score - (levels.baselines(observed.design) if goal == "gain" else 0.0)
     spread = float(values.std()) or 1.0
     return (values - values.mean()) / spread, float(values.mean()), spread
 
 
-def points_of_a_standing(observed: Observed, forecasts: np.ndarray) -> float:
-    """By how much scores of the same target move when the forecast standing moves by 1: least squares, at least 0."""
+def points_of_a_standing(observed: Observed, forecasts: np.ndarray, levels: Levels) -> float:
+    """By which share of the room scores of a target move when the forecast standing moves by 1: least squares, at least 0."""
     groups = observed.design.groups
     member = (groups[:, None] == np.arange(groups.max() + 1)).astype(np.float64)
     counts = member.sum(axis=0)
     moved = observed.score - (member.T @ observed.score / counts)[groups]
-    said = forecasts - (member.T @ forecasts / counts)[groups]
+    said = (forecasts - (member.T @ forecasts / counts)[groups]) * levels.room(observed.design)
     total = float(said @ said)
     return max(float(said @ moved) / total, 0.0) if total > 1e-12 else 0.0
 

@@ -1,29 +1,40 @@
-"""Offline retraining: a challenger is fitted on the whole history, judged on held-out targets, and promoted or not."""
+"""Offline retraining: a challenger is learned from the whole history, judged on held-out targets, and promoted or not.
+
+Challenger and champion are judged on the same folds: each is learned anew without the fold, the champion with the columns,
+learner and settings that it was made with. Nothing in the folder changes before the challenger lies there whole, and the
+pointer to the version in force is replaced last, so that whatever fails leaves the champion in place.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from transfercast.core.cache import fingerprint
 from transfercast.core.errors import InputError
 from transfercast.core.files import write_text
-from transfercast.core.progress import progress
+from transfercast.core.kinds import METRICS
 from transfercast.core.version import VERSION
 from transfercast.history.store import History
 from transfercast.predictor import artifact
-from transfercast.predictor.design import FEATURE_SETS, Design, design_of_history
-from transfercast.predictor.evaluate import REGRET_AT, Metrics, evaluate
-from transfercast.predictor.model import PRIOR, Predictor
-from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted, Settings, fit
-from transfercast.predictor.tune import tuned
+from transfercast.predictor.design import FEATURE_SETS, Observed, observed_in
+from transfercast.predictor.evaluate import Evaluation, held_out, judged
+from transfercast.predictor.folds import folds_by
+from transfercast.predictor.inputs import Goal
+from transfercast.predictor.learning import Options, learn
+from transfercast.predictor.model import PRIOR, Predictor, predictor_of
+from transfercast.predictor.ranking import REGRET_AT
 
 MARGIN = 0.5
-"""A challenger may be worse than the champion by so many points of regret@1 and still be promoted: it knows more."""
+KEEP = 5
+MOST_FOLDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +44,12 @@ class RetrainingReport:
     Attributes:
         version: id of the challenger.
         folder: where it lies.
-        observations, targets: how much it was fitted on.
-        feature_sets: held-out quality for F1 alone, F1+ANSAT and all features; `challenger` is that of all.
+        observations, targets: how much it was learned from.
+        choice: goal, features, learner and settings, and what each learner cost on held-out targets.
+        feature_sets: held-out quality for F1 alone, F1+ANSAT, and the challenger's features; empty with one target.
         challenger, champion: on the same held-out targets; the first champion is the prior.
+        champion_id: 'prior' for the first.
+        margin: how much worse the challenger might have been, in points of mean regret.
         promoted: whether the challenger is now in force; `reason` says why (not).
     """
 
@@ -43,17 +57,19 @@ class RetrainingReport:
     folder: Path
     observations: int
     targets: int
-    feature_sets: dict[str, Metrics]
-    challenger: Metrics
-    champion: Metrics
+    choice: dict[str, Any]
+    feature_sets: dict[str, Evaluation]
+    challenger: Evaluation | None
+    champion: Evaluation | None
     champion_id: str
+    margin: float
     promoted: bool
     reason: str
 
     @property
     def coverage(self) -> float:
-        """Share of held-out scores inside the challenger's 90 % bounds."""
-        return self.challenger.coverage
+        """Share of held-out scores inside the challenger's 90 % bounds; NaN with one target."""
+        return float("nan") if self.challenger is None else self.challenger.coverage["grouped"].mean
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -62,8 +78,10 @@ class RetrainingReport:
             "folder": str(self.folder),
             "observations": self.observations,
             "targets": self.targets,
-            "feature_sets": {name: metrics.as_json() for name, metrics in self.feature_sets.items()},
-            "champion": {"id": self.champion_id, **self.champion.as_json()},
+            "choice": self.choice,
+            "feature_sets": {name: found.as_json() for name, found in self.feature_sets.items()},
+            "champion": {"id": self.champion_id, **({} if self.champion is None else self.champion.as_json())},
+            "margin": self.margin,
             "promoted": self.promoted,
             "reason": self.reason,
         }
@@ -71,7 +89,7 @@ class RetrainingReport:
     def rows(self) -> list[dict[str, Any]]:
         """One row a feature set, and one for the champion."""
         labelled = {**self.feature_sets, f"champion ({self.champion_id})": self.champion}
-        return [{"features": name, **metrics.as_json()} for name, metrics in labelled.items()]
+        return [_row(name, found) for name, found in labelled.items() if found is not None]
 
     def save_html(self, path: str | Path) -> None:
         """Write the report as one self-contained page."""
@@ -80,51 +98,44 @@ class RetrainingReport:
         write_text(Path(path), retraining_page(self.as_json(), self.rows()))
 
 
-def train_meta(history: History | str | Path, out: str | Path, minutes: float = 1.0) -> RetrainingReport:
-    """Fit a predictor on all observed transfers and promote it unless it is worse than the one in force.
+def train_meta(
+    history: History | str | Path,
+    out: str | Path,
+    minutes: float = 1.0,
+    *,
+    features: str = "all",
+    goal: Goal = "standing",
+    margin: float = MARGIN,
+    keep: int = KEEP,
+    jobs: int = 1,
+) -> RetrainingReport:
+    """Learn a predictor from all observed transfers and promote it unless it is worse than the one in force.
 
     Args:
-        history: a History, a database URL, an SQLite file, or a CSV file.
+        history: a History, a database URL, an SQLite file, or a CSV or Parquet file.
         out: folder of the predictor's versions.
-        minutes: time limit for choosing settings; each held-out target has its own choice, made without it.
+        minutes: time limit for tuning; each held-out fold is tuned by itself, without its rows. 0 tunes nothing.
+        features: a feature set, or names of groups, measures or columns with commas between.
+        goal: what is learned: `standing` within the target, `gain` over its own score, or `score`.
+        margin: by how many points of mean regret@1/3/5 a challenger may be worse than the champion and be promoted.
+        keep: how many promoted versions stay to be rolled back to.
+        jobs: folds at once.
 
     Raises:
-        InputError: if the history holds no transfer, or is not there.
+        InputError: if the history is not there, holds no transfer, or has drifted; if another retraining is at work.
+        ArtifactError: if the champion is damaged: roll back first.
     """
     past = opened(history)
-    design, scores = design_of_history(past.frame(), past.schema())
+    observed = observed_in(past.frame(), past.schema())
     folder = Path(out)
-    names = list(dict.fromkeys(design.targets))
-    parts = len(FEATURE_SETS) * len(names) + 1
-    seconds = minutes * 60 / parts
-
-    def fitting(part: Design, values: np.ndarray) -> Fitted:
-        return fit(part, values, tuned(part, values, seconds))
-
-    judged = {name: evaluate(design.only(name), scores, fitting) for name in progress(FEATURE_SETS, "feature sets")}
-    settings = tuned(design, scores, seconds)
-    fitted = fit(design, scores, settings)
-    challenger, residuals = judged["all"]
-    champion_id, champion = _champion(folder, design, scores)
-    version_id = _version_id(folder, design, scores, settings)
-    promoted, reason = _decide(challenger, champion, champion_id)
-    report = RetrainingReport(
-        version_id, folder / "versions" / version_id, len(scores), len(names), {n: m for n, (m, _) in judged.items()},
-        challenger, champion, champion_id, promoted, reason,
-    )  # fmt: skip
-    manifest = {
-        "versions": {"transfercast": VERSION, "xgboost": version("xgboost")},
-        "data": _data_fingerprint(design, scores),
-        "settings": settings,
-    }
-    Predictor(version_id, fitted, residuals).save(report.folder, manifest, report.as_json(), _card(report))
-    if promoted:
-        artifact.promote(folder, version_id)
-    return report
+    with _alone(folder):
+        champion = _champion(folder)
+        refuse_drift(observed, champion)
+        return _retrained(observed, folder, champion, Options(goal, features, seconds=minutes * 60), margin, keep, jobs)
 
 
 def opened(history: History | str | Path) -> History:
-    """A history from whatever names one; a CSV file is read into memory.
+    """A history from whatever names one; a CSV or Parquet file is read into memory.
 
     Raises:
         InputError: if a file that is named is not there.
@@ -132,61 +143,173 @@ def opened(history: History | str | Path) -> History:
     if isinstance(history, History):
         return history
     place = str(history)
-    if place.endswith(".csv"):
+    if place.endswith((".csv", ".parquet")):
         found = History("sqlite://")
-        found.import_csv(place)
+        found.import_file(place)
         return found
     file = place.removeprefix("sqlite:///") if place.startswith("sqlite:///") else place
     if "://" not in file and not Path(file).is_file():
-        raise InputError(f"{file}: no such history. A search writes one, or name a CSV file of observations.")
+        raise InputError(f"{file}: no such history. A search writes one, or name a CSV or Parquet file of observations.")
     return History(place)
 
 
-def _champion(folder: Path, design: Design, scores: np.ndarray) -> tuple[str, Metrics]:
-    if not artifact.promoted_ids(folder):
-        return PRIOR, evaluate(design, scores, lambda part, values: NOTHING_OBSERVED)[0]
-    manifest, parts = artifact.read(artifact.current(folder))
-    there = {column["name"] for column in parts["schema.json"]["columns"]}
-    schema = tuple(column for column in design.schema if column.name in there)
-    kept = Design(design.frame[[column.name for column in schema]], schema, design.baseline, design.metric)
-    settings: Settings = manifest["settings"]
-    return manifest["id"], evaluate(kept, scores, lambda part, values: fit(part, values, settings))[0]
+def refuse_drift(observed: Observed, champion: Predictor | None) -> None:
+    """Refuse observations from which forecasts could not be meant.
+
+    Raises:
+        InputError: for a metric that is unknown, an encoder that is not named beside others that are, and columns that are
+            not those of the champion.
+    """
+    design = observed.design
+    for metric in dict.fromkeys(design.metric):
+        if metric not in METRICS:
+            count = int((design.metric == metric).sum())
+            raise InputError(f"metric {metric!r} of {count} observed transfers is unknown; known are {', '.join(METRICS)}.")
+    unnamed = design.encoder == "unknown"
+    if unnamed.any() and not unnamed.all():
+        raise InputError(
+            f"{int(unnamed.sum())} of {len(observed)} observed transfers name no encoder, the others do: standings of "
+            "different encoders would be mixed. Name it in the column 'encoder', or import them into a history of their own."
+        )
+    if champion is None:
+        return
+    now = {column.name: column for column in design.schema}
+    learned = [column for column in champion.fitted.schema if column.group != "recipe"]
+    for column in learned:
+        if column.name in now and now[column.name].version != column.version:
+            raise InputError(
+                f"column {column.name}: the history has version {now[column.name].version} of {column.measure}, champion "
+                f"{champion.id} was learned from version {column.version}. Measure old pairs anew, or begin in another folder."
+            )
+    if learned and not any(column.name in now for column in learned):
+        raise InputError(
+            f"the history has none of the {len(learned)} columns that champion {champion.id} was learned from (such as "
+            f"{learned[0].name!r}). Is it another history? If it is meant, begin in another folder."
+        )
 
 
-def _decide(challenger: Metrics, champion: Metrics, champion_id: str) -> tuple[bool, str]:
-    if challenger.targets == 0:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Only one retraining a folder at a time; a dead one's lock does not hold."""
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".retraining.lock")
+    try:
+        with lock.acquire(timeout=0):
+            yield
+    except Timeout as error:
+        raise InputError(f"{folder}: another retraining is at work there. Wait for it, or use another folder.") from error
+    finally:
+        if new and not (folder / "versions").exists():
+            Path(lock.lock_file).unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def _champion(folder: Path) -> Predictor | None:
+    return Predictor.load(folder) if artifact.promoted_ids(folder) else None
+
+
+def _retrained(
+    observed: Observed, folder: Path, champion: Predictor | None, options: Options, margin: float, keep: int, jobs: int
+) -> RetrainingReport:
+    targets = np.unique(observed.design.targets)
+    sets = dict.fromkeys([*(name for name in FEATURE_SETS if FEATURE_SETS[name] is not None), options.features])
+    folds = folds_by(observed.design.targets, MOST_FOLDS).astype(str)
+    parts = len(sets) * len(np.unique(folds)) + 1
+    inside = replace(options, seconds=options.seconds / parts)
+    judgements: dict[str, Evaluation] = {}
+    against: Evaluation | None = None
+    if len(targets) > 1:
+        for name in sets:
+            if name == options.features or _has_columns(observed, name):
+                judgements[name] = judged(held_out(observed, replace(inside, features=name), "target", jobs, folds, name))
+        against = _judged_champion(observed, champion, folds, jobs)
+    learned = learn(observed, inside)
+    challenger = judgements.get(options.features)
+    champion_id = PRIOR if champion is None else champion.id
+    promoted, reason = _decide(challenger, against, champion_id, margin)
+    name = _version_id(folder, observed, learned.about())
+    report = RetrainingReport(
+        name, folder / "versions" / name, len(observed), len(targets), learned.about(), judgements, challenger, against,
+        champion_id, margin, promoted, reason,
+    )  # fmt: skip
+    manifest = {
+        "versions": {"transfercast": VERSION, "xgboost": version("xgboost"), "numpy": np.__version__},
+        "data": _data_fingerprint(observed),
+        "observed": learned.fitted.scaling.levels.observed,
+        "encoders": sorted(set(observed.design.encoder)),
+    }
+    predictor_of(name, learned).save(report.folder, manifest, report.as_json(), _card(report))
+    if promoted:
+        artifact.promote(folder, name)
+        artifact.prune(folder, keep)
+    return report
+
+
+def _has_columns(observed: Observed, features: str) -> bool:
+    groups = FEATURE_SETS[features] or ()
+    return any(column.group in groups for column in observed.design.schema)
+
+
+def _judged_champion(observed: Observed, champion: Predictor | None, folds: np.ndarray, jobs: int) -> Evaluation:
+    if champion is None:
+        return judged(held_out(observed, Options(learners=()), "target", jobs, folds, "prior"))
+    choice = champion.fitted.choice
+    kept = [column for column in observed.design.schema if column.name in {c.name for c in champion.fitted.schema}]
+    known = Observed(observed.design.only(kept), observed.score, observed.hours, observed.noise)
+    features = "all" if choice.features not in FEATURE_SETS else choice.features
+    options = Options(choice.goal, features, (choice.learner,), settings=choice.settings)
+    return judged(held_out(known, options, "target", jobs, folds, f"champion {champion.id}"))
+
+
+def _decide(challenger: Evaluation | None, champion: Evaluation | None, champion_id: str, margin: float) -> tuple[bool, str]:
+    if challenger is None or champion is None:
         return True, "one target observed: nothing could be held out to judge by, so the newer one is in force"
-    ours, theirs = challenger.regret[1], champion.regret[1]
-    told = f"regret@1 {ours:.2f} against {theirs:.2f} of {champion_id}"
+    ours, theirs = (float(np.mean([e.predictor.regret[k].mean for k in REGRET_AT])) for e in (challenger, champion))
+    told = f"mean regret {ours:.2f} against {theirs:.2f} of {champion_id}"
     if champion_id == PRIOR:
         return True, f"the first predictor ({told})"
-    if not ours <= theirs + MARGIN:
-        return False, f"{told}: worse by more than {MARGIN}"
-    return True, f"{told}: not worse by more than {MARGIN}"
+    if not ours <= theirs + margin:
+        return False, f"{told}: worse by more than {margin:g}"
+    return True, f"{told}: not worse by more than {margin:g}"
 
 
-def _data_fingerprint(design: Design, scores: np.ndarray) -> str:
-    rows = [list(map(str, index)) for index in design.frame.index]
-    return fingerprint(rows=rows, scores=scores, features=design.frame.to_numpy(dtype=np.float64))
+def _data_fingerprint(observed: Observed) -> str:
+    design = observed.design
+    names = (design.sources, design.targets, design.recipes, design.encoder)
+    rows = [list(map(str, row)) for row in zip(*names, strict=True)]
+    return fingerprint(rows=rows, scores=observed.score, features=design.values)
 
 
-def _version_id(folder: Path, design: Design, scores: np.ndarray, settings: Settings) -> str:
-    number = len(list((folder / "versions").glob("[0-9]*"))) + 1
-    return f"{number:04d}-{fingerprint(data=_data_fingerprint(design, scores), settings=settings)[:8]}"
+def _version_id(folder: Path, observed: Observed, choice: dict[str, Any]) -> str:
+    there = [int(path.name[:4]) for path in (folder / "versions").glob("[0-9][0-9][0-9][0-9]-*")]
+    return f"{max(there, default=0) + 1:04d}-{fingerprint(data=_data_fingerprint(observed), choice=choice)[:8]}"
+
+
+def _row(name: str, found: Evaluation) -> dict[str, Any]:
+    own = found.predictor
+    return {
+        "features": name,
+        "RMSE": found.rmse,
+        "NDCG": own.ndcg.mean,
+        **{f"regret@{k}": own.regret[k].mean for k in REGRET_AT},
+        "coverage": found.coverage["grouped"].mean,
+        "time share": own.time_share.mean,
+    }
 
 
 def _card(report: RetrainingReport) -> str:
-    head = ["features", "RMSE", "NDCG", *(f"regret@{k}" for k in REGRET_AT), "coverage"]
+    chosen = report.choice
     lines = [
         f"# transfercast predictor {report.version}",
         "",
-        f"Fitted on {report.observations} observed transfers to {report.targets} targets. Each figure is for targets held "
-        "out whole; regret in points, coverage of 90 % bounds.",
+        f"Learned from {report.observations} observed transfers to {report.targets} targets: {chosen['learner']}, to say the "
+        f"{chosen['goal']}, from {chosen['features']} features. Each figure is for targets held out whole; regret in points, "
+        "coverage of 90 % bounds.",
         "",
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" * len(head),
     ]
-    for row in report.rows():
-        values = [row["rmse"], row["ndcg"], *(row[f"regret@{k}"] for k in REGRET_AT), row["coverage"]]
-        lines.append("| " + " | ".join([row["features"], *(f"{value:.3f}" for value in values)]) + " |")
+    for number, row in enumerate(report.rows()):
+        if number == 0:
+            lines += ["| " + " | ".join(row) + " |", "|" + "---|" * len(row)]
+        lines.append("| " + " | ".join(value if isinstance(value, str) else f"{value:.3f}" for value in row.values()) + " |")
     return "\n".join([*lines, "", f"Promoted: {'yes' if report.promoted else 'no'}, {report.reason}.", ""])

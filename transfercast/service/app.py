@@ -7,30 +7,36 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 
 from transfercast.core.errors import TransfercastError
 from transfercast.core.plan import Plan
 from transfercast.core.version import VERSION
 from transfercast.planning.order import plan
-from transfercast.predictor.model import Predictor
+from transfercast.service.learning import learning_routes
 from transfercast.service.messages import ForecastAnswer, ForecastRequest, PlanRequest, answer_of
+from transfercast.service.served import Served
 
 MOST_BYTES = 20 * 2**20
 OPEN_PATHS = ("/healthz",)
 
+_BODY = {"required": True, "content": {"application/json": {"schema": ForecastRequest.model_json_schema()}}}
 
-def create_app(predictor: Path | None = None, key: str | None = None) -> FastAPI:
+
+def create_app(predictor: Path | None = None, key: str | None = None, history: str | None = None) -> FastAPI:
     """The service on one predictor.
 
     Args:
         predictor: folder that train-meta wrote; None serves the prior.
         key: what clients must send as `Authorization: Bearer KEY`; None asks for none.
+        history: URL or file of the history; None takes no observations and does not retrain.
 
     Raises:
-        InputError, ArtifactError: if the predictor cannot be loaded.
+        InputError, ArtifactError: if predictor or history cannot be opened.
     """
-    loaded = Predictor.load(predictor)
+    served = Served(predictor)
     app = FastAPI(title="transfercast", version=VERSION, description="Forecasts and plans of transfer learning.")
 
     @app.middleware("http")
@@ -53,18 +59,27 @@ def create_app(predictor: Path | None = None, key: str | None = None) -> FastAPI
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
         """Whether the service answers, and with which predictor."""
-        return {"status": "ok", "version": VERSION, "predictor": loaded.id}
+        return {"status": "ok", "version": VERSION, "predictor": served.predictor.id}
 
-    @app.post("/v1/forecasts")
-    def forecasts(request: ForecastRequest) -> ForecastAnswer:
-        """Expected scores of candidate pairs, with bounds and reasons."""
-        return answer_of(loaded.predict(request.table(loaded.fitted), request.coverage))
+    @app.post("/v1/forecasts", responses={200: {"model": ForecastAnswer}}, openapi_extra={"requestBody": _BODY})
+    async def forecasts(request: Request) -> Response:
+        """Expected scores of candidate pairs, with bounds and, if asked for, reasons."""
+        # read from bytes and answered as bytes: checking a hundred rows twice takes longer than forecasting them
+        try:
+            asked = ForecastRequest.model_validate_json(await request.body())
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from error
+        now = served.predictor
+        forecast = now.forecast(asked.design(now.fitted), asked.coverage, asked.bounds, asked.explain)
+        return Response(answer_of(forecast), media_type="application/json")
 
     @app.post("/v1/plans")
     def plans(request: PlanRequest) -> Plan:
         """An order of trainings within a budget."""
-        return plan(loaded, request.table(loaded.fitted), request.budget, request.coverage)
+        now = served.predictor
+        return plan(now, request.table(now.fitted), request.budget, request.coverage)
 
+    app.include_router(learning_routes(served, history))
     return app
 
 

@@ -1,0 +1,69 @@
+"""Bounds cover what they say, for targets that were not among those they were made of."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from transfercast.predictor.bounds import beats, half_width
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9])
+def test_the_grouped_bound_is_the_conformal_quantile(coverage):
+    # split conformal: of n + 1 exchangeable residuals the next is within the k-th smallest with probability k / (n + 1)
+    rng = np.random.default_rng(0)
+    hits = [abs(r[-1]) <= half_width({"a": r[:12], "b": r[12:-1]}, coverage) for r in rng.normal(size=(4000, 20))]
+    k = math.ceil(coverage * 20)
+    assert np.mean(hits) == pytest.approx(k / 20, abs=0.02)
+
+
+def slow_hierarchical(residuals, coverage):
+    """The least size at which the weights of all residuals up to it reach the coverage."""
+    weights = {}
+    for own in residuals.values():
+        for value in own:
+            weights[abs(value)] = weights.get(abs(value), 0) + 1 / len(own) / (len(residuals) + 1)
+    total = 0.0
+    for size in sorted(weights):
+        total += weights[size]
+        if total >= coverage - 1e-9:
+            return size
+    return math.inf
+
+
+def test_the_hierarchical_bound_equals_its_slow_transcription():
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        residuals = {str(t): rng.normal(size=rng.integers(1, 8)) for t in range(rng.integers(1, 15))}
+        for coverage in (0.5, 0.8, 0.9):
+            assert half_width(residuals, coverage, "hierarchical") == slow_hierarchical(residuals, coverage)
+
+
+def test_with_target_effects_the_hierarchical_bound_covers_a_new_target_and_the_grouped_one_a_little_less():
+    rng = np.random.default_rng(2)
+    hits = {"grouped": [], "hierarchical": []}
+    for _ in range(600):
+        rows = {str(t): rng.normal() + 0.5 * rng.normal(size=8) for t in range(21)}
+        new = rows.pop("20")
+        for kind, found in hits.items():
+            found.append(np.mean(np.abs(new) <= half_width(rows, 0.9, kind)))
+    assert np.mean(hits["hierarchical"]) >= 0.9
+    assert 0.86 <= np.mean(hits["grouped"]) < np.mean(hits["hierarchical"])
+
+
+def test_nine_targets_are_too_few_for_a_hierarchical_bound_of_more_than_nine_tenths():
+    nine = {str(t): np.array([0.1]) for t in range(9)}
+    assert half_width(nine, 0.9, "hierarchical") == 0.1
+    assert half_width(nine, 0.91, "hierarchical") == math.inf
+    assert half_width({}, 0.5) == math.inf
+
+
+def test_the_probability_to_beat_the_baseline_worked_by_hand():
+    residuals = {"a": np.array([-0.2, 0.1]), "b": np.array([0.3])}
+    # a forecast .1 above the baseline beats it with residuals above -.1: half of a's, all of b's: (.5 + 1 + .5) / 3
+    found = beats(np.array([0.1, -0.4, np.nan]), residuals)
+    assert found[:2] == pytest.approx([2 / 3, 0.5 / 3])
+    assert np.isnan(found[2])
+    assert np.isnan(beats(np.array([0.1]), {})).all()

@@ -1,0 +1,25 @@
+"""What Alembic runs: on the connection that the store hands over, with a version table of our own.
+
+The database may be Optuna's as well, which owns `alembic_version`; tables that are not ours are left alone.
+"""
+
+from __future__ import annotations
+
+from alembic import context
+
+from transfercast.history.tables import METADATA, PREFIX, VERSION_TABLE
+
+
+def ours(name: str | None, kind: str, parents: object) -> bool:
+    """Whether a table is one of ours."""
+    return kind != "table" or (name or "").startswith(PREFIX)
+
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=METADATA,
+    version_table=VERSION_TABLE,
+    include_name=ours,
+)
+with context.begin_transaction():
+    context.run_migrations()

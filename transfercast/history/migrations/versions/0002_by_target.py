@@ -1,0 +1,13 @@
+"""An index by target and source, by which observations are asked for."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Make the index."""
+    op.create_index("transfercast_by_target", "transfercast_observations", ["target", "source"], if_not_exists=True)

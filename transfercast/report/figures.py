@@ -1,0 +1,94 @@
+"""Figures as SVG or PNG: error where it matters, performance against hours, and what a forecast is made of."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLES = ("-", "--", "-.", ":")
+WIDTH, HEIGHT = 7.0, 4.4
+
+
+def rmse_figure(curves: Mapping[str, Mapping[int, float]]) -> Figure:
+    """RMSE over the k pairs forecast best, against k.
+
+    Args:
+        curves: RMSE by k, by name.
+    """
+    figure, axes = _canvas("pairs ranked best (k)", "RMSE@k, in the metric's units")
+    for number, (name, values) in enumerate(curves.items()):
+        axes.plot(list(values), list(values.values()), STYLES[number % 4], marker="o", label=name)
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return figure
+
+
+def hours_figure(shares: np.ndarray, curves: Mapping[str, np.ndarray], hours: float) -> Figure:
+    """Mean best score in hand against the time spent, for each way of ordering.
+
+    Args:
+        shares: (m,) of the hours of trying all.
+        curves: (m,) scores by name.
+        hours: of trying all; 0 where none were recorded.
+    """
+    unit = f"training hours, of {hours:.3g}" if hours > 0 else "share of all trainings"
+    figure, axes = _canvas(unit, "best score in hand, mean over targets")
+    for number, (name, values) in enumerate(curves.items()):
+        axes.plot(shares * (hours or 1.0), values, STYLES[number // 10 % 4], label=name, linewidth=2.2 if number == 0 else 1.3)
+    axes.legend(frameon=False, fontsize="small", loc="lower right")
+    return figure
+
+
+def reasons_figure(names: Sequence[str], groups: Sequence[str], why: np.ndarray) -> Figure:
+    """Stacked contributions by group of evidence, one bar a candidate.
+
+    Args:
+        names: n candidates.
+        groups: g groups.
+        why: (n, g) contributions in the metric's units.
+    """
+    figure, axes = _canvas("points of the metric", "", height=1.2 + 0.32 * len(names))
+    places = np.arange(len(names))[::-1]
+    right, left = np.zeros(len(names)), np.zeros(len(names))
+    for group, values in zip(groups, why.T, strict=True):
+        starts = np.where(values >= 0, right, left)
+        axes.barh(places, values, left=starts, height=0.7, label=group)
+        right, left = right + np.maximum(values, 0), left + np.minimum(values, 0)
+    axes.set_yticks(places, names)
+    axes.axvline(0, color="#444", linewidth=0.8)
+    axes.legend(frameon=False, fontsize="small", bbox_to_anchor=(1.0, 1.0), loc="upper left")
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as its file's ending says: .svg, .png or .pdf."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def inline(figure: Figure) -> str:
+    """A figure as SVG text to put into a page."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def _canvas(across: str, up: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    # not pyplot: no window, no state between calls, safe in threads
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.add_subplot()
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
