@@ -60,12 +60,12 @@ def test_ask_for_forecasts_from_python(here):
 
 def test_retrain_from_everything_observed_so_far(here):
     history = tc.History("sqlite:///history.db")
-    past(8).export_csv("transfers_2025.csv")
-    assert history.import_csv("transfers_2025.csv") == 8 * 6
+    past(8).export_file("transfers_2025.csv")
+    assert history.import_file("transfers_2025.csv") == 8 * 6
     for expected in (8, 8):
         report = tc.train_meta(history, out="meta/", minutes=0.01)
-        assert report.challenger.regret[1] >= 0
-        assert report.champion.regret[1] >= 0
+        assert report.challenger.predictor.regret[1].mean >= 0
+        assert report.champion.predictor.regret[1].mean >= 0
         assert 0 <= report.coverage <= 1
         assert report.promoted
         assert report.reason

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.predictor.test_predictor import SCHEMA, past, table_of
 from transfercast.core.plan import Budget
+from transfercast.history.store import History
 from transfercast.planning.order import plan
 from transfercast.predictor.model import Predictor
 from transfercast.predictor.retrain import train_meta
 
 testclient = pytest.importorskip("fastapi.testclient")
 app = pytest.importorskip("transfercast.service.app")
+served = pytest.importorskip("transfercast.service.served")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def body(**changes):
         for c, (_, values) in zip(table.candidates, table.frame.iterrows(), strict=True)
     ]
     targets = {"t0": {"metric": "positive_f1", "score": table.provenance.targets["t0"].score, "train_rows": 10}}
-    return {"rows": rows, "targets": targets} | changes
+    return {"rows": rows, "targets": targets, "encoder": "e", "explain": True} | changes
 
 
 def test_forecasts_are_those_of_the_python_api(client, meta):
@@ -95,6 +99,120 @@ def test_bodies_are_bounded(client):
     assert client.post("/v1/forecasts", content=(part for part in [b"{}"])).status_code == 411
 
 
-def test_there_is_an_openapi_page(client):
+def test_there_is_an_openapi_page_that_describes_the_bodies(client):
     assert client.get("/docs").status_code == 200
-    assert {"/healthz", "/v1/forecasts", "/v1/plans"} <= set(client.get("/openapi.json").json()["paths"])
+    about = client.get("/openapi.json").json()
+    assert {"/healthz", "/v1/forecasts", "/v1/plans", "/v1/observations", "/v1/models", "/v1/retrain"} <= set(about["paths"])
+    sent = about["paths"]["/v1/forecasts"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert "rows" in sent["properties"]
+
+
+def test_reasons_come_only_where_they_are_asked_for(client):
+    assert client.post("/v1/forecasts", json=body(explain=False)).json()["forecasts"][0]["why"] == {}
+
+
+def test_what_is_no_json_is_refused(client):
+    answer = client.post("/v1/forecasts", content=b"{", headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+
+
+OBSERVED = {"source": "s0", "target": "new", "score": 0.5, "encoder": "e", "features": {"logme": 0.25, "ansat_b_0.20": None}}
+
+
+@pytest.fixture
+def learner(tmp_path):
+    """A service with a history of its own and a predictor learned from it."""
+    url = f"sqlite:///{tmp_path / 'h.db'}"
+    history = History(url)
+    history.describe(SCHEMA)
+    history.append(past().observations())
+    train_meta(history, tmp_path / "meta", minutes=0)
+    return testclient.TestClient(app.create_app(tmp_path / "meta", history=url)), tmp_path
+
+
+def test_observations_sent_twice_are_kept_once(learner):
+    client, folder = learner
+    before = len(History(folder / "h.db"))
+    for new in (1, 0):
+        answer = client.post("/v1/observations", json={"observations": [OBSERVED]})
+        assert answer.json() == {"new": new, "total": before + 1}
+    assert History(folder / "h.db").observations()[-1].features == {"logme": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [({"score": 2}, "score"), ({"metric": "rouge"}, "observations[1]: metric 'rouge'"), ({"split": "dev"}, "split"),
+                         ({"run_key": "x"}, "run_key")],
+)  # fmt: skip
+def test_a_wrong_observation_is_told_by_its_number_and_none_is_kept(learner, change, told):
+    client, folder = learner
+    before = len(History(folder / "h.db"))
+    answer = client.post("/v1/observations", json={"observations": [OBSERVED, OBSERVED | change]})
+    assert answer.status_code == 422
+    assert told in answer.text
+    assert len(History(folder / "h.db")) == before
+
+
+def test_retraining_runs_in_the_background_and_its_result_is_served(learner):
+    client, folder = learner
+    first = client.get("/healthz").json()["predictor"]
+    client.post("/v1/observations", json={"observations": [OBSERVED, OBSERVED | {"source": "s1", "score": 0.4}]})
+    started = client.post("/v1/retrain", json={"minutes": 0, "margin": 100})
+    assert started.status_code == 202
+    job = started.json()
+    assert client.post("/v1/retrain", json={"minutes": 0}).status_code == 422  # one at a time
+    while job["state"] == "running":
+        time.sleep(0.2)
+        assert client.post("/v1/forecasts", json=body()).status_code == 200
+        job = client.get(f"/v1/retrain/{job['id']}").json()
+    assert job["state"] == "done", job["message"]
+    assert "promoted" in job["message"]
+    assert [row["features"] for row in job["rows"]][-1] == f"champion ({first})"
+    now = client.get("/healthz").json()["predictor"]
+    assert now != first
+    models = client.get("/v1/models").json()
+    assert [(model["id"], model["in_force"]) for model in models] == [(now, True), (first, False)]
+    assert models[0]["observations"] == models[1]["observations"] + 2
+    assert client.post("/v1/models/roll-back").json()["id"] == first
+    assert client.get("/healthz").json()["predictor"] == first
+    assert client.post(f"/v1/models/{now}/promote").json()["in_force"]
+    assert client.post("/v1/forecasts", json=body()).json()["predictor"] == now
+    assert client.get("/v1/retrain").json()[0]["id"] == job["id"]
+
+
+def test_a_retraining_that_fails_says_why_and_leaves_the_champion(learner):
+    client, folder = learner
+    first = client.get("/healthz").json()["predictor"]
+    with History(folder / "h.db").engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE transfercast_observations SET metric = 'rouge'")
+    job = client.post("/v1/retrain", json={"minutes": 0}).json()
+    while job["state"] == "running":
+        time.sleep(0.2)
+        job = client.get(f"/v1/retrain/{job['id']}").json()
+    assert job["state"] == "failed"
+    assert "metric 'rouge'" in job["message"]
+    assert client.get("/healthz").json()["predictor"] == first
+
+
+def test_what_another_process_promotes_is_served_and_what_cannot_be_loaded_is_not(learner, monkeypatch):
+    client, folder = learner
+    monkeypatch.setattr(served, "LOOK_EVERY_SECONDS", 0.0)
+    first = client.get("/healthz").json()["predictor"]
+    second = train_meta(f"sqlite:///{folder / 'h.db'}", folder / "meta", minutes=0, margin=100).version
+    deadline = time.monotonic() + 10
+    while client.get("/healthz").json()["predictor"] == first and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert client.get("/healthz").json()["predictor"] == second
+    (folder / "meta" / "versions" / first / "model.json").write_text("{}")
+    assert client.post(f"/v1/models/{first}/promote").status_code == 409
+    assert client.get("/healthz").json()["predictor"] == second
+
+
+def test_what_does_not_exist_is_told(learner, client):
+    with_history, _ = learner
+    assert with_history.get("/v1/retrain/nothing").status_code == 404
+    assert with_history.post("/v1/models/9999-nothing/promote").status_code == 404
+    assert with_history.post("/v1/models/..%2F..%2Fetc/promote").status_code == 404
+    assert "--history" in client.post("/v1/observations", json={"observations": [OBSERVED]}).json()["detail"]
+    assert "--history" in client.post("/v1/retrain", json={}).json()["detail"]
+    prior = testclient.TestClient(app.create_app())
+    assert "--predictor" in prior.get("/v1/models").json()["detail"]

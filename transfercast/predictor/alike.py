@@ -109,7 +109,7 @@ class Witnesses:
             with np.errstate(invalid="ignore"):
                 shared.append(_mean_over(of_encoder[..., : -len(_KNOWN)], axis=0))
             shared.append(
-                kind.profile[target.number][:, None] if target.number >= 0 else np.full((len(target.direct[0]), 1), np.nan)
+                kind.profile[target.number][:, None] if target.number >= 0 else np.full((of_encoder.shape[1], 1), np.nan)
             )
         shared.append(target.reverse.T)
         return np.concatenate(own, axis=2), np.concatenate(shared, axis=1)

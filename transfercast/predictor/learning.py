@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from transfercast.predictor.bounds import Residuals
 from transfercast.predictor.design import Observed
@@ -21,7 +22,7 @@ from transfercast.predictor.learner import LEARNERS, REGRESSORS, Learner, Settin
 from transfercast.predictor.ranking import mean_regret
 from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted, lesson_of, levels_of, points_of_a_standing
 
-FEWEST_TARGETS, FEWEST_ROWS = 3, 30
+FEWEST_TARGETS, FEWEST_ROWS = 5, 100
 """With fewer the first learner is taken as it is: nothing could be told from so few."""
 
 
@@ -65,7 +66,7 @@ class Learned:
 
 
 def learn(observed: Observed, options: Options = Options(), situations: tuple[Situation, ...] | None = None) -> Learned:
-    """Choose learner and settings on held-out targets, then fit on all.
+    """Choose learner and settings on held-out targets, then fit on all; in one thread, for the matrices are small.
 
     Args:
         observed: n observed transfers.
@@ -74,6 +75,11 @@ def learn(observed: Observed, options: Options = Options(), situations: tuple[Si
     """
     if not options.learners:
         return Learned(NOTHING_OBSERVED, {})
+    with threadpool_limits(1):
+        return _learned(observed, options, situations)
+
+
+def _learned(observed: Observed, options: Options, situations: tuple[Situation, ...] | None) -> Learned:
     whole = lesson_of(observed, options.goal, options.features, situations)
     learners = (
         options.learners if options.goal == "standing" else tuple(name for name in options.learners if name in REGRESSORS)

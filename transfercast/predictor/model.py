@@ -57,7 +57,7 @@ class Predictor:
             for name, number in parts["model.json"]["boosters"].items():
                 fitted.models[name] = Model(fitted.models[name].ridge, artifact.booster(place, number, len(_columns(fitted))))
             return cls(str(manifest["id"]), fitted, residuals)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError) as error:
             raise ArtifactError(f"{place}: damaged ({error!r}). Roll back, or train anew.") from error
 
     @staticmethod

@@ -1,0 +1,163 @@
+"""Retraining: the champion stays in force unless the challenger is as good, and whatever fails."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from tests.predictor.test_predictor import SCHEMA, past, table_of
+from transfercast.core.errors import InputError
+from transfercast.core.records import Observation
+from transfercast.history.store import History
+from transfercast.predictor import artifact
+from transfercast.predictor.learner import Settings
+from transfercast.predictor.model import Predictor
+from transfercast.predictor.retrain import train_meta
+
+
+def noise(history: History, **changes) -> History:
+    """The same transfers, with features that tell nothing."""
+    rng = np.random.default_rng(0)
+    spoiled = History("sqlite://")
+    spoiled.describe(SCHEMA)
+    spoiled.append(
+        Observation(**{"source": row.source, "target": row.target, "recipe": row.recipe, "encoder": "e", "seed": 0,
+                       "metric": "positive_f1", "split": "validation", "score": row.score, "hours": 0.1,
+                       "features": {c.name: float(rng.normal()) for c in SCHEMA if c.name != "target_score"}, **changes})
+        for row in history.frame().itertuples()
+    )  # fmt: skip
+    return spoiled
+
+
+def test_the_champion_stays_when_the_challenger_is_worse_by_more_than_the_margin(tmp_path):
+    first = train_meta(past(12), tmp_path, minutes=0)
+    assert first.promoted
+    assert first.reason.startswith("the first predictor")
+    # the champion's recipe is judged on the same observations, so a worse one comes from worse features alone
+    second = train_meta(past(12), tmp_path, minutes=0, features="source_score", margin=0.0)
+    assert not second.promoted
+    assert "worse by more than 0" in second.reason
+    assert Predictor.load(tmp_path).id == first.version
+    third = train_meta(past(12), tmp_path, minutes=0, features="source_score", margin=100.0)
+    assert third.promoted
+    assert Predictor.load(tmp_path).id == third.version
+    assert Predictor.roll_back(tmp_path) == first.version
+    assert Predictor.load(tmp_path).id == first.version
+
+
+def test_challenger_and_champion_are_judged_on_the_same_folds(tmp_path):
+    train_meta(past(8), tmp_path, minutes=0)
+    report = train_meta(past(8), tmp_path, minutes=0)
+    for name in ("rows", "targets"):
+        assert getattr(report.challenger, name) == getattr(report.champion, name)
+    assert report.challenger.predictor.regret[1].mean == pytest.approx(report.champion.predictor.regret[1].mean, abs=2.0)
+    assert set(report.feature_sets) == {"f1", "f1+ansat", "all"}
+
+
+def test_the_last_versions_are_kept_and_the_others_go(tmp_path):
+    made = [train_meta(past(4, seed=seed), tmp_path, minutes=0, keep=2, margin=100).version for seed in range(4)]
+    assert artifact.promoted_ids(tmp_path) == made[-2:]
+    assert sorted(path.name for path in (tmp_path / "versions").iterdir()) == made[-2:]
+    assert Predictor.roll_back(tmp_path) == made[-2]
+
+
+def test_rolling_back_the_only_version_is_refused(tmp_path):
+    train_meta(past(), tmp_path, minutes=0)
+    with pytest.raises(InputError, match="no earlier version"):
+        Predictor.roll_back(tmp_path)
+
+
+@pytest.mark.parametrize("stage", ["transfercast.predictor.retrain.learn", "transfercast.predictor.artifact.write",
+                                   "transfercast.predictor.artifact.promote"])  # fmt: skip
+def test_whatever_fails_half_way_the_champion_stays_and_the_next_one_works(tmp_path, monkeypatch, stage):
+    first = train_meta(past(), tmp_path, minutes=0)
+
+    def fail(*args, **kwargs):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(stage, fail)
+        with pytest.raises(OSError, match="no space left"):
+            train_meta(past(7), tmp_path, minutes=0)
+    assert Predictor.load(tmp_path).id == first.version
+    assert train_meta(past(7), tmp_path, minutes=0, margin=100).promoted
+
+
+def test_two_retrainings_at_once_are_refused(tmp_path):
+    from filelock import FileLock
+
+    with FileLock(tmp_path / ".retraining.lock"), pytest.raises(InputError, match="another retraining is at work"):
+        train_meta(past(), tmp_path, minutes=0)
+
+
+def test_a_history_without_the_champion_s_columns_is_refused(tmp_path):
+    train_meta(past(), tmp_path, minutes=0)
+    other = tuple(c.model_copy(update={"name": f"other_{c.name}"}) for c in SCHEMA)
+    with pytest.raises(InputError, match="none of the 4 columns"):
+        train_meta(past(schema=other), tmp_path, minutes=0)
+
+
+def test_a_measure_of_another_version_is_refused(tmp_path):
+    first = train_meta(past(), tmp_path, minutes=0)
+    newer = tuple(c.model_copy(update={"version": 2}) for c in SCHEMA)
+    with pytest.raises(InputError, match=rf"version 2 of .* champion {first.version} was learned from version 1"):
+        train_meta(past(schema=newer), tmp_path, minutes=0)
+    assert Predictor.load(tmp_path).id == first.version
+
+
+def test_observations_without_an_encoder_among_others_are_refused(tmp_path):
+    history = past()
+    history.append(noise(past(), encoder="unknown").observations())
+    with pytest.raises(InputError, match="name no encoder"):
+        train_meta(history, tmp_path / "meta", minutes=0)
+    assert not (tmp_path / "meta").exists()
+
+
+def test_an_unknown_metric_in_a_database_of_others_is_refused(tmp_path):
+    import sqlalchemy as sa
+
+    history = past()
+    with history.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE transfercast_observations SET metric = 'rouge' WHERE target = 't1'"))
+    with pytest.raises(InputError, match="metric 'rouge'"):
+        train_meta(history, tmp_path / "meta", minutes=0)
+
+
+def test_one_target_cannot_be_held_out_and_the_report_says_so(tmp_path):
+    report = train_meta(past(targets=1), tmp_path, minutes=0)
+    assert math.isnan(report.coverage)
+    assert "one target" in report.reason
+    assert (Predictor.load(tmp_path).predict(table_of(past(), "t0")).upper == 1).all()
+
+
+def test_settings_are_tuned_within_the_time_and_kept(tmp_path):
+    report = train_meta(past(targets=6, sources=18), tmp_path, minutes=0.02)
+    kept = json.loads((report.folder / "model.json").read_text())["choice"]
+    assert set(kept["settings"]) == set(Settings.__slots__)
+    assert report.choice["learner"] == kept["learner"]
+
+
+def test_an_empty_history_is_told(tmp_path):
+    with pytest.raises(InputError, match="no observed transfer"):
+        train_meta(History("sqlite://"), tmp_path)
+    with pytest.raises(InputError, match="no such history"):
+        train_meta("nowhere.db", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_report_is_one_page_with_every_value_escaped(tmp_path):
+    report = train_meta(past(), tmp_path / "meta", minutes=0)
+    report.save_html(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert report.version in page
+    assert "<script" not in page
+    assert "regret@1" in page
+
+
+def test_columns_of_unknown_direction_are_learned_too(tmp_path):
+    vague = tuple(c.model_copy(update={"better": "unknown"}) for c in SCHEMA)
+    report = train_meta(past(12, schema=vague), tmp_path, minutes=0)
+    assert report.challenger.predictor.ndcg.mean > report.champion.predictor.ndcg.mean
