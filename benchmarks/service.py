@@ -27,38 +27,36 @@ from benchmarks.data import DATA
 from benchmarks.taskweb import MEASURES, history_of
 from transfercast.predictor.retrain import train_meta
 
-PAIRS, TARGETS = 100, 5
+PAIRS = 100
 WARM_SECONDS = 2.0
 
 
-def request_body(seed: int) -> bytes:
-    """Five new targets with twenty known sources each."""
+def request_body(seed: int, targets: int) -> bytes:
+    """New targets and a hundred pairs: of the sources of each, up to 23 were observed before."""
     rng = np.random.default_rng(seed)
     rows = [
         {
-            "source": SOURCES[s],
+            "source": SOURCES[s] if s < len(SOURCES) else f"new_source{s}",
             "target": f"new{t}",
             "features": {column.name: float(rng.normal()) for column in MEASURES},
         }
-        for t in range(TARGETS)
-        for s in range(PAIRS // TARGETS)
+        for t in range(targets)
+        for s in range(PAIRS // targets)
     ]
-    targets = {f"new{t}": {"metric": "accuracy", "score": 0.5 + 0.05 * t} for t in range(TARGETS)}
-    return json.dumps({"rows": rows, "targets": targets, "encoder": "roberta"}).encode()
+    about = {f"new{t}": {"metric": "accuracy", "score": 0.5 + 0.05 * t} for t in range(targets)}
+    return json.dumps({"rows": rows, "targets": about, "encoder": "roberta"}).encode()
 
 
 SOURCES = (
     "anli_r3", "boolq", "cb", "copa", "cosmosqa", "hellaswag", "imdb", "mrpc", "piqa", "qnli", "qqp", "quartz",
-    "rotten_tomatoes", "rte", "scitail", "snli", "socialiqa", "squad_v2", "stsb", "wic",
+    "rotten_tomatoes", "rte", "scitail", "snli", "socialiqa", "squad_v2", "sst2", "stsb", "wic", "winogrande", "wsc",
 )  # fmt: skip
 
 
-async def client(port: int, seed: int, until: float, pause: float, found: list[tuple[float, float]]) -> None:
+async def client(port: int, body: bytes, until: float, pause: float, found: list[tuple[float, float]]) -> None:
     """Ask, wait, ask again; keeps (start, seconds) of each answer."""
-    body = request_body(seed)
     head = f"POST /v1/forecasts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    await asyncio.sleep(pause * seed / 50)
     while time.perf_counter() < until:
         started = time.perf_counter()
         writer.write(head.encode() + body)
@@ -72,20 +70,21 @@ async def client(port: int, seed: int, until: float, pause: float, found: list[t
     writer.close()
 
 
-async def load(port: int, clients: int, seconds: float, pause: float) -> list[tuple[float, float]]:
+async def load(port: int, given: argparse.Namespace) -> list[tuple[float, float]]:
     found: list[tuple[float, float]] = []
-    until = time.perf_counter() + seconds
-    await asyncio.gather(*(client(port, seed, until, pause, found) for seed in range(clients)))
+    bodies = [request_body(seed, given.targets) for seed in range(given.clients)]
+    until = time.perf_counter() + given.seconds
+    await asyncio.gather(*(client(port, body, until, given.pause, found) for body in bodies))
     return found
 
 
-def generate(port: int, clients: int, seconds: float, pause: float) -> None:
+def generate(port: int, given: argparse.Namespace) -> None:
     """The second process: prints its latencies as JSON."""
     started = time.perf_counter()
-    found = [(at, took) for at, took in asyncio.run(load(port, clients, seconds, pause)) if at > started + WARM_SECONDS]
-    took = np.array([took for _, took in found]) * 1000
-    told = {f"p{q}": round(float(np.percentile(took, q)), 1) for q in (50, 95, 99)}
-    print(json.dumps({**told, "requests": len(took), "per_second": round(len(took) / (seconds - WARM_SECONDS), 1)}))
+    found = [took for at, took in asyncio.run(load(port, given)) if at > started + WARM_SECONDS]
+    told = {f"p{q}": round(float(np.percentile(found, q)) * 1000, 1) for q in (50, 95, 99)}
+    rate = round(len(found) / (given.seconds - WARM_SECONDS), 1)
+    print(json.dumps({**told, "requests": len(found), "per_second": rate}))
 
 
 def free_port() -> int:
@@ -99,10 +98,11 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--pause", type=float, default=0.0, help="seconds between an answer and the client's next request")
+    parser.add_argument("--targets", type=int, default=1, help="targets that the hundred pairs of a request have")
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.port:
-        return generate(given.port, given.clients, given.seconds, given.pause)
+        return generate(given.port, given)
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         report = train_meta(history_of(DATA / "transfer"), Path(folder) / "meta", minutes=0, jobs=-1)
@@ -111,12 +111,12 @@ def main() -> None:
         try:
             wait_for(port)
             again = [sys.executable, "-m", "benchmarks.service", "--port", str(port), "--clients", str(given.clients),
-                     "--seconds", str(given.seconds), "--pause", str(given.pause)]  # fmt: skip
+                     "--seconds", str(given.seconds), "--pause", str(given.pause), "--targets", str(given.targets)]  # fmt: skip
             told = json.loads(subprocess.run(again, capture_output=True, text=True, check=True).stdout)
         finally:
             server.terminate()
             server.wait(10)
-    about = {"learner": report.choice["learner"], "clients": given.clients, "pairs": PAIRS, "pause": given.pause,  "cores": os.cpu_count(), "python": platform.python_version()}  # fmt: skip
+    about = {"learner": report.choice["learner"], "clients": given.clients, "targets": given.targets, "pairs": PAIRS, "pause": given.pause,  "cores": os.cpu_count(), "python": platform.python_version()}  # fmt: skip
     print(json.dumps({**told, **about}))
 
 

@@ -7,7 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from transfercast.predictor.bounds import beats, half_width
+from transfercast.predictor.bounds import Calibration
+
+
+def half_width(residuals, coverage, kind="grouped"):
+    return Calibration(residuals).half_width(coverage, kind)
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9])
@@ -63,7 +67,7 @@ def test_nine_targets_are_too_few_for_a_hierarchical_bound_of_more_than_nine_ten
 def test_the_probability_to_beat_the_baseline_worked_by_hand():
     residuals = {"a": np.array([-0.2, 0.1]), "b": np.array([0.3])}
     # a forecast .1 above the baseline beats it with residuals above -.1: half of a's, all of b's: (.5 + 1 + .5) / 3
-    found = beats(np.array([0.1, -0.4, np.nan]), residuals)
+    found = Calibration(residuals).beats(np.array([0.1, -0.4, np.nan]))
     assert found[:2] == pytest.approx([2 / 3, 0.5 / 3])
     assert np.isnan(found[2])
-    assert np.isnan(beats(np.array([0.1]), {})).all()
+    assert np.isnan(Calibration({}).beats(np.array([0.1]))).all()

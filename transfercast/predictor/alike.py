@@ -175,13 +175,14 @@ class _Kind:
         likely -= likely.mean() if len(likely) else 0.0
         helped = self.standing[:, :, target.number] if target.number >= 0 else np.full((e, u), np.nan)
         apart = (self.profiles.past.alone[:, self.rows] - target.alone[:, None]) / NEAR_SCORE
-        exponents = [
-            *(np.tile(sharpness * likely, (e, 1)) for sharpness in LEARNED_SHARPNESS),
-            helped[:, self.rows],
-            -(apart**2) / 2,
-            *(np.tile(sharpness * direct, (e, 1)) for direct in target.direct[:, self.rows] for sharpness in DIRECT_SHARPNESS),
-        ]
-        averages = self._weighted(np.exp(_filled(np.stack(exponents))))
+        near = target.direct[:, None, self.rows] * np.array(DIRECT_SHARPNESS)[:, None]
+        exponents = np.concatenate([
+            np.repeat((np.array(LEARNED_SHARPNESS)[:, None] * likely)[:, None], e, axis=1),
+            helped[None, :, self.rows],
+            -(apart[None] ** 2) / 2,
+            np.repeat(near.reshape(len(near) * len(DIRECT_SHARPNESS), 1, len(self.rows)), e, axis=1),
+        ])  # fmt: skip
+        averages = self._weighted(np.exp(_filled(exponents)))
         return np.moveaxis(np.concatenate([self.mean[None], put_together, helped[None], averages, self._known(target)]), 0, 2)
 
     def _kernels_of(self, target: Newcomer) -> np.ndarray:

@@ -25,40 +25,45 @@ Residuals = dict[str, np.ndarray]
 """Truth minus forecast, (n,) by held-out target."""
 
 
-def half_width(residuals: Residuals, coverage: float, kind: Bounds = "grouped") -> float:
-    """Half the width of the interval with nominal `coverage`; may be infinite.
+class Calibration:
+    """What held-out residuals say of forecasts; sorted once, asked often.
 
-    >>> half_width({"a": np.array([0.1, -0.3]), "b": np.array([0.2])}, 0.5), half_width({"a": np.array([0.1])}, 0.9)
-    (0.2, inf)
-    >>> half_width({"a": np.array([0.1, -0.3]), "b": np.array([0.2])}, 0.5, "hierarchical")
-    0.2
+    Args:
+        residuals: truth minus forecast, by held-out target.
     """
-    if not residuals:
-        return math.inf
-    sizes = np.abs(np.concatenate(list(residuals.values())))
-    order = np.argsort(sizes)
-    if kind == "grouped":
-        rank = math.ceil(coverage * (len(sizes) + 1) - 1e-9)
-        return math.inf if rank > len(sizes) else float(sizes[order[rank - 1]])
-    weights = np.concatenate([np.full(len(own), 1 / len(own)) for own in residuals.values()]) / (len(residuals) + 1)
-    reached = np.cumsum(weights[order])
-    place = int(np.searchsorted(reached, coverage - 1e-9))
-    return math.inf if place == len(sizes) else float(sizes[order[place]])
 
+    def __init__(self, residuals: Residuals) -> None:
+        self.residuals = residuals
+        pooled = np.concatenate([np.empty(0), *residuals.values()])
+        weights = np.concatenate([np.empty(0), *(np.full(len(own), 1 / len(own)) for own in residuals.values())])
+        order, by_size = np.argsort(pooled), np.argsort(np.abs(pooled))
+        self._sorted, self._sizes = pooled[order], np.abs(pooled)[by_size]
+        self._up_to = np.concatenate([[0.0], np.cumsum(weights[order])])  # targets' worth of residuals at or below
+        self._reached = np.cumsum(weights[by_size]) / (len(residuals) + 1)
+        squares = float((pooled**2).sum()) + PRIOR_WEIGHT * SPREAD**2
+        self.spread = math.sqrt(squares / (len(pooled) + PRIOR_WEIGHT))
+        """Standard deviation to expect of a forecast's error, shrunk to the prior's where residuals are few."""
 
-def beats(margins: np.ndarray, residuals: Residuals) -> np.ndarray:
-    """(n,) probability that the score lies above the baseline, for forecasts that lie `margins` (n,) above it.
+    def half_width(self, coverage: float, kind: Bounds = "grouped") -> float:
+        """Half the width of the interval with nominal `coverage`; may be infinite.
 
-    The share of held-out residuals above -margin, each target counting the same, smoothed by one target of which
-    nothing is known. NaN where the margin is, or nothing was held out.
-    """
-    if not residuals:
-        return np.full(len(margins), np.nan)
-    shares = [1 - np.searchsorted(np.sort(own), -margins, side="right") / len(own) for own in residuals.values() if len(own)]
-    return np.where(np.isnan(margins), np.nan, (np.sum(shares, axis=0) + 0.5) / (len(shares) + 1))
+        >>> two = Calibration({"a": np.array([0.1, -0.3]), "b": np.array([0.2])})
+        >>> two.half_width(0.5), two.half_width(0.5, "hierarchical"), two.half_width(0.9)
+        (0.2, 0.2, inf)
+        """
+        if kind == "grouped":
+            place = math.ceil(coverage * (len(self._sizes) + 1) - 1e-9) - 1
+        else:
+            place = int(np.searchsorted(self._reached, coverage - 1e-9))
+        return math.inf if place >= len(self._sizes) else float(self._sizes[place])
 
+    def beats(self, margins: np.ndarray) -> np.ndarray:
+        """(n,) probability that the score lies above the baseline, for forecasts that lie `margins` (n,) above it.
 
-def spread(residuals: Residuals) -> float:
-    """Standard deviation to expect of a forecast's error, shrunk to the prior's where residuals are few."""
-    pooled = np.concatenate([np.empty(0), *residuals.values()])
-    return math.sqrt((float((pooled**2).sum()) + PRIOR_WEIGHT * SPREAD**2) / (len(pooled) + PRIOR_WEIGHT))
+        The share of held-out residuals above -margin, each target counting the same, smoothed by one target of which
+        nothing is known. NaN where the margin is, or nothing was held out.
+        """
+        if not self.residuals:
+            return np.full(len(margins), np.nan)
+        above = len(self.residuals) - self._up_to[np.searchsorted(self._sorted, -margins, side="right")]
+        return np.where(np.isnan(margins), np.nan, (above + 0.5) / (len(self.residuals) + 1))

@@ -228,7 +228,10 @@ def _recipe_row(key: str) -> tuple[float, ...]:
     )
 
 
+_RANGES = {name: (metric.lowest, metric.highest) for name, metric in METRICS.items()}
+
+
 def metric_range(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) lowest and highest value of each metric."""
-    found = [METRICS[name] for name in names]
-    return np.array([metric.lowest for metric in found]), np.array([metric.highest for metric in found])
+    ranges = np.array([_RANGES[name] for name in names])
+    return ranges[:, 0], ranges[:, 1]

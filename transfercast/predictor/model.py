@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from transfercast.core.forecast import Forecast
 from transfercast.core.records import Candidate
 from transfercast.core.table import Column, FeatureTable
 from transfercast.predictor import artifact
-from transfercast.predictor.bounds import Bounds, Residuals, beats, half_width, spread
+from transfercast.predictor.bounds import Bounds, Calibration, Residuals
 from transfercast.predictor.design import Design, design_of_table, metric_range
 from transfercast.predictor.inputs import SITUATIONS, Inputs, Situation
 from transfercast.predictor.learner import Model, Ridge, Settings
@@ -59,6 +60,11 @@ class Predictor:
             return cls(str(manifest["id"]), fitted, residuals)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError) as error:
             raise ArtifactError(f"{place}: damaged ({error!r}). Roll back, or train anew.") from error
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """What the residuals say."""
+        return Calibration(self.residuals)
 
     @staticmethod
     def roll_back(folder: str | Path) -> str:
@@ -120,11 +126,11 @@ class Predictor:
         predicted = self.fitted.predict(design, explain)
         lower, upper = self.bounds(design, predicted, coverage, bounds)
         return Forecast(
-            candidates=tuple(map(Candidate, design.sources, design.targets, design.recipes)),
+            candidates=tuple(map(Candidate, design.sources.tolist(), design.targets.tolist(), design.recipes.tolist())),
             score=predicted.score,
             lower=lower,
             upper=upper,
-            spread=np.full(len(predicted.score), spread(self.residuals)),
+            spread=np.full(len(predicted.score), self.calibration.spread),
             beats_baseline=self.beats(design, predicted),
             support=predicted.support.astype(np.int64),
             prior_share=predicted.prior_share,
@@ -141,12 +147,12 @@ class Predictor:
     ) -> tuple[np.ndarray, np.ndarray]:
         """(n,) lower and upper bounds, within the metric's range."""
         lowest, highest = metric_range(design.metric)
-        half = half_width(self.residuals, coverage, kind)
+        half = self.calibration.half_width(coverage, kind)
         return np.maximum(predicted.score - half, lowest), np.minimum(predicted.score + half, highest)
 
     def beats(self, design: Design, predicted: Prediction) -> np.ndarray:
         """(n,) probability to beat the target's own score; NaN where that is not known."""
-        return beats(predicted.score - design.baseline, self.residuals)
+        return self.calibration.beats(predicted.score - design.baseline)
 
     def _basis(self, design: Design, share: np.ndarray, bounds: Bounds) -> str:
         counts = [self.fitted.scaling.levels.observed.get(name, 0) for name in dict.fromkeys(design.metric)]

@@ -72,9 +72,8 @@ class Levels:
         return np.asarray(np.maximum(metric_range(design.metric)[1] - self.baselines(design), LEAST_ROOM))
 
     def gains(self, design: Design) -> np.ndarray:
-        """(n,) points to expect with the row's encoder, whatever the source."""
-        shares = np.array([self.gain_with.get(name, self.gain) for name in design.encoder])
-        return np.asarray(shares * self.room(design))
+        """(n,) share of the room to expect with the row's encoder, whatever the source."""
+        return np.array([self.gain_with.get(name, self.gain) for name in design.encoder])
 
 
 def levels_of(observed: Observed) -> Levels:
@@ -120,14 +119,15 @@ class Scaling:
         share = HALF / (HALF + counts)
         groups = tuple(dict.fromkeys(column.group for column in design.schema))
         baselines = self.levels.baselines(design)
-        level = {
-            "score": np.full(len(counts), self.offset),
-            "gain": baselines + self.offset,
-            "standing": baselines + self.levels.gains(design),
-        }[self.goal]
+        level, points = baselines + self.offset, np.full(len(counts), self.points)
+        if self.goal == "score":
+            level = np.full(len(counts), self.offset)
+        elif self.goal == "standing":
+            room = self.levels.room(design)
+            level, points = baselines + self.levels.gains(design) * room, points * room
         return Placed(
             level=(1 - share) * level + share * baselines,
-            points=(1 - share) * self.points * (self.levels.room(design) if self.goal == "standing" else 1.0),
+            points=(1 - share) * points,
             prior=RANGE * share[:, None] * standings(design, groups),
             groups=groups,
             prior_share=share,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import to_json
 
 from transfercast.core.errors import InputError
 from transfercast.core.forecast import Forecast
@@ -135,23 +135,14 @@ class ForecastAnswer(BaseModel):
 
 def answer_of(forecast: Forecast) -> bytes:
     """A forecast as it is sent: a ForecastAnswer in JSON, written without checking it against the model again."""
-    names = ("score", "lower", "upper", "prior_share", "base")
-    numbers = zip(*(getattr(forecast, name).tolist() for name in names), strict=True)
-    rows = [
-        {
-            **candidate._asdict(),
-            **dict(zip(names, values, strict=True)),
-            "beats_baseline": None if math.isnan(beats) else beats,
-            "support": support,
-            "why": dict(zip(forecast.groups, why, strict=True)),
-        }
-        for candidate, values, beats, support, why in zip(
-            forecast.candidates, numbers, forecast.beats_baseline.tolist(), forecast.support.tolist(), forecast.why.tolist(),
-            strict=True,
-        )
-    ]  # fmt: skip
+    names = ("source", "target", "recipe", "score", "lower", "upper", "prior_share", "base", "support", "beats_baseline", "why")
+    numbers = (getattr(forecast, name).tolist() for name in names[3:9])
+    beats = (None if math.isnan(value) else value for value in forecast.beats_baseline.tolist())
+    why = (dict(zip(forecast.groups, row, strict=True)) for row in forecast.why.tolist())
+    candidates = zip(*forecast.candidates, strict=True)
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*candidates, *numbers, beats, why, strict=True)]
     about = {"predictor": forecast.predictor, "basis": forecast.basis, "coverage": forecast.coverage}
-    return json.dumps({**about, "forecasts": rows}).encode()
+    return to_json({**about, "forecasts": rows})
 
 
 class ObservationRow(BaseModel):
