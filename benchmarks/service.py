@@ -106,7 +106,8 @@ def main() -> None:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         report = train_meta(history_of(DATA / "transfer"), Path(folder) / "meta", minutes=0, jobs=-1)
-        command = [sys.executable, "-m", "transfercast", "serve", "--predictor", f"{folder}/meta", "--port", str(port)]  # fmt: skip
+        serve = ["serve", "--predictor", f"{folder}/meta", "--port", str(port)]
+        command = [sys.executable, "-m", "transfercast", *serve]
         server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
             wait_for(port)
@@ -116,7 +117,8 @@ def main() -> None:
         finally:
             server.terminate()
             server.wait(10)
-    about = {"learner": report.choice["learner"], "clients": given.clients, "targets": given.targets, "pairs": PAIRS, "pause": given.pause,  "cores": os.cpu_count(), "python": platform.python_version()}  # fmt: skip
+    about = {"learner": report.choice["learner"], "clients": given.clients, "targets": given.targets, "pairs": PAIRS,
+             "pause": given.pause, "cores": os.cpu_count(), "python": platform.python_version()}  # fmt: skip
     print(json.dumps({**told, **about}))
 
 

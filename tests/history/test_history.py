@@ -150,7 +150,8 @@ def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path):
 
     history = History(tmp_path / "h.db")
     with history.engine.connect() as connection:
-        ours = {"version_table": VERSION_TABLE, "include_name": lambda name, kind, _: kind != "table" or name.startswith(PREFIX)}
+        named = {"include_name": lambda name, kind, _: kind != "table" or name.startswith(PREFIX)}
+        ours = {"version_table": VERSION_TABLE, **named}
         assert compare_metadata(MigrationContext.configure(connection, opts=ours), METADATA) == []
 
 

@@ -10,9 +10,10 @@ from tests.core.test_core import column
 from tests.predictor.test_predictor import observed
 from transfercast.predictor.alike import SMOOTHING, Profiles, Witnesses, history_schema, own_columns, shared_columns
 from transfercast.predictor.design import Observed, design_of
-from transfercast.predictor.inputs import Inputs, situations_of
+from transfercast.predictor.inputs import Inputs
 from transfercast.predictor.past import Past, past_of
-from transfercast.predictor.standing import even, top, within
+from transfercast.predictor.situations import situations_of
+from transfercast.predictor.standing import even, gain, top, within
 
 
 def matrix(tasks=6, encoders=2, seed=0, columns=("embeddings", "attribution")) -> Observed:
@@ -131,6 +132,25 @@ def test_the_mean_on_other_targets_and_the_row_put_together_worked_out_slowly():
     np.testing.assert_allclose(own[0, :, names.index("top: rows alike by embeddings")], expected)
 
 
+def test_pairs_that_were_only_measured_tell_how_alike_targets_are_and_nothing_else():
+    whole = matrix(encoders=1)
+    kept = whole.design.sources != "k5"
+    plain = past_of(whole.take(kept))
+    told = past_of(Observed(*(getattr(whole.take(kept), n) for n in ("design", "score", "hours", "noise")), whole.design))
+    np.testing.assert_array_equal(told.scores, plain.scores)
+    number = told.number["k5"]
+    assert np.isfinite(told.views[:, 0, number]).all()
+    assert np.isnan(plain.views[:, 0, number]).all()
+    # standings are within all measured sources of a target, so they are those of the whole
+    np.testing.assert_allclose(told.views, past_of(whole).views)
+
+
+def test_a_gain_is_relative_to_the_target_s_own_score_or_to_the_mean():
+    assert gain(np.array([0.6, 0.4]), 0.5) == pytest.approx([0.2, -0.2])
+    assert gain(np.array([0.6, 0.2]), np.nan) == pytest.approx([0.5, -0.5])
+    assert gain(np.array([0.1]), 0.0) == pytest.approx([2.0])
+
+
 def test_likeness_is_the_cosine_of_profiles_and_a_newcomer_is_seen_like_a_known_target():
     past = past_of(matrix(encoders=1))
     profiles = Profiles(past)
@@ -144,7 +164,8 @@ def test_likeness_is_the_cosine_of_profiles_and_a_newcomer_is_seen_like_a_known_
 def test_sources_never_met_have_no_history_and_the_names_fit_the_features():
     whole = matrix()
     inputs = Inputs(past_of(whole), whole.design.schema, "standing")
-    design = design_of(np.zeros((2, 2)), whole.design.schema[:2], [("k1", "new", "full"), ("stranger", "new", "full")], {}, "e0")
+    pairs = [("k1", "new", "full"), ("stranger", "new", "full")]
+    design = design_of(np.zeros((2, 2)), whole.design.schema[:2], pairs, {}, "e0")
     found, _ = inputs.rows(design)
     history = len(history_schema(inputs.past.groups))
     assert history == len(own_columns(inputs.past.groups)) + len(shared_columns(inputs.past.groups))

@@ -83,9 +83,9 @@ def test_contributions_sum_to_what_the_learner_says(learner):
 
 def test_another_learner_is_taken_only_where_it_is_clearly_better():
     base = np.array([1.0, 2.0, 3.0, 2.0])
-    assert clearly_best({"trees on ridge": base, "ridge": base - [0.1, -0.1, 0.1, -0.09]}) == "trees on ridge"
+    assert clearly_best({"trees on ridge": base, "ridge": base - [0.3, -0.1, 0.2, -0.09]}) == "trees on ridge"
     assert clearly_best({"trees on ridge": base, "ridge": base - [1.0, 1.1, 0.9, 1.0]}) == "ridge"
-    assert clearly_best({"trees on ridge": base, "ridge": base - 1.0, "trees": base - 1.5}) == "trees"
+    assert clearly_best({"trees on ridge": base, "ridge": base - 1.0, "ranker on ridge": base - 1.5}) == ("ranker on ridge")
 
 
 def test_folds_keep_names_together():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 
 from tests.core.test_core import column
-from transfercast.core.errors import ArtifactError, InputError
+from transfercast.core.errors import InputError
 from transfercast.core.records import ALONE, Observation, Pair, Recipe
 from transfercast.core.table import INDEX, FeatureTable, Provenance, TargetFacts
 from transfercast.history.store import History
@@ -155,5 +154,5 @@ def test_the_probability_to_beat_the_baseline_grows_with_the_forecast(tmp_path):
     forecast = Predictor.load(tmp_path).predict(table_of(past(), "t1"))
     order = np.argsort(forecast.score)
     assert (np.diff(forecast.beats_baseline[order]) >= 0).all()
-    assert (0 < forecast.beats_baseline).all()
+    assert (forecast.beats_baseline > 0).all()
     assert (forecast.beats_baseline < 1).all()

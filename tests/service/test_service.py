@@ -140,8 +140,9 @@ def test_observations_sent_twice_are_kept_once(learner):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [({"score": 2}, "score"), ({"metric": "rouge"}, "observations[1]: metric 'rouge'"), ({"split": "dev"}, "split"),
-                         ({"run_key": "x"}, "run_key")],
+    ("change", "told"),
+    [({"score": 2}, "score"), ({"metric": "rouge"}, "observations[1]: metric 'rouge'"), ({"split": "dev"}, "split"),
+     ({"run_key": "x"}, "run_key")],
 )  # fmt: skip
 def test_a_wrong_observation_is_told_by_its_number_and_none_is_kept(learner, change, told):
     client, folder = learner
@@ -153,7 +154,7 @@ def test_a_wrong_observation_is_told_by_its_number_and_none_is_kept(learner, cha
 
 
 def test_retraining_runs_in_the_background_and_its_result_is_served(learner):
-    client, folder = learner
+    client, _ = learner
     first = client.get("/healthz").json()["predictor"]
     client.post("/v1/observations", json={"observations": [OBSERVED, OBSERVED | {"source": "s1", "score": 0.4}]})
     started = client.post("/v1/retrain", json={"minutes": 0, "margin": 100})

@@ -16,6 +16,7 @@ Goal = Literal["standing", "gain", "score"]
 @app.command()
 def evaluate(
     history: Annotated[str, typer.Argument(help="A database URL, an SQLite file, or a CSV or Parquet file of observations.")],
+    table: Annotated[list[Path] | None, typer.Option(help="Feature table of measured pairs; again for more.")] = None,
     features: Annotated[str, typer.Option(help="f1, f1+ansat, all, or groups, measures, columns with commas between.")] = "all",
     goal: Annotated[Goal, typer.Option(help="What is learned.")] = "standing",
     minutes: Annotated[float, typer.Option(min=0, help="Time limit for tuning, for all folds together.")] = 0.0,
@@ -29,13 +30,16 @@ def evaluate(
 
     Example: transfercast evaluate history.db --out evaluation
     """
+    from transfercast.core.table import FeatureTable
     from transfercast.features.registry import measures
+    from transfercast.predictor.learning import Options
     from transfercast.predictor.retrain import opened
     from transfercast.report.evaluation import Report
 
     past = opened(history)
     past.describe(column for one in measures().values() for column in one.schema())
-    report = Report.of(past, history, features, goal, minutes * 60, jobs)
+    tables = [FeatureTable.load(path) for path in table or ()]
+    report = Report.of(past, history, Options(goal, features, seconds=minutes * 60), tables, jobs)
     for by, evaluation in report.evaluations.items():
         rows: list[dict[str, Any]] = [{"by": by, **order.row()} if as_json else order.row() for order in evaluation.orders]
         show(rows, as_json, f"each {by} held out: {evaluation.targets} targets, {evaluation.rows} transfers")

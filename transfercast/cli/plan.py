@@ -11,6 +11,7 @@ import typer
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, say, show
 from transfercast.core.errors import InputError
+from transfercast.core.plan import Budget, Plan
 from transfercast.core.records import Recipe
 
 
@@ -26,6 +27,10 @@ def plan(
     batch: Annotated[list[int] | None, typer.Option(help="Batch sizes to search over.")] = None,
     adaptation: Annotated[list[str] | None, typer.Option(help="full, features, ulmfit, to search over.")] = None,
     coverage: Annotated[float, typer.Option(help="Of the bounds.")] = 0.9,
+    bounds: Annotated[
+        Literal["grouped", "hierarchical"], typer.Option(help="hierarchical: wider, and safe with few targets.")
+    ] = ("grouped"),
+    plot: Annotated[Path | None, typer.Option(help="Also draw what each forecast is made of: .svg, .png, .pdf.")] = None,
     out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("plan.json"),
     as_json: AsJson = False,
 ) -> None:
@@ -44,10 +49,10 @@ def plan(
     loaded = FeatureTable.load(table)
     if lr or epochs or batch or adaptation:
         loaded = loaded.with_recipes(_grid(loaded.candidates[0].recipe, lr, epochs, batch, adaptation))
-    from transfercast.core.plan import Budget
-
-    made = planned(Predictor.load(predictor), loaded, Budget(trials=trials, hours=hours, per=per), coverage)
+    made = planned(Predictor.load(predictor), loaded, Budget(trials=trials, hours=hours, per=per), coverage, bounds)
     made.save(out)
+    if plot is not None:
+        _draw(made, plot)
     say(f"{made.budget}, out of {made.candidates} candidates. {made.basis}", as_json)
     rows = made.rows()
     if len({row["recipe"] for row in rows}) == 1 and not as_json:
@@ -59,6 +64,17 @@ def plan(
         f"against trying all. In {out}. Next: transfercast search {out}",
         as_json,
     )
+
+
+def _draw(made: Plan, path: Path) -> None:
+    import numpy as np
+
+    from transfercast.report.figures import reasons_figure, save
+
+    steps = [step for step in made.steps if step.why]
+    groups = list(dict.fromkeys(group for step in steps for group in step.why))
+    why = np.array([[step.why.get(group, 0.0) for group in groups] for step in steps])
+    save(reasons_figure([f"{step.source} > {step.target}" for step in steps], groups, why), path)
 
 
 def _grid(

@@ -18,6 +18,7 @@ def train_meta(
     history: Annotated[str, typer.Option(help="A database URL, an SQLite file, or a CSV or Parquet file of observations.")],
     out: Annotated[Path, typer.Option(help="Folder of the predictor's versions.")],
     minutes: Annotated[float, typer.Option(min=0, help="Time limit for tuning.")] = 1.0,
+    table: Annotated[list[Path] | None, typer.Option(help="Feature table of measured pairs; again for more.")] = None,
     features: Annotated[str, typer.Option(help="f1, f1+ansat, all, or groups, measures, columns with commas between.")] = "all",
     goal: Annotated[Goal, typer.Option(help="What is learned.")] = "standing",
     margin: Annotated[float, typer.Option(help="Points of mean regret by which a challenger may be worse.")] = 0.5,
@@ -40,11 +41,13 @@ def train_meta(
         from transfercast.predictor.model import Predictor
 
         return say(f"{Predictor.roll_back(out)} is in force in {out} again.", as_json)
+    from transfercast.core.table import FeatureTable
     from transfercast.features.registry import measures
 
+    tables = [FeatureTable.load(path) for path in table or ()]
     past = opened(history)
     past.describe(column for one in measures().values() for column in one.schema())
-    report = trained(past, out, minutes, features=features, goal=goal, margin=margin, keep=keep, jobs=jobs)
+    report = trained(past, out, minutes, tables=tables, features=features, goal=goal, margin=margin, keep=keep, jobs=jobs)
     show(
         report.rows(),
         as_json,

@@ -20,6 +20,7 @@ from transfercast.core.records import ALONE
 from transfercast.core.table import FeatureTable
 from transfercast.planning.cost import hours_of
 from transfercast.planning.stop import WORTH_STOPPING, expected_best
+from transfercast.predictor.bounds import Bounds
 from transfercast.predictor.model import Predictor
 
 
@@ -46,7 +47,7 @@ class _Queue:
         return float(self.best[taken] - before)
 
 
-def plan(predictor: Predictor, table: FeatureTable, budget: Budget, coverage: float = 0.9) -> Plan:
+def plan(predictor: Predictor, table: FeatureTable, budget: Budget, coverage: float = 0.9, bounds: Bounds = "grouped") -> Plan:
     """Turn forecasts and a budget into an order of trainings.
 
     Args:
@@ -54,11 +55,12 @@ def plan(predictor: Predictor, table: FeatureTable, budget: Budget, coverage: fl
         table: of candidates; cross it with recipes first (`table.with_recipes`) to search over them too.
         budget: trials or hours, for each target or over all.
         coverage: of the bounds.
+        bounds: `grouped`, or the wider `hierarchical`.
 
     Raises:
         InputError: if the budget buys no training at all.
     """
-    forecast = predictor.predict(table, coverage)
+    forecast = predictor.predict(table, coverage, bounds=bounds)
     queues = [_queue(forecast, table, target) for target in dict.fromkeys(c.target for c in forecast.candidates)]
     taken = _taken(queues, budget)
     if not taken:

@@ -146,6 +146,17 @@ class _Kind:
         return np.linalg.solve(among + SMOOTHING * np.eye(len(self.rows)), self._flat)
 
     @cached_property
+    def encoders_alike(self) -> np.ndarray:
+        """(e, e) cosine of the encoders' rests where both were observed, at least 0; 0 with itself."""
+        known = np.isfinite(self.seen).reshape(len(self.seen), -1).astype(np.float64)
+        flat = self.rest.reshape(len(self.seen), -1)
+        lengths = np.sqrt((flat**2) @ known.T)  # of each, where the other was observed, too
+        scale = lengths * lengths.T
+        alike = np.maximum(np.where(scale > 1e-9, (flat @ flat.T) / np.where(scale > 1e-9, scale, 1.0), 0.0), 0.0)
+        np.fill_diagonal(alike, 0.0)
+        return alike
+
+    @cached_property
     def learned(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, scale and weights by which signs of likeness tell how alike two rows are."""
         rows = _unit(self._flat)
@@ -202,17 +213,29 @@ class _Kind:
         return np.where(total > 0, (weights[:, :, None] @ seen)[:, :, 0] / np.where(total > 0, total, 1.0), np.nan)
 
     def _known(self, target: Newcomer) -> np.ndarray:
-        """(2, e, u) the target's own standings with other encoders: as they are, and beyond what the sources do on average."""
+        """(4, e, u) the target's own standings with other encoders.
+
+        As they are, and beyond what the sources do on average; then beyond it weighted by how alike the encoders are, by
+        itself and on top of the sources' mean with the encoder.
+        """
         e, u = self.mean.shape
         if target.number < 0:
             return np.full((len(_KNOWN), e, u), np.nan)
         own = self.standing[:, target.number]
         beyond = own - self.mean
         others = [np.arange(e) != number for number in range(e)]
-        return np.stack([[_mean_over(part[other], axis=0) for other in others] for part in (own, beyond)])
+        plain = [[_mean_over(part[other], axis=0) for other in others] for part in (own, beyond)]
+        weights = np.where(np.isfinite(beyond).any(axis=1), self.encoders_alike, 0.0)  # (e, e)
+        weighted = np.where(np.isfinite(plain[1]), weights @ _filled(beyond), np.nan)
+        return np.stack([*plain, weighted, self.mean + weighted])
 
 
-_KNOWN = ("same target, other encoders", "same target, other encoders, beyond the mean")
+_KNOWN = (
+    "same target, other encoders",
+    "same target, other encoders, beyond the mean",
+    "same target, like encoders, beyond the mean",
+    "same target, like encoders, on top of the mean",
+)
 
 
 def own_columns(groups: tuple[str, ...]) -> list[str]:

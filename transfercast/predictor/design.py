@@ -162,27 +162,39 @@ class Observed:
         score: (n,) what they reached, the mean over seeds.
         hours: (n,) what a training took, the mean over seeds.
         noise: (n,) standard error of `score`, NaN where there was one seed.
+        measured: m pairs whose measures are known although they were not trained: these tell, too, how alike targets are.
     """
 
     design: Design
     score: np.ndarray
     hours: np.ndarray
     noise: np.ndarray
+    measured: Design | None = None
 
     def __len__(self) -> int:
         return len(self.score)
 
     def take(self, rows: np.ndarray) -> Observed:
         """Some rows, by mask or number."""
-        return Observed(self.design.take(rows), self.score[rows], self.hours[rows], self.noise[rows])
+        return Observed(self.design.take(rows), self.score[rows], self.hours[rows], self.noise[rows], self.measured)
+
+    def with_measured(self) -> Design:
+        """The observed pairs and those that were measured only, once for each encoder."""
+        own, more = self.design, self.measured
+        if more is None:
+            return own
+        there = set(zip(own.sources, own.targets, own.encoder, strict=True))
+        new = np.array([key not in there for key in zip(more.sources, more.targets, more.encoder, strict=True)], dtype=bool)
+        return joined([own, more.only(own.schema).take(new)])
 
 
-def observed_in(history: pd.DataFrame, schema: Sequence[Column]) -> Observed:
+def observed_in(history: pd.DataFrame, schema: Sequence[Column], tables: Sequence[FeatureTable] = ()) -> Observed:
     """The transfers of a history (`History.frame()`), on validation, with seeds of the same candidate averaged.
 
     Args:
         history: one row an observation.
         schema: columns known to the measures; other feature columns are taken as of unknown direction.
+        tables: of pairs that were measured, trained or not.
 
     Raises:
         InputError: if no transfer was observed.
@@ -203,7 +215,17 @@ def observed_in(history: pd.DataFrame, schema: Sequence[Column]) -> Observed:
     own = mean["baseline"].to_numpy(dtype=np.float64)
     metric, encoder = (mean[name].to_numpy(dtype=object) for name in ("metric", "encoder"))
     design = _design(mean[features].to_numpy(dtype=np.float64), columns, (sources, targets, recipes), own, metric, encoder)
-    return Observed(design, mean["score"].to_numpy(dtype=np.float64), mean["hours"].to_numpy(dtype=np.float64), noise)
+    measured = [design_of_table(table).only(design.schema) for table in tables]
+    score, hours = (mean[name].to_numpy(dtype=np.float64) for name in ("score", "hours"))
+    return Observed(design, score, hours, noise, joined(measured) if measured else None)
+
+
+def joined(designs: Sequence[Design]) -> Design:
+    """Designs of the same columns, one after another."""
+    arrays = ("values", "sources", "targets", "recipes", "baseline", "metric", "encoder")
+    return Design(
+        schema=designs[0].schema, **{name: np.concatenate([getattr(one, name) for one in designs]) for name in arrays}
+    )
 
 
 def _unknown(name: str) -> Column:

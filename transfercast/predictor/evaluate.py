@@ -19,10 +19,10 @@ from transfercast.core.errors import InputError
 from transfercast.core.progress import progress
 from transfercast.predictor.bounds import BOUNDS, Bounds
 from transfercast.predictor.design import Observed
-from transfercast.predictor.inputs import Situation
 from transfercast.predictor.learning import Learned, Options, learn
 from transfercast.predictor.model import predictor_of
 from transfercast.predictor.ranking import REGRET_AT, ndcg, regret, share_of_time
+from transfercast.predictor.situations import Situation
 
 By = Literal["target", "encoder", "target and encoder"]
 BY: tuple[By, ...] = get_args(By)

@@ -1,6 +1,6 @@
-"""The learners: ridge, XGBoost, and XGBoost that starts from ridge; all from (n, f) features to (n,) outcomes.
+"""The learners: ridge, and XGBoost that starts from ridge; all from (n, f) features to (n,) outcomes.
 
-With few targets a plain ridge was better than plain trees, so trees may take the ridge's forecasts as their base margin.
+With few targets a plain ridge was better than plain trees, so trees take the ridge's forecasts as their base margin.
 For the rows that trees learn from, those are made by ridges that had not seen the row's target: otherwise the trees
 would learn to correct a margin that is better in training than it will be.
 """
@@ -16,18 +16,23 @@ from scipy.stats import rankdata
 if TYPE_CHECKING:
     from xgboost import Booster
 
-Learner = Literal["trees on ridge", "ranker on ridge", "ranker", "trees", "ridge"]
+Learner = Literal["trees on ridge", "ranker on ridge", "ridge"]
 LEARNERS: tuple[Learner, ...] = get_args(Learner)
-REGRESSORS: tuple[Learner, ...] = ("trees on ridge", "trees", "ridge")
+REGRESSORS: tuple[Learner, ...] = ("trees on ridge", "ridge")
 """Learners of more than an order. Of each list the first is taken unless another is clearly better."""
 
 PENALTIES = (30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 """Of the ridge, on standardised features."""
 
-_FIXED: dict[str, Any] = {"subsample": 0.8, "colsample_bytree": 0.5, "tree_method": "hist", "nthread": 1, "seed": 0}
-
-FEWEST_ROUNDS_ALONE = 2.5
-"""Trees without a margin to start from get so many times the rounds."""
+_FIXED: dict[str, Any] = {
+    "subsample": 0.8,
+    "colsample_bytree": 0.5,
+    "num_parallel_tree": 8,  # which columns a tree is given moves the ranking of few targets: several share each round
+    "tree_method": "hist",
+    "max_bin": 64,
+    "nthread": 1,
+    "seed": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +77,14 @@ class Ridge:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A fitted learner; without parts it forecasts 0."""
+    """A fitted learner: a ridge, and trees on top of it where there are some."""
 
-    ridge: Ridge | None
+    ridge: Ridge
     booster: Booster | None
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """(n,) forecasts from (n, f) features, in one thread."""
-        total = np.zeros(len(features)) if self.ridge is None else self.ridge.predict(features)
+        total = self.ridge.predict(features)
         if self.booster is not None and len(features):
             # the booster's own base score is 0, so that margins add up
             total = total + self.booster.inplace_predict(features, predict_type="margin").astype(np.float64)
@@ -89,9 +94,7 @@ class Model:
         """(n, f) additive contributions and (n,) what remains; together the forecast."""
         import xgboost
 
-        parts, rest = np.zeros(features.shape), np.zeros(len(features))
-        if self.ridge is not None:
-            parts, rest = self.ridge.parts(features), rest + self.ridge.intercept
+        parts, rest = self.ridge.parts(features), np.full(len(features), self.ridge.intercept)
         if self.booster is not None:
             shares = self.booster.predict(xgboost.DMatrix(features, nthread=1), pred_contribs=True)
             parts, rest = parts + shares[:, :-1], rest + shares[:, -1]
@@ -124,12 +127,10 @@ def fit_model(
         groups: (n,) numbers of what is ranked together.
         targets: (n,) names, by which ridges for the margins are kept from their own rows.
     """
-    ridge, margin = _ridge_and_margins(features, outcomes, targets) if learner.endswith("ridge") else (None, None)
+    ridge, margin = _ridge_and_margins(features, outcomes, targets)
     if learner == "ridge" or not features.shape[1]:
         return Model(ridge, None)
-    rounds = settings.rounds if margin is not None else round(FEWEST_ROUNDS_ALONE * settings.rounds)
-    ranks = learner.startswith("ranker")
-    return Model(ridge, _boosted(settings, rounds, features, outcomes, margin, groups if ranks else None))
+    return Model(ridge, _boosted(settings, features, outcomes, margin, groups if learner == "ranker on ridge" else None))
 
 
 def _ridge_and_margins(features: np.ndarray, outcomes: np.ndarray, targets: np.ndarray) -> tuple[Ridge, np.ndarray]:
@@ -147,10 +148,9 @@ def _ridge_and_margins(features: np.ndarray, outcomes: np.ndarray, targets: np.n
 
 def _boosted(
     settings: Settings,
-    rounds: int,
     features: np.ndarray,
     outcomes: np.ndarray,
-    margin: np.ndarray | None,
+    margin: np.ndarray,
     groups: np.ndarray | None,
 ) -> Booster:
     import xgboost
@@ -171,11 +171,11 @@ def _boosted(
         matrix = xgboost.DMatrix(
             features[order],
             label=_relevance(outcomes, groups)[order],
-            base_margin=None if margin is None else margin[order],
+            base_margin=margin[order],
             qid=groups[order],
             nthread=1,
         )
-    return xgboost.train(parameters, matrix, num_boost_round=rounds)
+    return xgboost.train(parameters, matrix, num_boost_round=settings.rounds)
 
 
 def _relevance(outcomes: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -17,13 +17,17 @@ from threadpoolctl import threadpool_limits
 from transfercast.predictor.bounds import Residuals
 from transfercast.predictor.design import Observed
 from transfercast.predictor.folds import MOST_FOLDS, folds_by
-from transfercast.predictor.inputs import Goal, Situation
+from transfercast.predictor.inputs import Goal
 from transfercast.predictor.learner import LEARNERS, REGRESSORS, Learner, Settings
 from transfercast.predictor.ranking import mean_regret
 from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted, lesson_of, levels_of, points_of_a_standing
+from transfercast.predictor.situations import Situation
 
 FEWEST_TARGETS, FEWEST_ROWS = 5, 100
 """With fewer the first learner is taken as it is: nothing could be told from so few."""
+
+CLEARLY = 2.0
+"""Standard errors; choosing by less follows the noise of a few targets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def _learned(observed: Observed, options: Options, situations: tuple[Situation, 
 
 
 def clearly_best(judged: dict[Learner, np.ndarray]) -> Learner:
-    """The first learner, unless another is better by more than the standard error of the difference.
+    """The first learner, unless another is better by more than CLEARLY standard errors of the difference.
 
     Args:
         judged: (g,) costs of each on the same g held-out targets.
@@ -114,7 +118,7 @@ def clearly_best(judged: dict[Learner, np.ndarray]) -> Learner:
     for name in others:
         difference = judged[name] - judged[first]
         mean = float(difference.mean())
-        if mean < min(least, -float(difference.std(ddof=1)) / len(difference) ** 0.5):
+        if mean < min(least, -CLEARLY * float(difference.std(ddof=1)) / len(difference) ** 0.5):
             best, least = name, mean
     return best
 

@@ -17,11 +17,12 @@ from transfercast.core.table import Column, FeatureTable
 from transfercast.predictor import artifact
 from transfercast.predictor.bounds import Bounds, Calibration, Residuals
 from transfercast.predictor.design import Design, design_of_table, metric_range
-from transfercast.predictor.inputs import SITUATIONS, Inputs, Situation
+from transfercast.predictor.inputs import Inputs
 from transfercast.predictor.learner import Model, Ridge, Settings
 from transfercast.predictor.learning import Learned
 from transfercast.predictor.past import Past
 from transfercast.predictor.regressor import NOTHING_OBSERVED, Choice, Fitted, Levels, Prediction, Scaling
+from transfercast.predictor.situations import SITUATIONS, Situation
 
 PRIOR = "prior"
 
@@ -188,9 +189,7 @@ def _columns(fitted: Fitted) -> tuple[Column, ...]:
     return () if fitted.inputs is None else fitted.inputs.columns
 
 
-def _lists(ridge: Ridge | None) -> dict[str, Any] | None:
-    if ridge is None:
-        return None
+def _lists(ridge: Ridge) -> dict[str, Any]:
     arrays = {name: getattr(ridge, name).tolist() for name in ("mean", "scale", "weights")}
     return {**arrays, "intercept": ridge.intercept}
 
@@ -209,9 +208,7 @@ def _fitted(content: dict[str, Any], past: dict[str, Any]) -> Fitted:
     return Fitted(choice, schema, inputs, models, scaling)
 
 
-def _ridge(parts: dict[str, Any] | None, columns: int) -> Ridge | None:
-    if parts is None:
-        return None
+def _ridge(parts: dict[str, Any], columns: int) -> Ridge:
     mean, scale, weights = (np.array(parts[name], dtype=np.float64) for name in ("mean", "scale", "weights"))
     if not mean.shape == scale.shape == weights.shape == (columns,):
         raise ValueError(f"a ridge that does not fit its {columns} columns")

@@ -15,7 +15,7 @@ import numpy as np
 
 from transfercast.core.table import Column
 from transfercast.predictor.design import Design, Observed
-from transfercast.predictor.standing import KINDS, even, top, within
+from transfercast.predictor.standing import KINDS, even, gain, top, within
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,13 @@ class Past:
 
     @cached_property
     def standings(self) -> np.ndarray:
-        """(2, e, u, u) standings of both kinds, each divided by its standard deviation over all."""
+        """(3, e, u, u) standings of all kinds, each divided by its standard deviation over all."""
         result = np.full((len(KINDS), *self.scores.shape), np.nan)
         for e, t in zip(*np.nonzero(np.isfinite(self.scores).any(axis=2)), strict=True):
             known = np.isfinite(self.scores[e, t])
             result[0, e, t, known] = top(self.scores[e, t, known])
             result[1, e, t, known] = even(self.scores[e, t, known])
+            result[2, e, t, known] = gain(self.scores[e, t, known], float(self.alone[e, t]))
         for kind in result:
             spread = np.nanstd(kind) if np.isfinite(kind).any() else 0.0
             kind /= spread if spread > 1e-9 else 1.0
@@ -91,24 +92,28 @@ class Past:
 
 
 def past_of(observed: Observed) -> Past:
-    """The matrices of n observed transfers."""
-    design = observed.design
-    tasks = tuple(sorted({*design.targets, *design.sources}))
+    """The matrices of n observed transfers, and of what was measured besides."""
+    design, measured = observed.design, observed.with_measured()
+    tasks = tuple(sorted({*measured.targets, *measured.sources}))
     encoders = tuple(sorted(set(design.encoder)))
     number = {name: index for index, name in enumerate(tasks)}
-    target = np.array([number[name] for name in design.targets], dtype=np.int64)
-    source = np.array([number[name] for name in design.sources], dtype=np.int64)
-    encoder = np.array([encoders.index(name) for name in design.encoder], dtype=np.int64)
-    groups = view_groups(design.schema)
-    seen = views_of(design, groups)
+    groups = view_groups(measured.schema)
     size = (len(tasks), len(tasks))
+
+    def places(names: np.ndarray) -> np.ndarray:
+        return np.array([number[name] for name in names], dtype=np.int64)
+
+    target, source = places(design.targets), places(design.sources)
+    encoder = np.array([encoders.index(name) for name in design.encoder], dtype=np.int64)
+    pairs = places(measured.targets), places(measured.sources)
+    seen = [_means(pairs, column, size) for column in views_of(measured, groups).T]
     return Past(
         encoders,
         tasks,
         _means((encoder, target, source), observed.score, (len(encoders), *size)),
         _means((encoder, target), design.baseline, (len(encoders), len(tasks))),
         groups,
-        np.stack([_means((target, source), column, size) for column in seen.T]) if groups else np.empty((0, *size)),
+        np.stack(seen) if groups else np.empty((0, *size)),
     )
 
 

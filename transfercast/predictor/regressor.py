@@ -1,6 +1,6 @@
 """From a learner's outcomes to scores: the target's level, what the learner says of the pair, and the prior.
 
-A forecast is level + (1 - p) points f(pair) + p RANGE prior(pair), with p = HALF / (HALF + n) for n observations of the
+A forecast is level + (1 - p) points f(pair) + p range prior(pair), with p = HALF / (HALF + n) for n observations of the
 row's metric: more observations, less prior. The level is the target's own score plus the mean gain with its encoder.
 """
 
@@ -12,10 +12,11 @@ import numpy as np
 
 from transfercast.core.table import Column
 from transfercast.predictor.design import Design, Observed, columns_of, metric_range, uses_history
-from transfercast.predictor.inputs import Goal, Inputs, Situation, situations_of
+from transfercast.predictor.inputs import Goal, Inputs
 from transfercast.predictor.learner import LEARNERS, Learner, Model, Settings, fit_model
 from transfercast.predictor.past import past_of
 from transfercast.predictor.prior import RANGE, standings
+from transfercast.predictor.situations import Situation, situations_of
 from transfercast.predictor.standing import top
 
 HALF = 20.0
@@ -106,12 +107,14 @@ class Scaling:
         levels: of scores.
         offset: mean outcome in points, where the goal is not a standing.
         points: of an outcome of 1; for standings, as a share of the room.
+        prior_points: from the lowest to the highest standing of the prior.
     """
 
     goal: Goal
     levels: Levels
     offset: float = 0.0
     points: float = 0.0
+    prior_points: float = RANGE
 
     def of(self, design: Design) -> Placed:
         """Where n rows stand before their outcomes are known."""
@@ -128,7 +131,7 @@ class Scaling:
         return Placed(
             level=(1 - share) * level + share * baselines,
             points=(1 - share) * points,
-            prior=RANGE * share[:, None] * standings(design, groups),
+            prior=self.prior_points * share[:, None] * standings(design, groups),
             groups=groups,
             prior_share=share,
             support=counts,
@@ -261,6 +264,17 @@ def points_of_a_standing(observed: Observed, forecasts: np.ndarray, levels: Leve
     return max(float(said @ moved) / total, 0.0) if total > 1e-12 else 0.0
 
 
+def prior_points_of(observed: Observed) -> float:
+    """Points that the prior's standings are worth: RANGE, as soon as there are observations pulled to what those show."""
+    design = observed.design
+    standing = standings(design, tuple(dict.fromkeys(column.group for column in design.schema))).sum(axis=1)
+    ranked = float((standing**2).sum())
+    member = (design.groups[:, None] == np.arange(design.groups.max() + 1)).astype(np.float64)
+    moved = observed.score - (member.T @ observed.score / member.sum(axis=0))[design.groups]
+    shown = max(float(standing @ moved) / ranked, 0.0) if ranked > 1e-12 else RANGE
+    return (len(observed) * shown + HALF * RANGE) / (len(observed) + HALF)
+
+
 @dataclass(frozen=True)
 class Lesson:
     """Observed rows as the learners get them; several learners can be fitted on one.
@@ -296,7 +310,8 @@ class Lesson:
 
     def scaling(self, points: float | None = None) -> Scaling:
         """Scaling with `points` of a standing, or those of the observed standings themselves, which promise too much."""
-        return Scaling(self.goal, self.levels, self.offset, self.points if points is None else points)
+        used = self.points if points is None else points
+        return Scaling(self.goal, self.levels, self.offset, used, prior_points_of(self.observed))
 
 
 def lesson_of(observed: Observed, goal: Goal, features: str, situations: tuple[Situation, ...] | None = None) -> Lesson:

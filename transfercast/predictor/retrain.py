@@ -7,7 +7,7 @@ pointer to the version in force is replaced last, so that whatever fails leaves 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from transfercast.core.cache import fingerprint
 from transfercast.core.errors import InputError
 from transfercast.core.files import write_text
 from transfercast.core.kinds import METRICS
+from transfercast.core.table import FeatureTable
 from transfercast.core.version import VERSION
 from transfercast.history.store import History
 from transfercast.predictor import artifact
@@ -103,6 +104,7 @@ def train_meta(
     out: str | Path,
     minutes: float = 1.0,
     *,
+    tables: Sequence[FeatureTable] = (),
     features: str = "all",
     goal: Goal = "standing",
     margin: float = MARGIN,
@@ -115,6 +117,7 @@ def train_meta(
         history: a History, a database URL, an SQLite file, or a CSV or Parquet file.
         out: folder of the predictor's versions.
         minutes: time limit for tuning; each held-out fold is tuned by itself, without its rows. 0 tunes nothing.
+        tables: of pairs that were measured, trained or not: they tell how alike targets are.
         features: a feature set, or names of groups, measures or columns with commas between.
         goal: what is learned: `standing` within the target, `gain` over its own score, or `score`.
         margin: by how many points of mean regret@1/3/5 a challenger may be worse than the champion and be promoted.
@@ -126,7 +129,7 @@ def train_meta(
         ArtifactError: if the champion is damaged: roll back first.
     """
     past = opened(history)
-    observed = observed_in(past.frame(), past.schema())
+    observed = observed_in(past.frame(), past.schema(), tables)
     folder = Path(out)
     with _alone(folder):
         champion = _champion(folder)
@@ -219,7 +222,7 @@ def _retrained(
     inside = replace(options, seconds=options.seconds / parts)
     judgements: dict[str, Evaluation] = {}
     against: Evaluation | None = None
-    if len(targets) > 1:
+    if len(targets) > 1 and np.bincount(observed.design.groups).max() > 1:
         for name in sets:
             if name == options.features or _has_columns(observed, name):
                 judgements[name] = judged(held_out(observed, replace(inside, features=name), "target", jobs, folds, name))
@@ -256,7 +259,7 @@ def _judged_champion(observed: Observed, champion: Predictor | None, folds: np.n
         return judged(held_out(observed, Options(learners=()), "target", jobs, folds, "prior"))
     choice = champion.fitted.choice
     kept = [column for column in observed.design.schema if column.name in {c.name for c in champion.fitted.schema}]
-    known = Observed(observed.design.only(kept), observed.score, observed.hours, observed.noise)
+    known = replace(observed, design=observed.design.only(kept))
     features = "all" if choice.features not in FEATURE_SETS else choice.features
     options = Options(choice.goal, features, (choice.learner,), settings=choice.settings)
     return judged(held_out(known, options, "target", jobs, folds, f"champion {champion.id}"))
@@ -264,7 +267,10 @@ def _judged_champion(observed: Observed, champion: Predictor | None, folds: np.n
 
 def _decide(challenger: Evaluation | None, champion: Evaluation | None, champion_id: str, margin: float) -> tuple[bool, str]:
     if challenger is None or champion is None:
-        return True, "one target observed: nothing could be held out to judge by, so the newer one is in force"
+        return (
+            True,
+            "one target, or one candidate each: no order could be judged held out, so the newer one is in force",
+        )
     ours, theirs = (float(np.mean([e.predictor.regret[k].mean for k in REGRET_AT])) for e in (challenger, champion))
     told = f"mean regret {ours:.2f} against {theirs:.2f} of {champion_id}"
     if champion_id == PRIOR:

@@ -1,7 +1,8 @@
 """Where a score stands among those of its target: what can be compared between targets, metrics and encoders.
 
-Two kinds. `top` halves with every third rank, so that telling the best from the second counts more than the order of
-the last; `even` is the distance from the target's mean in its standard deviations.
+Three kinds. `top` halves with every third rank, so that telling the best from the second counts more than the order of
+the last; `even` is the distance from the target's mean in its standard deviations; `gain` is relative to the target's own
+score, so that targets on which sources matter more weigh more.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from scipy.stats import rankdata
 HALVED_AT = 3.0
 """Ranks after which a `top` standing has halved."""
 
-KINDS = ("top", "even")
+LEAST_START = 0.05
+"""Scores nearer to 0 than this are taken as this, where gains are relative to them."""
+
+KINDS = ("top", "even", "gain")
 
 
 def top(scores: np.ndarray) -> np.ndarray:
@@ -33,6 +37,16 @@ def even(scores: np.ndarray) -> np.ndarray:
     """
     spread = scores.std()
     return np.asarray((scores - scores.mean()) / spread if spread > 1e-9 else np.zeros(len(scores)))
+
+
+def gain(scores: np.ndarray, alone: float) -> np.ndarray:
+    """(n,) gains relative to the target's own score; relative to the scores' mean where that is not known.
+
+    >>> gain(np.array([0.6, 0.4]), 0.5).round(2).tolist()
+    [0.2, -0.2]
+    """
+    start = alone if np.isfinite(alone) else float(scores.mean())
+    return np.asarray((scores - start) / max(abs(start), LEAST_START))
 
 
 def within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from transfercast.core.errors import InputError
 from transfercast.core.files import write_json, write_text
+from transfercast.core.table import FeatureTable
 from transfercast.core.version import VERSION
 from transfercast.history.store import History
 from transfercast.predictor.design import observed_in
 from transfercast.predictor.evaluate import ORACLE, PREDICTOR, SHARES, Evaluation, held_out, judged
-from transfercast.predictor.inputs import Goal
 from transfercast.predictor.learning import Options
 from transfercast.report.figures import hours_figure, inline, rmse_figure, save
 from transfercast.report.html import evaluation_page
@@ -38,15 +39,21 @@ class Report:
     left_out: tuple[str, ...]
 
     @classmethod
-    def of(cls, history: History, name: str, features: str, goal: Goal, seconds: float, jobs: int) -> Report:
+    def of(cls, history: History, name: str, options: Options, tables: Sequence[FeatureTable] = (), jobs: int = 1) -> Report:
         """Evaluate a history.
+
+        Args:
+            history, name: of observations.
+            options: how to learn; `seconds` are for all folds together.
+            tables: of pairs that were measured, trained or not.
+            jobs: folds at once.
 
         Raises:
             InputError: if nothing can be held out of it.
         """
-        observed = observed_in(history.frame(), history.schema())
+        observed = observed_in(history.frame(), history.schema(), tables)
         folds = len(set(observed.design.targets)) + len(set(observed.design.encoder))
-        options = Options(goal, features, seconds=seconds / folds)
+        options = replace(options, seconds=options.seconds / folds)
         found = {"target": judged(held_out(observed, options, "target", jobs, what="targets held out"))}
         left_out = []
         try:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from transfercast.core.errors import InputError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+ENDINGS = (".svg", ".png", ".pdf")
 STYLES = ("-", "--", "-.", ":")
 WIDTH, HEIGHT = 7.0, 4.4
 
@@ -69,7 +72,13 @@ def reasons_figure(names: Sequence[str], groups: Sequence[str], why: np.ndarray)
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as its file's ending says: .svg, .png or .pdf."""
+    """Write a figure as its file's ending says.
+
+    Raises:
+        InputError: for another ending than .svg, .png, .pdf.
+    """
+    if path.suffix not in ENDINGS:
+        raise InputError(f"{path}: figures are written as {', '.join(ENDINGS)}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else None)
 

@@ -65,7 +65,7 @@ def create_app(predictor: Path | None = None, key: str | None = None, history: s
     def plans(request: PlanRequest) -> Plan:
         """An order of trainings within a budget."""
         now = served.predictor
-        return plan(now, request.table(now.fitted), request.budget, request.coverage)
+        return plan(now, request.table(now.fitted), request.budget, request.coverage, request.bounds)
 
     app.include_router(learning_routes(served, history))
     app.add_middleware(Guard, key=key)
