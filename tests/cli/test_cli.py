@@ -13,7 +13,10 @@ from typer.testing import CliRunner
 
 from tests.attribution.models import classifier, tokenizer_for
 from tests.conftest import sentences, write_csv
+from tests.predictor.test_predictor import SCHEMA, past
 from transfercast.cli import COMMANDS, app
+from transfercast.core.errors import InputError
+from transfercast.report.figures import rmse_figure, save
 
 ROOT = Path(__file__).parents[2]
 
@@ -139,7 +142,7 @@ def test_the_main_job_from_files_to_a_retrained_predictor(tmp_path, family_toml,
     assert done.returncode == 0, done.stderr
     assert "terms reach 0.05 in both help and storm, on 6 positive documents" in done.stdout
     assert "<h1>What drives both help and storm</h1>" in (cwd / "pair.html").read_text(encoding="utf-8")
-    done = transfercast("plan", "features.parquet", "--trials", 3, cwd=cwd)
+    done = transfercast("plan", "features.parquet", "--trials", 6, cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert "No history yet" in done.stdout
     done = transfercast("search", "plan.json", "--json", cwd=cwd)
@@ -149,6 +152,58 @@ def test_the_main_job_from_files_to_a_retrained_predictor(tmp_path, family_toml,
         done = transfercast("--history", "sqlite:///history.db", "--out", out, "--minutes", 0, cwd=cwd, script=script)
         assert done.returncode == 0, done.stderr
         assert "f1+ansat" in done.stdout
-    done = transfercast("plan", "features.parquet", "--trials", 2, "--predictor", "meta", "--lr", 0.01, "--lr", 0.02, cwd=cwd)
+    options = ("--predictor", "meta", "--lr", 0.01, "--lr", 0.02, "--bounds", "hierarchical", "--plot", "why.svg")
+    done = transfercast("plan", "features.parquet", "--trials", 2, *options, cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert "observed transfers" in done.stdout
+    assert (cwd / "why.svg").read_text().startswith("<?xml")
+    done = transfercast("history", "show", "--json", cwd=cwd)
+    assert {json.loads(line)["target"] for line in done.stdout.splitlines()} == {"help", "storm", "good"}
+    done = transfercast("history", "export", "all.parquet", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    done = transfercast("history", "import", "all.parquet", "--history", "other.db", "--json", cwd=cwd)
+    told = json.loads(done.stdout)
+    assert told["new"] == told["in all"] > 0
+    done = transfercast("train-meta", "--history", "history.db", "--out", "meta", "--roll-back", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert "in force in meta again" in done.stdout
+
+
+def test_an_evaluation_is_a_table_a_page_figures_and_json(tmp_path):
+    past(6, 5, encoders=("e", "f")).export_file(tmp_path / "h.csv")
+    columns = [f"{c.name}:{c.better}:{c.group}" for c in SCHEMA]
+    arguments = ["history", "import", str(tmp_path / "h.csv"), "--history", str(tmp_path / "h.db")]
+    done = CliRunner().invoke(app, [*arguments, *(part for column in columns for part in ("--column", column))])
+    assert done.exit_code == 0, done.output
+    out = tmp_path / "evaluation"
+    done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "h.db"), "--out", str(out), "--jobs", "1"])
+    assert done.exit_code == 0, done.output
+    for part in ("each target held out: 6 targets", "each encoder held out", "logme", "oracle", "90 % bounds, hierarchical"):
+        assert part in done.output
+    names = {f"{by}-{figure}.{end}" for by in ("target", "encoder") for figure in ("rmse", "hours") for end in ("svg", "png")}
+    assert {path.name for path in out.iterdir()} == {*names, "report.html", "evaluation.json"}
+    page = (out / "report.html").read_text()
+    assert page.count("<svg") == 4
+    assert "<script" not in page
+    content = json.loads((out / "evaluation.json").read_text())
+    assert content["held_out"]["target"]["orders"][0]["order"] == "predictor"
+    assert len(content["held_out"]["target"]["orders"][0]["curve"]) == 101
+
+
+def test_one_encoder_cannot_be_held_out_and_the_evaluation_goes_on_without(tmp_path):
+    past(4, 3).export_file(tmp_path / "h.parquet")
+    done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "h.parquet"), "--jobs", "1", "--json"])
+    assert done.exit_code == 0, done.output
+    assert "the history holds one encoder only" in done.stderr
+    assert {json.loads(line)["by"] for line in done.stdout.splitlines()} == {"target"}
+
+
+def test_a_column_described_wrongly_and_a_figure_of_no_kind_are_told(tmp_path):
+    (tmp_path / "h.csv").write_text("source,target,score\na,b,0.5\n")
+    history = str(tmp_path / "h.db")
+    done = transfercast("history", "import", "h.csv", "--column", "x:up", "--history", history, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "write NAME:higher:GROUP" in done.stderr
+    assert not (tmp_path / "h.db").exists()
+    with pytest.raises(InputError, match=r"written as \.svg, \.png, \.pdf"):
+        save(rmse_figure({"a": {5: 0.1}}), tmp_path / "figure.bmp")
