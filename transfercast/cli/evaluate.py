@@ -11,6 +11,7 @@ from transfercast.cli import app
 from transfercast.cli.output import AsJson, say, show
 
 Goal = Literal["standing", "gain", "score"]
+Learner = Literal["trees on ridge", "ranker on ridge", "ridge"]
 
 
 @app.command()
@@ -18,6 +19,7 @@ def evaluate(
     history: Annotated[str, typer.Argument(help="A database URL, an SQLite file, or a CSV or Parquet file of observations.")],
     table: Annotated[list[Path] | None, typer.Option(help="Feature table of measured pairs; again for more.")] = None,
     features: Annotated[str, typer.Option(help="f1, f1+ansat, all, or groups, measures, columns with commas between.")] = "all",
+    learner: Annotated[Learner | None, typer.Option(help="Take this one instead of choosing on held-out targets.")] = None,
     goal: Annotated[Goal, typer.Option(help="What is learned.")] = "standing",
     minutes: Annotated[float, typer.Option(min=0, help="Time limit for tuning, for all folds together.")] = 0.0,
     jobs: Annotated[int, typer.Option(help="Folds at once; -1 for all cores.")] = -1,
@@ -32,6 +34,7 @@ def evaluate(
     """
     from transfercast.core.table import FeatureTable
     from transfercast.features.registry import measures
+    from transfercast.predictor.learner import LEARNERS
     from transfercast.predictor.learning import Options
     from transfercast.predictor.retrain import opened
     from transfercast.report.evaluation import Report
@@ -39,7 +42,9 @@ def evaluate(
     past = opened(history)
     past.describe(column for one in measures().values() for column in one.schema())
     tables = [FeatureTable.load(path) for path in table or ()]
-    report = Report.of(past, history, Options(goal, features, seconds=minutes * 60), tables, jobs)
+    report = Report.of(
+        past, history, Options(goal, features, LEARNERS if learner is None else (learner,), seconds=minutes * 60), tables, jobs
+    )
     for by, evaluation in report.evaluations.items():
         rows: list[dict[str, Any]] = [{"by": by, **order.row()} if as_json else order.row() for order in evaluation.orders]
         show(rows, as_json, f"each {by} held out: {evaluation.targets} targets, {evaluation.rows} transfers")

@@ -11,15 +11,20 @@ from transfercast.cli import app
 from transfercast.cli.output import AsJson, say, show
 
 Goal = Literal["standing", "gain", "score"]
+Learner = Literal["trees on ridge", "ranker on ridge", "ridge"]
 
 
 @app.command("train-meta")
 def train_meta(
-    history: Annotated[str, typer.Option(help="A database URL, an SQLite file, or a CSV or Parquet file of observations.")],
+    history: Annotated[
+        str,
+        typer.Option(envvar="TRANSFERCAST_HISTORY", help="A database URL, an SQLite file, or a CSV or Parquet file."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the predictor's versions.")],
     minutes: Annotated[float, typer.Option(min=0, help="Time limit for tuning.")] = 1.0,
     table: Annotated[list[Path] | None, typer.Option(help="Feature table of measured pairs; again for more.")] = None,
     features: Annotated[str, typer.Option(help="f1, f1+ansat, all, or groups, measures, columns with commas between.")] = "all",
+    learner: Annotated[Learner | None, typer.Option(help="Take this one instead of choosing on held-out targets.")] = None,
     goal: Annotated[Goal, typer.Option(help="What is learned.")] = "standing",
     margin: Annotated[float, typer.Option(help="Points of mean regret by which a challenger may be worse.")] = 0.5,
     keep: Annotated[int, typer.Option(min=1, help="Promoted versions that stay to be rolled back to.")] = 5,
@@ -34,6 +39,7 @@ def train_meta(
 
     Example: transfercast train-meta --history sqlite:///history.db --out meta
     """
+    from transfercast.predictor.learner import LEARNERS
     from transfercast.predictor.retrain import opened
     from transfercast.predictor.retrain import train_meta as trained
 
@@ -45,9 +51,12 @@ def train_meta(
     from transfercast.features.registry import measures
 
     tables = [FeatureTable.load(path) for path in table or ()]
+    learners = LEARNERS if learner is None else (learner,)
     past = opened(history)
     past.describe(column for one in measures().values() for column in one.schema())
-    report = trained(past, out, minutes, tables=tables, features=features, goal=goal, margin=margin, keep=keep, jobs=jobs)
+    report = trained(
+        past, out, minutes, tables=tables, features=features, goal=goal, learners=learners, margin=margin, keep=keep, jobs=jobs
+    )
     show(
         report.rows(),
         as_json,

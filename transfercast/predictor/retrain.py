@@ -29,6 +29,7 @@ from transfercast.predictor.design import FEATURE_SETS, Observed, observed_in
 from transfercast.predictor.evaluate import Evaluation, held_out, judged
 from transfercast.predictor.folds import folds_by
 from transfercast.predictor.inputs import Goal
+from transfercast.predictor.learner import LEARNERS, Learner
 from transfercast.predictor.learning import Options, learn
 from transfercast.predictor.model import PRIOR, Predictor, predictor_of
 from transfercast.predictor.ranking import REGRET_AT
@@ -107,6 +108,7 @@ def train_meta(
     tables: Sequence[FeatureTable] = (),
     features: str = "all",
     goal: Goal = "standing",
+    learners: tuple[Learner, ...] = LEARNERS,
     margin: float = MARGIN,
     keep: int = KEEP,
     jobs: int = 1,
@@ -120,6 +122,7 @@ def train_meta(
         tables: of pairs that were measured, trained or not: they tell how alike targets are.
         features: a feature set, or names of groups, measures or columns with commas between.
         goal: what is learned: `standing` within the target, `gain` over its own score, or `score`.
+        learners: to choose from on held-out targets.
         margin: by how many points of mean regret@1/3/5 a challenger may be worse than the champion and be promoted.
         keep: how many promoted versions stay to be rolled back to.
         jobs: folds at once.
@@ -134,7 +137,9 @@ def train_meta(
     with _alone(folder):
         champion = _champion(folder)
         refuse_drift(observed, champion)
-        return _retrained(observed, folder, champion, Options(goal, features, seconds=minutes * 60), margin, keep, jobs)
+        return _retrained(
+            observed, folder, champion, Options(goal, features, learners, seconds=minutes * 60), margin, keep, jobs
+        )
 
 
 def opened(history: History | str | Path) -> History:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import Literal
 
 from transfercast.core.errors import InputError
 
+HISTORY_VARIABLE = "TRANSFERCAST_HISTORY"  # read by train-meta in place of --history
 MOST_REMEMBERED = 50
 MOST_TEXT = 4_000
 
@@ -70,7 +72,7 @@ class Jobs:
             while len(self._jobs) > MOST_REMEMBERED:
                 del self._jobs[next(iter(self._jobs))]
         command = [
-            sys.executable, "-m", "transfercast", "train-meta", "--history", self._history, "--out", str(self._folder),
+            sys.executable, "-m", "transfercast", "train-meta", "--out", str(self._folder),
             "--minutes", str(minutes), "--margin", str(margin), "--json",
         ]  # fmt: skip
         threading.Thread(target=self._run, args=(job, command), name=f"retraining {job.id}", daemon=True).start()
@@ -85,7 +87,9 @@ class Jobs:
         return list(reversed(self._jobs.values()))
 
     def _run(self, job: Job, command: list[str]) -> None:
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        # the URL may hold a password, and other users can read command lines
+        environment = {**os.environ, HISTORY_VARIABLE: self._history}
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=environment)
         job.message = ended.stderr.strip()[-MOST_TEXT:]
         if ended.returncode == 0:
             job.rows = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
