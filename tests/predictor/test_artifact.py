@@ -16,7 +16,7 @@ from transfercast.predictor.retrain import train_meta
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return train_meta(past(), tmp_path_factory.mktemp("meta"), minutes=0).folder
+    return train_meta(past(), tmp_path_factory.mktemp("meta"), minutes=0, learners=("trees on ridge",)).folder
 
 
 @pytest.fixture

@@ -88,6 +88,14 @@ def test_another_learner_is_taken_only_where_it_is_clearly_better():
     assert clearly_best({"trees on ridge": base, "ridge": base - 1.0, "ranker on ridge": base - 1.5}) == ("ranker on ridge")
 
 
+def test_few_observations_are_left_to_a_ridge_unless_another_is_asked_for():
+    few = observed(targets=4)
+    assert learn(few, Options(settings=QUICK)).fitted.choice.learner == "ridge"
+    assert learn(few, Options(learners=("trees on ridge",), settings=QUICK)).fitted.choice.learner == "trees on ridge"
+    many = learn(observed(targets=6, sources=20), Options(settings=QUICK))
+    assert set(many.regrets) == set(LEARNERS)
+
+
 def test_folds_keep_names_together():
     names = np.array(list("aabbccddee"))
     folds = folds_by(names, 3)

@@ -130,8 +130,10 @@ def test_forecasts_are_the_same_without_reasons(tmp_path):
 
 
 def test_a_saved_predictor_forecasts_as_before(tmp_path):
-    for goal in ("standing", "gain", "score"):
-        report = train_meta(past(8, encoders=("e", "f")), tmp_path / goal, minutes=0, goal=goal)
+    for goal, learner in (("standing", "trees on ridge"), ("gain", "ridge"), ("score", "ridge")):
+        some = past(4, encoders=("e", "f"))
+        report = train_meta(some, tmp_path / goal, minutes=0, goal=goal, learners=(learner,))
+        assert report.choice["learner"] == learner
         loaded = Predictor.load(tmp_path / goal)
         assert loaded.id == report.version
         assert set(loaded.fitted.models) == {"new target", "known target", "new encoder"}

@@ -24,7 +24,7 @@ from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted, lesson_of
 from transfercast.predictor.situations import Situation
 
 FEWEST_TARGETS, FEWEST_ROWS = 5, 100
-"""With fewer the first learner is taken as it is: nothing could be told from so few."""
+"""With fewer there is no choice, for nothing could be told from so few, and a ridge is taken: trees need more."""
 
 CLEARLY = 2.0
 """Standard errors; choosing by less follows the noise of a few targets."""
@@ -89,12 +89,14 @@ def _learned(observed: Observed, options: Options, situations: tuple[Situation, 
         options.learners if options.goal == "standing" else tuple(name for name in options.learners if name in REGRESSORS)
     )
     targets = np.unique(observed.design.targets)
+    enough = len(targets) >= FEWEST_TARGETS and len(observed) >= FEWEST_ROWS
+    learner: Learner = learners[0] if enough or "ridge" not in learners else "ridge"
+    settings = options.settings
     if len(targets) < 2:
-        return Learned(whole.fit(learners[0], options.settings), {})
+        return Learned(whole.fit(learner, settings), {})
     trials = Trials(observed, options)
-    learner, settings = learners[0], options.settings
     regrets: dict[Learner, float] = {}
-    if len(targets) >= FEWEST_TARGETS and len(observed) >= FEWEST_ROWS:
+    if enough:
         judged = {name: trials.regrets(trials.outcomes(name, settings)) for name in learners}
         learner = clearly_best(judged)
         regrets = {name: float(values.mean()) for name, values in judged.items()}
