@@ -87,6 +87,20 @@ def test_a_row_s_description_does_not_change_with_what_is_hidden_from_it(situati
     assert np.isfinite(told[own]).any(axis=0)[names.index("top: mean on other targets, all encoders")]
 
 
+def test_a_target_known_with_another_encoder_is_no_witness_for_itself():
+    before = matrix()
+    own, other = ((before.design.targets == "k1") & (before.design.encoder == e) for e in ("e0", "e1"))
+    scrambled = Observed(before.design, np.where(other, before.score[::-1], before.score), before.hours, before.noise)
+    told, after = (
+        Inputs(past_of(some), some.design.schema, "standing").examples(some, "known target") for some in (before, scrambled)
+    )
+    names = [c.name for c in Inputs(past_of(before), before.design.schema, "standing").columns]
+    mean = [names.index(f"even: mean on other targets{of}") for of in ("", ", all encoders")]
+    np.testing.assert_allclose(after[own][:, mean], told[own][:, mean], rtol=0.1)  # the scale of all standings moves a little
+    itself = names.index("even: same target, other encoders")
+    assert not np.allclose(after[own][:, itself], told[own][:, itself], rtol=0.1)
+
+
 def test_rows_to_be_forecast_are_described_as_they_were_in_training():
     whole = matrix()
     out = whole.design.targets == "k2"
