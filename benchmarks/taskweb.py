@@ -52,8 +52,10 @@ def history_of(folder: Path) -> History:
     rows = {}
     for run in runs.itertuples():
         pair = told.get((run.target, run.source), {})
+        recipe = _recipe(str(run.adaptation), run.learning_rate, run.epochs, run.batch_size)
         one = Observation(
-            source=str(run.source), target=str(run.target), recipe=_recipe(run), encoder=_encoder(run), seed=int(run.seed),
+            source=str(run.source), target=str(run.target), recipe=recipe,
+            encoder=_encoder(str(run.base_model), str(run.adaptation)), seed=int(run.seed),
             metric=_metric(run.target), split="validation", score=float(run.value), hours=0.0,
             features={name: value for name, value in pair.items() if np.isfinite(value)},
         )  # fmt: skip
@@ -62,7 +64,7 @@ def history_of(folder: Path) -> History:
     joined = runs.groupby([*keys, "source"]).value.mean().reset_index().merge(gains, on=[*keys, "source"])
     joined["alone"] = joined.value / (1 + joined.relative_gain)
     for (target, base, adaptation), part in joined.groupby(keys):
-        encoder = base if adaptation == "finetune" else f"{base}+{adaptation}"
+        encoder = _encoder(str(base), str(adaptation))
         one = Observation(source=ALONE, target=str(target), recipe=Recipe().key, encoder=encoder, seed=0,
                           metric=_metric(target), split="validation", score=float(part.alone.median()), hours=0.0)  # fmt: skip
         rows[one.run_key] = one
@@ -77,14 +79,12 @@ def measured_pairs(folder: Path) -> Design:
     return design_of(measures[[column.name for column in MEASURES]].to_numpy(), MEASURES, pairs, {}, JUDGED[0])
 
 
-def _recipe(run: object) -> str:
-    lr, epochs, batch = run.learning_rate, run.epochs, run.batch_size  # type: ignore[attr-defined]
-    return f"full/lr={lr!r}/epochs={epochs}/batch={batch}" if run.adaptation == "finetune" else f"adapters/lr={lr!r}"  # type: ignore[attr-defined]
+def _recipe(adaptation: str, lr: float, epochs: int, batch: int) -> str:
+    return f"full/lr={lr!r}/epochs={epochs}/batch={batch}" if adaptation == "finetune" else f"adapters/lr={lr!r}"
 
 
-def _encoder(run: object) -> str:
-    base, adaptation = run.base_model, run.adaptation  # type: ignore[attr-defined]
-    return str(base) if adaptation == "finetune" else f"{base}+{adaptation}"
+def _encoder(base: str, adaptation: str) -> str:
+    return base if adaptation == "finetune" else f"{base}+{adaptation}"
 
 
 def _metric(target: object) -> str:

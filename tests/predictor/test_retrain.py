@@ -57,6 +57,14 @@ def test_challenger_and_champion_are_judged_on_the_same_folds(tmp_path):
     assert set(report.feature_sets) == {"f1", "f1+ansat", "all"}
 
 
+@pytest.mark.parametrize("features", ["source_score", "f1", "logme, history"])
+def test_a_champion_is_judged_with_its_own_features_and_no_others(tmp_path, features):
+    for _ in range(2):
+        report = train_meta(past(8), tmp_path, minutes=0, features=features)
+    assert report.champion.rmse == pytest.approx(report.challenger.rmse, abs=1e-12)
+    assert report.champion.predictor.ndcg == report.challenger.predictor.ndcg
+
+
 def test_the_last_versions_are_kept_and_the_others_go(tmp_path):
     made = [train_meta(past(4, seed=seed), tmp_path, minutes=0, keep=2, margin=100).version for seed in range(4)]
     assert artifact.promoted_ids(tmp_path) == made[-2:]

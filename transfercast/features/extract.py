@@ -130,7 +130,9 @@ def _rows_of(
         return source.name, {
             task.name: _row(gatherer, chosen, source, task, alone[task.name]) for task in targets if task.name != source.name
         }
-    except Exception as error:  # whatever is wrong with one source, the others go on
+    except (
+        Exception
+    ) as error:  # own measures and hub checkpoints may raise anything; it is reported in `failed`, the others go on
         return source.name, f"{type(error).__name__}: {error}"
 
 

@@ -35,7 +35,7 @@ def columns_of(schema: Sequence[Column], features: str) -> tuple[Column, ...]:
     if features in FEATURE_SETS:
         groups = FEATURE_SETS[features]
         return tuple(column for column in schema if groups is None or column.group in groups)
-    names = [name.strip() for name in features.split(",")]
+    names = _named(features)
     for name in names:
         if name != "history" and not any(name in (column.group, column.measure, column.name) for column in schema):
             known = ", ".join([*FEATURE_SETS, "history", *sorted({column.group for column in schema})])
@@ -43,9 +43,13 @@ def columns_of(schema: Sequence[Column], features: str) -> tuple[Column, ...]:
     return tuple(column for column in schema if {column.group, column.measure, column.name} & set(names))
 
 
+def _named(features: str) -> list[str]:
+    return [name.strip() for name in features.split(",")]
+
+
 def uses_history(features: str) -> bool:
     """Whether a feature set takes the history's own features."""
-    return FEATURE_SETS[features] is None if features in FEATURE_SETS else "history" in features.split(",")
+    return FEATURE_SETS[features] is None if features in FEATURE_SETS else "history" in _named(features)
 
 
 RECIPE_COLUMNS = ("recipe_log_lr", "recipe_epochs", "recipe_batch_size", "recipe_frozen", "recipe_ulmfit")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from transfercast.predictor.situations import SITUATIONS, HistoryFeatures, Situa
 from transfercast.predictor.standing import within
 
 Goal = Literal["standing", "gain", "score"]
-GOALS: tuple[Goal, ...] = get_args(Goal)
 
 _BASELINE = Column(name="baseline", measure="baseline", version=1, better="unknown", group="single-task scores")
 

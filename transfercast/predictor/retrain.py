@@ -25,7 +25,7 @@ from transfercast.core.table import FeatureTable
 from transfercast.core.version import VERSION
 from transfercast.history.store import History
 from transfercast.predictor import artifact
-from transfercast.predictor.design import FEATURE_SETS, Observed, observed_in
+from transfercast.predictor.design import FEATURE_SETS, Observed, observed_in, uses_history
 from transfercast.predictor.evaluate import Evaluation, held_out, judged
 from transfercast.predictor.folds import folds_by
 from transfercast.predictor.inputs import Goal
@@ -263,11 +263,11 @@ def _judged_champion(observed: Observed, champion: Predictor | None, folds: np.n
     if champion is None:
         return judged(held_out(observed, Options(learners=()), "target", jobs, folds, "prior"))
     choice = champion.fitted.choice
-    kept = [column for column in observed.design.schema if column.name in {c.name for c in champion.fitted.schema}]
-    known = replace(observed, design=observed.design.only(kept))
-    features = "all" if choice.features not in FEATURE_SETS else choice.features
+    its_own = {column.name for column in champion.fitted.schema}
+    names = [column.name for column in observed.design.schema if column.name in its_own]
+    features = ",".join([*names, *(["history"] if uses_history(choice.features) else [])])
     options = Options(choice.goal, features, (choice.learner,), settings=choice.settings)
-    return judged(held_out(known, options, "target", jobs, folds, f"champion {champion.id}"))
+    return judged(held_out(observed, options, "target", jobs, folds, f"champion {champion.id}"))
 
 
 def _decide(challenger: Evaluation | None, champion: Evaluation | None, champion_id: str, margin: float) -> tuple[bool, str]:

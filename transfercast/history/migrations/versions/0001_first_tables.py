@@ -1,4 +1,7 @@
-"""The tables as they were before migrations were kept; a database that has them is taken over as it is."""
+"""The tables as they were before migrations were kept; a database that has them is taken over as it is.
+
+Written out again, not imported from `tables.py`: that changes, and what a migration did must not.
+"""
 
 from __future__ import annotations
 
