@@ -15,7 +15,7 @@ from transfercast.predictor.design import Observed, columns_of
 from transfercast.predictor.evaluate import BY, ORACLE, PREDICTOR, RANDOM, fold_names, held_out, judged
 from transfercast.predictor.folds import folds_by
 from transfercast.predictor.learner import LEARNERS, PENALTIES, Settings, fit_model, fit_ridge
-from transfercast.predictor.learning import Options, clearly_best, learn
+from transfercast.predictor.learning import Options, Trials, clearly_best, learn
 from transfercast.predictor.regressor import lesson_of
 from transfercast.predictor.tune import tuned
 
@@ -127,6 +127,16 @@ def test_nothing_about_a_held_out_fold_changes_with_its_own_scores(by):
     first = next(iter(one.chosen))
     assert one.chosen[first] == other.chosen[first]
     assert not np.array_equal(one.score[~out], other.score[~out])
+
+
+def test_bounds_and_choices_rest_on_forecasts_that_have_not_seen_their_fold():
+    before = observed(targets=5)
+    trials = Trials(before, Options())
+    out = trials.folds == 0
+    scrambled = Observed(before.design, np.where(out, before.score[::-1] * 0.3, before.score), before.hours, before.noise)
+    told, after = (Trials(some, Options()).outcomes("ridge", QUICK) for some in (before, scrambled))
+    np.testing.assert_array_equal(told[out], after[out])
+    assert not np.array_equal(told[~out], after[~out])
 
 
 def test_every_goal_and_feature_set_is_learned():
