@@ -91,6 +91,19 @@ def test_forecasts_rest_less_on_the_prior_as_observations_come(tmp_path):
     assert shares == sorted(shares, reverse=True)
 
 
+@pytest.mark.parametrize(("goal", "same"), [("standing", True), ("gain", False)])
+def test_standings_learned_in_one_metric_order_the_sources_of_a_target_in_another(tmp_path, goal, same):
+    train_meta(past(12), tmp_path, minutes=0, goal=goal)
+    known = table_of(past(), "t0")
+    facts = {"t0": known.provenance.targets["t0"].model_copy(update={"metric": "span_f1"})}
+    other = FeatureTable(known.frame, SCHEMA, Provenance(targets=facts, encoder="e"))
+    forecasts = [Predictor.load(tmp_path).predict(table) for table in (known, other)]
+    assert [int(forecast.support[0]) for forecast in forecasts] == [60, 60 if same else 0]
+    assert (forecasts[1].prior_share == 1).all() != same
+    if same:
+        np.testing.assert_allclose(forecasts[0].score, forecasts[1].score)
+
+
 def test_reasons_sum_to_the_score_and_are_grouped_by_evidence(tmp_path):
     train_meta(past(), tmp_path, minutes=0)
     forecast = Predictor.load(tmp_path).predict(table_of(past(), "t1"))

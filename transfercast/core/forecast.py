@@ -21,7 +21,7 @@ class Forecast:
         lower, upper: (n,) bounds at `coverage`; the metric's whole range where too little was observed to say more.
         spread: (n,) standard deviation of the error that is expected of `score`.
         beats_baseline: (n,) probability to beat the target trained alone; NaN where that score is not known.
-        support: (n,) observations of the same metric that the forecast rests on.
+        support: (n,) observations that the forecast rests on; those of the row's metric, unless standings were learned.
         prior_share: (n,) in [0, 1], how much of the forecast is prior; 1 when nothing was observed.
         why: (n, g) additive contributions of the g `groups` of evidence; with `base` they sum to the score.
         groups: names of the groups.

@@ -1,7 +1,9 @@
 """From a learner's outcomes to scores: the target's level, what the learner says of the pair, and the prior.
 
-A forecast is level + (1 - p) points f(pair) + p range prior(pair), with p = HALF / (HALF + n) for n observations of the
-row's metric: more observations, less prior. The level is the target's own score plus the mean gain with its encoder.
+A forecast is level + (1 - p) points f(pair) + p range prior(pair), with p = HALF / (HALF + n) for n observations: more
+observations, less prior. The level is the target's own score plus the mean gain with its encoder. Standings and shares of
+the room mean the same in every metric, so all observations count where standings are learned; gains and scores rest on
+those of the row's metric.
 """
 
 from __future__ import annotations
@@ -72,6 +74,12 @@ class Levels:
         """(n,) points from the target's own score to the metric's highest value, at least LEAST_ROOM."""
         return np.asarray(np.maximum(metric_range(design.metric)[1] - self.baselines(design), LEAST_ROOM))
 
+    def support(self, design: Design, goal: Goal) -> np.ndarray:
+        """(n,) observations that a forecast of each row rests on."""
+        if goal == "standing":
+            return np.full(len(design), sum(self.observed.values()))
+        return np.array([self.observed.get(name, 0) for name in design.metric])
+
     def gains(self, design: Design) -> np.ndarray:
         """(n,) share of the room to expect with the row's encoder, whatever the source."""
         return np.array([self.gain_with.get(name, self.gain) for name in design.encoder])
@@ -118,7 +126,7 @@ class Scaling:
 
     def of(self, design: Design) -> Placed:
         """Where n rows stand before their outcomes are known."""
-        counts = np.array([self.levels.observed.get(name, 0) for name in design.metric])
+        counts = self.levels.support(design, self.goal)
         share = HALF / (HALF + counts)
         groups = tuple(dict.fromkeys(column.group for column in design.schema))
         baselines = self.levels.baselines(design)
@@ -164,7 +172,7 @@ class Prediction:
         score: (n,) in the metric's range.
         base: (n,) and why: (n, g) by `groups`, which sum to the score; g is 0 where reasons were not asked for.
         prior_share: (n,) in [0, 1].
-        support: (n,) observations of the metric.
+        support: (n,) observations that the forecast rests on.
         outcome: (n,) what the learner says, before level and prior.
     """
 
