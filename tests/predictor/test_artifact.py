@@ -16,7 +16,7 @@ from transfercast.predictor.retrain import train_meta
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return train_meta(past(), tmp_path_factory.mktemp("meta"), minutes=0, learners=("trees on ridge",)).folder
+    return train_meta(past(), tmp_path_factory.mktemp("meta"), minutes=0, learners=("trees and ranker on ridge",)).folder
 
 
 @pytest.fixture
@@ -73,7 +73,8 @@ def test_tampered_trees_are_refused_before_xgboost_sees_them_even_with_matching_
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("model.json", {"ridges": {}}), ("model.json", {"schema": [{"name": 1}]}), ("model.json", {"boosters": {"new target": 7}}),
+    [("model.json", {"ridges": {}}), ("model.json", {"schema": [{"name": 1}]}), ("model.json", {"boosters": []}),
+     ("model.json", {"boosters": [["booster-0.json", "new target", "trees"], ["CARD.md", "new target", "ranker"]]}),
      ("model.json", {"ridges": {"new target": {"mean": [0], "scale": [1], "weights": [1], "intercept": 0}}}),
      ("model.json", {"choice": {"learner": "ridge"}}), ("past.json", {"scores": [[0, 99, 0, 0.5]]}),
      ("past.json", {"tasks": 3}), ("residuals.json", {"t0": ["a"]})],

@@ -14,7 +14,7 @@ from transfercast.core.errors import InputError
 from transfercast.predictor.design import Observed, columns_of
 from transfercast.predictor.evaluate import BY, ORACLE, PREDICTOR, RANDOM, fold_names, held_out, judged
 from transfercast.predictor.folds import folds_by
-from transfercast.predictor.learner import LEARNERS, PENALTIES, Settings, fit_model, fit_ridge
+from transfercast.predictor.learner import LEARNERS, PARTS, PENALTIES, Settings, fit_model, fit_ridge
 from transfercast.predictor.learning import Options, Trials, clearly_best, learn
 from transfercast.predictor.regressor import lesson_of
 from transfercast.predictor.tune import tuned
@@ -50,7 +50,7 @@ def test_the_penalty_is_that_which_errs_least_on_targets_left_out():
             said[test] = model.predict((features[test] - mean) / scale)
         errors[penalty] = ((outcomes - said) ** 2).mean()
     best = min(errors, key=errors.get)
-    model = fit_model("ridge", QUICK, features, outcomes, np.zeros(60, dtype=int), targets)
+    model = fit_model((), QUICK, features, outcomes, np.zeros(60, dtype=int), targets)
     np.testing.assert_allclose(model.ridge.weights, fit_ridge(features, outcomes, best).weights)
 
 
@@ -61,7 +61,7 @@ def test_trees_start_from_ridges_that_had_not_seen_the_row_s_target(monkeypatch)
     made = xgboost.DMatrix
     monkeypatch.setattr(xgboost, "DMatrix", lambda *a, **k: seen.update(k) or made(*a, **k))
     features, outcomes, targets = numbers()
-    model = fit_model("trees on ridge", QUICK, features, outcomes, np.zeros(60, dtype=int), targets)
+    model = fit_model(("trees",), QUICK, features, outcomes, np.zeros(60, dtype=int), targets)
     penalty = next(p for p in PENALTIES if np.allclose(fit_ridge(features, outcomes, p).weights, model.ridge.weights))
     scale = features.std(0)  # sklearn cannot standardise by fold in one call without a pipeline; scales differ little
     rough = cross_val_predict(SklearnRidge(alpha=penalty), features / scale, outcomes, groups=targets, cv=LeaveOneGroupOut())
@@ -74,7 +74,7 @@ def test_contributions_sum_to_what_the_learner_says(learner):
     features, outcomes, targets = numbers()
     features[::7, 1] = np.nan
     settings = Settings(rounds=20, weight_leaf=0.1)  # the gradients of rankers are small
-    model = fit_model(learner, settings, features, outcomes, np.repeat(np.arange(6), 10), targets)
+    model = fit_model(PARTS[learner], settings, features, outcomes, np.repeat(np.arange(6), 10), targets)
     parts, rest = model.explain(features)
     said = model.predict(features)
     np.testing.assert_allclose(parts.sum(1) + rest, said, atol=1e-5)
@@ -86,6 +86,19 @@ def test_another_learner_is_taken_only_where_it_is_clearly_better():
     assert clearly_best({"trees on ridge": base, "ridge": base - [0.3, -0.1, 0.2, -0.09]}) == "trees on ridge"
     assert clearly_best({"trees on ridge": base, "ridge": base - [1.0, 1.1, 0.9, 1.0]}) == "ridge"
     assert clearly_best({"trees on ridge": base, "ridge": base - 1.0, "ranker on ridge": base - 1.5}) == ("ranker on ridge")
+
+
+def test_trees_and_ranker_together_say_the_mean_of_what_each_says():
+    features, outcomes, targets = numbers()
+    groups, settings = np.repeat(np.arange(6), 10), Settings(rounds=20, weight_leaf=0.1)
+    said = {name: fit_model(PARTS[name], settings, features, outcomes, groups, targets).predict(features) for name in LEARNERS}
+    mean = (said["trees on ridge"] + said["ranker on ridge"]) / 2
+    np.testing.assert_allclose(said["trees and ranker on ridge"], mean, atol=1e-6)
+    assert np.abs(said["trees on ridge"] - said["ranker on ridge"]).max() > 0.01
+    held_out = Trials(observed(targets=6, sources=18), Options()).outcomes(LEARNERS, settings)
+    for name in ("ridge", "ranker on ridge"):  # as if fitted alone
+        alone = Trials(observed(targets=6, sources=18), Options()).outcomes([name], settings)[name]
+        np.testing.assert_allclose(held_out[name], alone)
 
 
 def test_few_observations_are_left_to_a_ridge_unless_another_is_asked_for():
@@ -134,7 +147,7 @@ def test_bounds_and_choices_rest_on_forecasts_that_have_not_seen_their_fold():
     trials = Trials(before, Options())
     out = trials.folds == 0
     scrambled = Observed(before.design, np.where(out, before.score[::-1] * 0.3, before.score), before.hours, before.noise)
-    told, after = (Trials(some, Options()).outcomes("ridge", QUICK) for some in (before, scrambled))
+    told, after = (Trials(some, Options()).outcomes(["ridge"], QUICK)["ridge"] for some in (before, scrambled))
     np.testing.assert_array_equal(told[out], after[out])
     assert not np.array_equal(told[~out], after[~out])
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, say, show
-
-Goal = Literal["standing", "gain", "score"]
-Learner = Literal["trees on ridge", "ranker on ridge", "ridge"]
+from transfercast.core.choices import Goal, Learner
 
 
 @app.command()

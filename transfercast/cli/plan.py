@@ -10,6 +10,7 @@ import typer
 
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, say, show
+from transfercast.core.choices import Bounds
 from transfercast.core.errors import InputError
 from transfercast.core.plan import Budget, Plan
 from transfercast.core.records import Recipe
@@ -27,9 +28,7 @@ def plan(
     batch: Annotated[list[int] | None, typer.Option(help="Batch sizes to search over.")] = None,
     adaptation: Annotated[list[str] | None, typer.Option(help="full, features, ulmfit, to search over.")] = None,
     coverage: Annotated[float, typer.Option(help="Of the bounds.")] = 0.9,
-    bounds: Annotated[
-        Literal["grouped", "hierarchical"], typer.Option(help="hierarchical: wider, and safe with few targets.")
-    ] = ("grouped"),
+    bounds: Annotated[Bounds, typer.Option(help="hierarchical: wider, and safe with few targets.")] = "grouped",
     plot: Annotated[Path | None, typer.Option(help="Also draw what each forecast is made of: .svg, .png, .pdf.")] = None,
     out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("plan.json"),
     as_json: AsJson = False,

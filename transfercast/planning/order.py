@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfercast.core.cache import fingerprint
+from transfercast.core.choices import Bounds
 from transfercast.core.errors import InputError
 from transfercast.core.forecast import Forecast
 from transfercast.core.kinds import DEFAULT_METRIC, METRICS
@@ -20,7 +21,6 @@ from transfercast.core.records import ALONE
 from transfercast.core.table import FeatureTable
 from transfercast.planning.cost import hours_of
 from transfercast.planning.stop import WORTH_STOPPING, expected_best
-from transfercast.predictor.bounds import Bounds
 from transfercast.predictor.model import Predictor
 
 

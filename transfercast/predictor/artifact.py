@@ -1,8 +1,8 @@
-"""A predictor on disk: a folder of JSON and Markdown, no pickle, checked before XGBoost sees it. Format 2.
+"""A predictor on disk: a folder of JSON and Markdown, no pickle, checked before XGBoost sees it. Format 3.
 
     meta/CURRENT                      ids of promoted versions, the last one is in force
     meta/versions/ID/manifest.json    format, what it was fitted on, SHA-256 of the other files
-    meta/versions/ID/booster-N.json   XGBoost's own JSON, one a situation; none where the learner is a ridge
+    meta/versions/ID/booster-N.json   XGBoost's own JSON, for each situation and part of the learner; none of a ridge
     meta/versions/ID/model.json       choice, columns, ridges, scaling
     meta/versions/ID/past.json        observed scores and views of the measures, for the history's features
     meta/versions/ID/residuals.json   held-out residuals by target
@@ -11,8 +11,8 @@
 
 A hash beside a file shows damage, not malice: XGBoost documents that it does not sanitise models, and a tampered child
 index was seen to crash the process. So `check_trees` reads the structure itself.
-Raise FORMAT when an older version would misread a folder. Format 1 had no past and is refused: its histories can be
-learned from anew.
+Raise FORMAT when an older version would misread a folder. Formats 1 (no past) and 2 (one
+booster a situation) are refused: their histories can be learned from anew.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from transfercast.core.files import read_json, sha256_of, write_json, write_text
 if TYPE_CHECKING:
     from xgboost import Booster
 
-FORMAT = 2
+FORMAT = 3
 FILES = ("model.json", "past.json", "residuals.json", "report.json")
 
 
@@ -70,15 +70,14 @@ def roll_back(folder: Path) -> str:
     return promoted[-2]
 
 
-def write(folder: Path, manifest: dict[str, Any], boosters: list[bytes], parts: dict[str, Any], card: str) -> None:
+def write(folder: Path, manifest: dict[str, Any], boosters: dict[str, bytes], parts: dict[str, Any], card: str) -> None:
     """Fill a new folder; the manifest comes last."""
-    names = [_booster_file(number) for number in range(len(boosters))]
-    for name, content in zip(names, boosters, strict=True):
+    for name, content in boosters.items():
         (folder / name).write_bytes(content)
     for name, content in parts.items():
         write_json(folder / name, content)
     (folder / "CARD.md").write_text(card, encoding="utf-8")
-    hashes = {name: sha256_of(folder / name) for name in (*FILES, *names)}
+    hashes = {name: sha256_of(folder / name) for name in (*FILES, *boosters)}
     write_json(folder / "manifest.json", {"format": FORMAT, **manifest, "sha256": hashes})
 
 
@@ -106,7 +105,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return manifest, {name: json.loads((folder / name).read_bytes()) for name in FILES}
 
 
-def booster(folder: Path, number: int, columns: int) -> Booster:
+def booster(folder: Path, name: str, columns: int) -> Booster:
     """One of a version's boosters, its structure checked first.
 
     Raises:
@@ -114,7 +113,7 @@ def booster(folder: Path, number: int, columns: int) -> Booster:
     """
     import xgboost
 
-    content = (folder / _booster_file(int(number))).read_bytes()
+    content = (folder / Path(name).name).read_bytes()
     check_trees(json.loads(content), columns)
     loaded = xgboost.Booster()
     loaded.load_model(bytearray(content))
@@ -132,10 +131,6 @@ def prune(folder: Path, keep: int) -> list[str]:
     for path in gone:
         shutil.rmtree(path)
     return [path.name for path in gone]
-
-
-def _booster_file(number: int) -> str:
-    return f"booster-{number}.json"
 
 
 def check_trees(model: dict[str, Any], columns: int) -> None:

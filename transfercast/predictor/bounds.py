@@ -10,15 +10,15 @@ honestly be said.
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from transfercast.core.choices import Bounds
 from transfercast.predictor.prior import SPREAD
 
 PRIOR_WEIGHT = 5.0
 
-Bounds = Literal["grouped", "hierarchical"]
 BOUNDS: tuple[Bounds, ...] = get_args(Bounds)
 
 Residuals = dict[str, np.ndarray]

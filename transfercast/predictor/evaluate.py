@@ -15,9 +15,10 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy.stats import spearmanr
 
+from transfercast.core.choices import Bounds
 from transfercast.core.errors import InputError
 from transfercast.core.progress import progress
-from transfercast.predictor.bounds import BOUNDS, Bounds
+from transfercast.predictor.bounds import BOUNDS
 from transfercast.predictor.design import Observed
 from transfercast.predictor.learning import Learned, Options, learn
 from transfercast.predictor.model import predictor_of

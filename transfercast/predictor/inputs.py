@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
+from transfercast.core.choices import Goal
 from transfercast.core.table import Column
 from transfercast.predictor.design import Design, Observed
 from transfercast.predictor.past import Past
 from transfercast.predictor.situations import SITUATIONS, HistoryFeatures, Situation
 from transfercast.predictor.standing import within
-
-Goal = Literal["standing", "gain", "score"]
 
 _BASELINE = Column(name="baseline", measure="baseline", version=1, better="unknown", group="single-task scores")
 

@@ -2,24 +2,36 @@
 
 With few targets a plain ridge was better than plain trees, so trees take the ridge's forecasts as their base margin.
 For the rows that trees learn from, those are made by ridges that had not seen the row's target: otherwise the trees
-would learn to correct a margin that is better in training than it will be.
+would learn to correct a margin that is better in training than it will be. Trees fit the outcomes, or their order, or
+both, and then the forecast is the mean of the two.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from scipy.stats import rankdata
 
+from transfercast.core.choices import Learner
+
 if TYPE_CHECKING:
     from xgboost import Booster
 
-Learner = Literal["trees on ridge", "ranker on ridge", "ridge"]
 LEARNERS: tuple[Learner, ...] = get_args(Learner)
 REGRESSORS: tuple[Learner, ...] = ("trees on ridge", "ridge")
 """Learners of more than an order. Of each list the first is taken unless another is clearly better."""
+
+Part = Literal["trees", "ranker"]
+PARTS: dict[Learner, tuple[Part, ...]] = {
+    "trees and ranker on ridge": ("trees", "ranker"),
+    "trees on ridge": ("trees",),
+    "ranker on ridge": ("ranker",),
+    "ridge": (),
+}
+_OBJECTIVES: dict[Part, str] = {"trees": "reg:squarederror", "ranker": "rank:ndcg"}
 
 PENALTIES = (30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 """Of the ridge, on standardised features."""
@@ -77,26 +89,32 @@ class Ridge:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A fitted learner: a ridge, and trees on top of it where there are some."""
+    """A fitted learner: a ridge, and the mean of what its boosters add, where it has some."""
 
     ridge: Ridge
-    booster: Booster | None
+    boosters: dict[Part, Booster]
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """(n,) forecasts from (n, f) features, in one thread."""
-        total = self.ridge.predict(features)
-        if self.booster is not None and len(features):
-            # the booster's own base score is 0, so that margins add up
-            total = total + self.booster.inplace_predict(features, predict_type="margin").astype(np.float64)
-        return np.asarray(total)
+        return self.predict_as((tuple(self.boosters),), features)[0]
+
+    def predict_as(self, mixtures: Sequence[tuple[Part, ...]], features: np.ndarray) -> list[np.ndarray]:
+        """(n,) forecasts of each of several mixtures of the model's boosters; an empty one is the ridge alone."""
+        ridge = self.ridge.predict(features)
+        # the boosters' own base scores are 0, so that margins add up
+        added = {
+            part: booster.inplace_predict(features, predict_type="margin").astype(np.float64) if len(features) else ridge
+            for part, booster in self.boosters.items()
+        }
+        return [ridge + np.mean([added[part] for part in parts], axis=0) if parts else ridge for parts in mixtures]
 
     def explain(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, f) additive contributions and (n,) what remains; together the forecast."""
         import xgboost
 
         parts, rest = self.ridge.parts(features), np.full(len(features), self.ridge.intercept)
-        if self.booster is not None:
-            shares = self.booster.predict(xgboost.DMatrix(features, nthread=1), pred_contribs=True)
+        for booster in self.boosters.values():
+            shares = booster.predict(xgboost.DMatrix(features, nthread=1), pred_contribs=True) / len(self.boosters)
             parts, rest = parts + shares[:, :-1], rest + shares[:, -1]
         return parts, rest
 
@@ -116,21 +134,27 @@ def fit_ridge(features: np.ndarray, outcomes: np.ndarray, penalty: float) -> Rid
 
 
 def fit_model(
-    learner: Learner, settings: Settings, features: np.ndarray, outcomes: np.ndarray, groups: np.ndarray, targets: np.ndarray
+    parts: Sequence[Part],
+    settings: Settings,
+    features: np.ndarray,
+    outcomes: np.ndarray,
+    groups: np.ndarray,
+    targets: np.ndarray,
 ) -> Model:
-    """Fit one of LEARNERS.
+    """Fit a ridge, and boosters on top of it.
 
     Args:
-        learner, settings: which and how.
+        parts: the boosters; see PARTS.
+        settings: of the boosters.
         features: (n, f), NaN where missing.
         outcomes: (n,) higher is better.
         groups: (n,) numbers of what is ranked together.
         targets: (n,) names, by which ridges for the margins are kept from their own rows.
     """
     ridge, margin = _ridge_and_margins(features, outcomes, targets)
-    if learner == "ridge" or not features.shape[1]:
-        return Model(ridge, None)
-    return Model(ridge, _boosted(settings, features, outcomes, margin, groups if learner == "ranker on ridge" else None))
+    if not features.shape[1]:
+        return Model(ridge, {})
+    return Model(ridge, {part: _boosted(part, settings, features, outcomes, margin, groups) for part in parts})
 
 
 def _ridge_and_margins(features: np.ndarray, outcomes: np.ndarray, targets: np.ndarray) -> tuple[Ridge, np.ndarray]:
@@ -147,24 +171,20 @@ def _ridge_and_margins(features: np.ndarray, outcomes: np.ndarray, targets: np.n
 
 
 def _boosted(
-    settings: Settings,
-    features: np.ndarray,
-    outcomes: np.ndarray,
-    margin: np.ndarray,
-    groups: np.ndarray | None,
+    part: Part, settings: Settings, features: np.ndarray, outcomes: np.ndarray, margin: np.ndarray, groups: np.ndarray
 ) -> Booster:
     import xgboost
 
     parameters = {
         **_FIXED,
-        "objective": "reg:squarederror" if groups is None else "rank:ndcg",
+        "objective": _OBJECTIVES[part],
         "base_score": 0.0,
         "max_depth": settings.depth,
         "eta": settings.eta,
         "lambda": settings.penalty_leaf,
         "min_child_weight": settings.weight_leaf,
     }
-    if groups is None:
+    if part == "trees":
         matrix = xgboost.DMatrix(features, label=outcomes, base_margin=margin, nthread=1)
     else:
         order = np.argsort(groups, kind="stable")

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from transfercast.core.choices import Goal, Learner
 from transfercast.predictor.bounds import Residuals
 from transfercast.predictor.design import Observed
 from transfercast.predictor.folds import MOST_FOLDS, folds_by
-from transfercast.predictor.inputs import Goal
-from transfercast.predictor.learner import LEARNERS, REGRESSORS, Learner, Settings
+from transfercast.predictor.learner import LEARNERS, PARTS, REGRESSORS, Settings
 from transfercast.predictor.ranking import mean_regret
 from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted, lesson_of, levels_of, points_of_a_standing
 from transfercast.predictor.situations import Situation
@@ -96,15 +96,18 @@ def _learned(observed: Observed, options: Options, situations: tuple[Situation, 
         return Learned(whole.fit(learner, settings), {})
     trials = Trials(observed, options)
     regrets: dict[Learner, float] = {}
+    said: dict[Learner, np.ndarray] = {}
     if enough:
-        judged = {name: trials.regrets(trials.outcomes(name, settings)) for name in learners}
+        said = trials.outcomes(learners, settings)
+        judged = {name: trials.regrets(outcomes) for name, outcomes in said.items()}
         learner = clearly_best(judged)
         regrets = {name: float(values.mean()) for name, values in judged.items()}
         if options.seconds > 0:
             from transfercast.predictor.tune import tuned
 
-            settings = tuned(lambda tried: float(trials.regrets(trials.outcomes(learner, tried)).mean()), options.seconds)
-    outcomes = trials.outcomes(learner, settings)
+            settings = tuned(lambda tried: trials.cost(learner, tried), options.seconds)
+            said = {}
+    outcomes = (said or trials.outcomes([learner], settings))[learner]
     scale = trials.scale(outcomes)
     return Learned(whole.fit(learner, settings, scale), trials.residuals(outcomes, scale), regrets)
 
@@ -144,16 +147,24 @@ class Trials:
             lesson.inputs.rows(observed.design.take(self.folds == fold))[0] for fold, lesson in enumerate(self._lessons)
         ]
 
-    def outcomes(self, learner: Learner, settings: Settings) -> np.ndarray:
-        """(n,) what the learner says of each row, fitted on the other folds."""
-        result = np.zeros(len(self.observed))
+    def outcomes(self, learners: Sequence[Learner], settings: Settings) -> dict[Learner, np.ndarray]:
+        """(n,) what each learner says of each row, fitted on the other folds; parts that learners share are fitted once."""
+        result = {name: np.zeros(len(self.observed)) for name in learners}
+        parts = list(dict.fromkeys(part for name in learners for part in PARTS[name]))
         for fold, (lesson, rows) in enumerate(zip(self._lessons, self._rows, strict=True)):
-            result[self.folds == fold] = lesson.fit(learner, settings).models["new target"].predict(rows)
+            model = lesson.model("new target", parts, settings)
+            said = model.predict_as([PARTS[name] for name in learners], rows)
+            for name, values in zip(learners, said, strict=True):
+                result[name][self.folds == fold] = values
         return result
 
     def regrets(self, outcomes: np.ndarray) -> np.ndarray:
         """(g,) mean of regret@1, @3 and @5 for each held-out target and encoder with at least two candidates."""
         return np.array([mean_regret(outcomes[rows], self.observed.score[rows]) for rows in self._ranked()])
+
+    def cost(self, learner: Learner, settings: Settings) -> float:
+        """Mean regret of one learner."""
+        return float(self.regrets(self.outcomes([learner], settings)[learner]).mean())
 
     def scale(self, outcomes: np.ndarray) -> float | None:
         """Points of a standing that such forecasts are worth."""

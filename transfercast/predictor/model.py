@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from transfercast.core.choices import Bounds
 from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.files import replaced_folder
 from transfercast.core.forecast import Forecast
 from transfercast.core.records import Candidate
 from transfercast.core.table import Column, FeatureTable
 from transfercast.predictor import artifact
-from transfercast.predictor.bounds import Bounds, Calibration, Residuals
+from transfercast.predictor.bounds import Calibration, Residuals
 from transfercast.predictor.design import Design, design_of_table, metric_range
 from transfercast.predictor.inputs import Inputs
-from transfercast.predictor.learner import Model, Ridge, Settings
+from transfercast.predictor.learner import PARTS, Model, Ridge, Settings
 from transfercast.predictor.learning import Learned
 from transfercast.predictor.past import Past
 from transfercast.predictor.regressor import NOTHING_OBSERVED, Choice, Fitted, Levels, Prediction, Scaling
@@ -56,8 +57,14 @@ class Predictor:
         try:
             fitted = _fitted(parts["model.json"], parts["past.json"])
             residuals = {name: np.array(values, dtype=np.float64) for name, values in parts["residuals.json"].items()}
-            for name, number in parts["model.json"]["boosters"].items():
-                fitted.models[name] = Model(fitted.models[name].ridge, artifact.booster(place, number, len(_columns(fitted))))
+            columns = () if fitted.inputs is None else fitted.inputs.columns
+            for name, situation, part in parts["model.json"]["boosters"]:
+                if name not in manifest["sha256"]:
+                    raise ValueError(f"{name} has no hash")
+                fitted.models[situation].boosters[part] = artifact.booster(place, name, len(columns))
+            expected = set(PARTS[fitted.choice.learner] if columns else ())
+            if any(set(model.boosters) != expected for model in fitted.models.values()):
+                raise ValueError(f"not the boosters of {fitted.choice.learner}")
             return cls(str(manifest["id"]), fitted, residuals)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError) as error:
             raise ArtifactError(f"{place}: damaged ({error!r}). Roll back, or train anew.") from error
@@ -81,8 +88,8 @@ class Predictor:
         fitted = self.fitted
         if fitted.inputs is None:
             raise InputError("the prior has nothing to save.")
-        boosters = {name: model.booster for name, model in fitted.models.items() if model.booster is not None}
-        numbers = {name: number for number, name in enumerate(boosters)}
+        boosters = [(name, part, booster) for name, model in fitted.models.items() for part, booster in model.boosters.items()]
+        files = [f"booster-{number}.json" for number in range(len(boosters))]
         past = fitted.inputs.past
         parts = {
             "model.json": {
@@ -90,14 +97,14 @@ class Predictor:
                 "schema": [column.model_dump() for column in fitted.schema],
                 "scaling": asdict(fitted.scaling),
                 "ridges": {name: _lists(model.ridge) for name, model in fitted.models.items()},
-                "boosters": numbers,
+                "boosters": [[file, name, part] for file, (name, part, _) in zip(files, boosters, strict=True)],
             },
             "past.json": {} if past is None else past.as_json(),
             "residuals.json": {name: values.tolist() for name, values in self.residuals.items()},
             "report.json": report,
         }
         with replaced_folder(folder) as new:
-            saved = [bytes(booster.save_raw("json")) for booster in boosters.values()]
+            saved = {file: bytes(made.save_raw("json")) for file, (_, _, made) in zip(files, boosters, strict=True)}
             artifact.write(new, {"id": self.id, **manifest}, saved, parts, card)
 
     def predict(
@@ -156,8 +163,8 @@ class Predictor:
         return self.calibration.beats(predicted.score - design.baseline)
 
     def _basis(self, design: Design, share: np.ndarray, bounds: Bounds) -> str:
-        counts = [self.fitted.scaling.levels.observed.get(name, 0) for name in dict.fromkeys(design.metric)]
-        if not any(counts):
+        count = int(self.fitted.scaling.levels.support(design, self.fitted.choice.goal).max())
+        if not count:
             return (
                 "No history yet: pairs are ordered by the mean rank of the measures, and expected scores are the "
                 "target's own, moved by that rank."
@@ -165,7 +172,7 @@ class Predictor:
         told = f"{bounds} by {len(self.residuals)} targets held out" if self.residuals else (
             "the metric's whole range: fewer than two targets observed"
         )  # fmt: skip
-        return f"Rests on {max(counts)} observed transfers; {share.mean():.0%} of each forecast is prior. Bounds: {told}."
+        return f"Rests on {count} observed transfers; {share.mean():.0%} of each forecast is prior. Bounds: {told}."
 
     def _check_versions(self, design: Design) -> None:
         fitted = {column.name: column.version for column in self.fitted.schema}
@@ -185,10 +192,6 @@ def predictor_of(name: str, learned: Learned) -> Predictor:
     return Predictor(name, learned.fitted, learned.residuals)
 
 
-def _columns(fitted: Fitted) -> tuple[Column, ...]:
-    return () if fitted.inputs is None else fitted.inputs.columns
-
-
 def _lists(ridge: Ridge) -> dict[str, Any]:
     arrays = {name: getattr(ridge, name).tolist() for name in ("mean", "scale", "weights")}
     return {**arrays, "intercept": ridge.intercept}
@@ -202,7 +205,7 @@ def _fitted(content: dict[str, Any], past: dict[str, Any]) -> Fitted:
     models: dict[Situation, Model] = {}
     for situation in SITUATIONS:
         if situation in content["ridges"]:
-            models[situation] = Model(_ridge(content["ridges"][situation], len(inputs.columns)), None)
+            models[situation] = Model(_ridge(content["ridges"][situation], len(inputs.columns)), {})
     if "new target" not in models:
         raise ValueError("no model of new targets")
     return Fitted(choice, schema, inputs, models, scaling)

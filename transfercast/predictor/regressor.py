@@ -8,14 +8,16 @@ those of the row's metric.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from transfercast.core.choices import Goal, Learner
 from transfercast.core.table import Column
 from transfercast.predictor.design import Design, Observed, columns_of, metric_range, uses_history
-from transfercast.predictor.inputs import Goal, Inputs
-from transfercast.predictor.learner import LEARNERS, Learner, Model, Settings, fit_model
+from transfercast.predictor.inputs import Inputs
+from transfercast.predictor.learner import LEARNERS, PARTS, Model, Part, Settings, fit_model
 from transfercast.predictor.past import past_of
 from transfercast.predictor.prior import RANGE, standings
 from transfercast.predictor.situations import Situation, situations_of
@@ -308,13 +310,14 @@ class Lesson:
 
     def fit(self, learner: Learner, settings: Settings, points: float | None = None) -> Fitted:
         """Fit one learner; `points` as in `scaling`."""
-        design = self.observed.design
-        models = {
-            situation: fit_model(learner, settings, features, self.outcomes, design.groups, design.targets)
-            for situation, features in self.examples.items()
-        }
+        models = {situation: self.model(situation, PARTS[learner], settings) for situation in self.examples}
         choice = Choice(self.goal, self.features, learner, settings)
         return Fitted(choice, self.inputs.schema, self.inputs, models, self.scaling(points))
+
+    def model(self, situation: Situation, parts: Sequence[Part], settings: Settings) -> Model:
+        """Fit boosters `parts` on a ridge, for one situation."""
+        design, features = self.observed.design, self.examples[situation]
+        return fit_model(parts, settings, features, self.outcomes, design.groups, design.targets)
 
     def scaling(self, points: float | None = None) -> Scaling:
         """Scaling with `points` of a standing, or those of the observed standings themselves, which promise too much."""

@@ -18,6 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from transfercast.core.cache import fingerprint
+from transfercast.core.choices import Goal, Learner
 from transfercast.core.errors import InputError
 from transfercast.core.files import write_text
 from transfercast.core.kinds import METRICS
@@ -28,8 +29,7 @@ from transfercast.predictor import artifact
 from transfercast.predictor.design import FEATURE_SETS, Observed, observed_in, uses_history
 from transfercast.predictor.evaluate import Evaluation, held_out, judged
 from transfercast.predictor.folds import folds_by
-from transfercast.predictor.inputs import Goal
-from transfercast.predictor.learner import LEARNERS, Learner
+from transfercast.predictor.learner import LEARNERS
 from transfercast.predictor.learning import Options, learn
 from transfercast.predictor.model import PRIOR, Predictor, predictor_of
 from transfercast.predictor.ranking import REGRET_AT

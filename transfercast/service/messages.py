@@ -10,13 +10,13 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import to_json
 
+from transfercast.core.choices import Bounds
 from transfercast.core.errors import InputError
 from transfercast.core.forecast import Forecast
 from transfercast.core.kinds import METRICS
 from transfercast.core.plan import Budget
 from transfercast.core.records import Candidate, Observation, Recipe
 from transfercast.core.table import INDEX, Column, FeatureTable, Provenance, TargetFacts
-from transfercast.predictor.bounds import Bounds
 from transfercast.predictor.design import Design, design_of
 from transfercast.predictor.regressor import Fitted
 
