@@ -192,3 +192,14 @@ def test_a_history_with_one_target_and_one_source_is_described_without_an_error(
     tiny = observed(targets=1, sources=1)
     inputs = Inputs(past_of(tiny), tiny.design.schema, "standing")
     assert inputs.examples(tiny, "new target").shape == (1, len(inputs.columns))
+
+
+def test_hiding_targets_leaves_the_standings_that_the_rest_would_have_by_themselves():
+    whole = past_of(matrix())
+    _ = whole.standings
+    hidden = np.zeros(whole.observed.shape, dtype=bool)
+    hidden[0, whole.number["k1"]] = hidden[1, whole.number["k2"]] = True
+    rest = whole.without(hidden)
+    fresh = Past(whole.encoders, whole.tasks, rest.scores, whole.alone, whole.groups, whole.views)
+    np.testing.assert_array_equal(rest.standings, fresh.standings)
+    assert np.isnan(rest.standings[:, hidden]).all()

@@ -14,7 +14,7 @@ from transfercast.core.errors import InputError
 from transfercast.predictor.design import Observed, columns_of
 from transfercast.predictor.evaluate import BY, ORACLE, PREDICTOR, RANDOM, fold_names, held_out, judged
 from transfercast.predictor.folds import folds_by
-from transfercast.predictor.learner import LEARNERS, PARTS, PENALTIES, Settings, fit_model, fit_ridge
+from transfercast.predictor.learner import LEARNERS, PARTS, PENALTIES, Settings, fit_model, fit_ridges
 from transfercast.predictor.learning import Options, Trials, clearly_best, learn
 from transfercast.predictor.regressor import lesson_of
 from transfercast.predictor.tune import tuned
@@ -33,7 +33,7 @@ def test_the_ridge_is_scikit_learn_s_on_standardised_features():
     features, outcomes, _ = numbers()
     scaled = (features - features.mean(0)) / features.std(0)
     expected = SklearnRidge(alpha=30.0).fit(scaled, outcomes).predict(scaled)
-    ridge = fit_ridge(features, outcomes, 30.0)
+    ridge = fit_ridges(features, outcomes, [30.0])[0]
     np.testing.assert_allclose(ridge.predict(features), expected)
     missing = np.full((1, 4), np.nan)
     assert ridge.predict(missing)[0] == pytest.approx(outcomes.mean())
@@ -51,7 +51,7 @@ def test_the_penalty_is_that_which_errs_least_on_targets_left_out():
         errors[penalty] = ((outcomes - said) ** 2).mean()
     best = min(errors, key=errors.get)
     model = fit_model((), QUICK, features, outcomes, np.zeros(60, dtype=int), targets)
-    np.testing.assert_allclose(model.ridge.weights, fit_ridge(features, outcomes, best).weights)
+    np.testing.assert_allclose(model.ridge.weights, fit_ridges(features, outcomes, [best])[0].weights)
 
 
 def test_trees_start_from_ridges_that_had_not_seen_the_row_s_target(monkeypatch):
@@ -62,7 +62,7 @@ def test_trees_start_from_ridges_that_had_not_seen_the_row_s_target(monkeypatch)
     monkeypatch.setattr(xgboost, "DMatrix", lambda *a, **k: seen.update(k) or made(*a, **k))
     features, outcomes, targets = numbers()
     model = fit_model(("trees",), QUICK, features, outcomes, np.zeros(60, dtype=int), targets)
-    penalty = next(p for p in PENALTIES if np.allclose(fit_ridge(features, outcomes, p).weights, model.ridge.weights))
+    penalty = next(p for p in PENALTIES if np.allclose(fit_ridges(features, outcomes, [p])[0].weights, model.ridge.weights))
     scale = features.std(0)  # sklearn cannot standardise by fold in one call without a pipeline; scales differ little
     rough = cross_val_predict(SklearnRidge(alpha=penalty), features / scale, outcomes, groups=targets, cv=LeaveOneGroupOut())
     assert np.corrcoef(rough, seen["base_margin"])[0, 1] > 0.999

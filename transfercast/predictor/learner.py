@@ -39,7 +39,7 @@ PENALTIES = (30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 _FIXED: dict[str, Any] = {
     "subsample": 0.8,
     "colsample_bytree": 0.5,
-    "num_parallel_tree": 8,  # which columns a tree is given moves the ranking of few targets: several share each round
+    "num_parallel_tree": 16,  # which columns a tree is given moves the ranking of few targets: several share each round
     "tree_method": "hist",
     "max_bin": 64,
     "nthread": 1,
@@ -119,8 +119,8 @@ class Model:
         return parts, rest
 
 
-def fit_ridge(features: np.ndarray, outcomes: np.ndarray, penalty: float) -> Ridge:
-    """Least squares with `penalty` times the squared weights."""
+def fit_ridges(features: np.ndarray, outcomes: np.ndarray, penalties: Sequence[float]) -> list[Ridge]:
+    """Least squares with each of `penalties` times the squared weights."""
     known = np.isfinite(features)
     counts = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, features, 0.0).sum(axis=0) / counts
@@ -129,8 +129,9 @@ def fit_ridge(features: np.ndarray, outcomes: np.ndarray, penalty: float) -> Rid
     scale = np.where(scale > 1e-9, scale, 1.0)
     scaled = centred / scale
     intercept = float(outcomes.mean())
-    gram = scaled.T @ scaled + penalty * np.eye(scaled.shape[1])
-    return Ridge(mean, scale, np.linalg.solve(gram, scaled.T @ (outcomes - intercept)), intercept)
+    gram, toward = scaled.T @ scaled, scaled.T @ (outcomes - intercept)
+    solved = [np.linalg.solve(gram + penalty * np.eye(len(gram)), toward) for penalty in penalties]
+    return [Ridge(mean, scale, weights, intercept) for weights in solved]
 
 
 def fit_model(
@@ -161,13 +162,13 @@ def _ridge_and_margins(features: np.ndarray, outcomes: np.ndarray, targets: np.n
     """The ridge whose penalty errs least on targets left out, and what such ridges said of the rows of those."""
     names = np.unique(targets)
     if len(names) < 2:
-        return fit_ridge(features, outcomes, PENALTIES[-1]), np.full(len(outcomes), float(outcomes.mean()))
+        return fit_ridges(features, outcomes, PENALTIES[-1:])[0], np.full(len(outcomes), float(outcomes.mean()))
     margins = {penalty: np.empty(len(outcomes)) for penalty in PENALTIES}
     for own in (targets == name for name in names):
-        for penalty, said in margins.items():
-            said[own] = fit_ridge(features[~own], outcomes[~own], penalty).predict(features[own])
+        for penalty, ridge in zip(PENALTIES, fit_ridges(features[~own], outcomes[~own], PENALTIES), strict=True):
+            margins[penalty][own] = ridge.predict(features[own])
     best = min(PENALTIES, key=lambda penalty: float(((outcomes - margins[penalty]) ** 2).mean()))
-    return fit_ridge(features, outcomes, best), margins[best]
+    return fit_ridges(features, outcomes, [best])[0], margins[best]
 
 
 def _boosted(

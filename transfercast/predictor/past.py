@@ -46,15 +46,21 @@ class Past:
     @cached_property
     def standings(self) -> np.ndarray:
         """(3, e, u, u) standings of all kinds, each divided by its standard deviation over all."""
+        result = self._within_targets.copy()
+        for kind in result:
+            spread = np.nanstd(kind) if np.isfinite(kind).any() else 0.0
+            kind /= spread if spread > 1e-9 else 1.0
+        return result
+
+    @cached_property
+    def _within_targets(self) -> np.ndarray:
+        """(3, e, u, u) standings of all kinds; those of a target with an encoder depend on no others."""
         result = np.full((len(KINDS), *self.scores.shape), np.nan)
-        for e, t in zip(*np.nonzero(np.isfinite(self.scores).any(axis=2)), strict=True):
+        for e, t in zip(*np.nonzero(self.observed), strict=True):
             known = np.isfinite(self.scores[e, t])
             result[0, e, t, known] = top(self.scores[e, t, known])
             result[1, e, t, known] = even(self.scores[e, t, known])
             result[2, e, t, known] = gain(self.scores[e, t, known], float(self.alone[e, t]))
-        for kind in result:
-            spread = np.nanstd(kind) if np.isfinite(kind).any() else 0.0
-            kind /= spread if spread > 1e-9 else 1.0
         return result
 
     @cached_property
@@ -64,7 +70,10 @@ class Past:
 
     def without(self, hidden: np.ndarray) -> Past:
         """The same with the scores of some (e, u) targets removed. What is known without a transfer stays."""
-        return replace(self, scores=np.where(hidden[:, :, None], np.nan, self.scores))
+        hid = hidden[:, :, None]
+        rest = replace(self, scores=np.where(hid, np.nan, self.scores))
+        rest.__dict__["_within_targets"] = np.where(hid, np.nan, self._within_targets)  # saves ranking them all again
+        return rest
 
     def as_json(self) -> dict[str, Any]:
         """Plain lists: entries [encoder, target, source, score], [encoder, target, score], [group, target, source, view]."""
