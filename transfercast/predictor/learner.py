@@ -57,8 +57,8 @@ class Settings:
     """
 
     depth: int = 3
-    eta: float = 0.05
-    rounds: int = 60
+    eta: float = 0.1
+    rounds: int = 30
     penalty_leaf: float = 10.0
     weight_leaf: float = 5.0
 
