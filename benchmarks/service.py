@@ -1,6 +1,6 @@
 """The service under load: 50 clients that each wait for an answer and ask again, 100 pairs a request. Last line JSON.
 
-    python -m benchmarks.service [--clients 50] [--seconds 20] [--pause 0]
+    python -m benchmarks.service [--clients 50] [--seconds 20] [--pause 0] [--workers 2]
 
 The predictor is learned from TaskWeb. Server and load generator are processes of their own; the generator writes HTTP/1.1
 on kept-alive sockets by itself, so that it needs little of the processor that it shares with the server.
@@ -22,6 +22,7 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
 from benchmarks.data import DATA
 from benchmarks.taskweb import MEASURES, history_of
@@ -81,7 +82,7 @@ async def load(port: int, given: argparse.Namespace) -> list[tuple[float, float]
 def generate(port: int, given: argparse.Namespace) -> None:
     """The second process: prints its latencies as JSON."""
     started = time.perf_counter()
-    found = [took for at, took in asyncio.run(load(port, given)) if at > started + WARM_SECONDS]
+    found = [took for at, took in uvloop.run(load(port, given)) if at > started + WARM_SECONDS]
     told = {f"p{q}": round(float(np.percentile(found, q)) * 1000, 1) for q in (50, 95, 99)}
     rate = round(len(found) / (given.seconds - WARM_SECONDS), 1)
     print(json.dumps({**told, "requests": len(found), "per_second": rate}))
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--pause", type=float, default=0.0, help="seconds between an answer and the client's next request")
     parser.add_argument("--targets", type=int, default=1, help="targets that the hundred pairs of a request have")
+    parser.add_argument("--workers", type=int, default=2, help="processes of the server that forecast")
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.port:
@@ -106,7 +108,7 @@ def main() -> None:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         report = train_meta(history_of(DATA / "transfer"), Path(folder) / "meta", minutes=0, jobs=-1)
-        serve = ["serve", "--predictor", f"{folder}/meta", "--port", str(port)]
+        serve = ["serve", "--predictor", f"{folder}/meta", "--port", str(port), "--workers", str(given.workers)]
         command = [sys.executable, "-m", "transfercast", *serve]
         server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
@@ -118,7 +120,7 @@ def main() -> None:
             server.terminate()
             server.wait(10)
     about = {"learner": report.choice["learner"], "clients": given.clients, "targets": given.targets, "pairs": PAIRS,
-             "pause": given.pause, "cores": os.cpu_count(), "python": platform.python_version()}  # fmt: skip
+             "pause": given.pause, "workers": given.workers, "cores": os.cpu_count(), "python": platform.python_version()}  # fmt: skip
     print(json.dumps({**told, **about}))
 
 

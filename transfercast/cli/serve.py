@@ -20,10 +20,13 @@ def serve(
     history: Annotated[str | None, typer.Option(help="A database: then observations are taken and retraining is done.")] = None,
     host: Annotated[str, typer.Option(help="Address to bind; beyond loopback a key is needed.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that forecast; as many as cores for many clients.")
+    ] = 1,
 ) -> None:
     """Serve forecasts and plans over HTTP, and learn from observations. Set TRANSFERCAST_API_KEY to ask for a key.
 
-    Example: transfercast serve --predictor meta --history history.db --port 8000
+    Example: transfercast serve --predictor meta --history history.db --port 8000 --workers 2
     """
     try:
         import uvicorn
@@ -34,4 +37,4 @@ def serve(
     key = os.environ.get("TRANSFERCAST_API_KEY") or None
     if host not in LOOPBACK and key is None:
         raise InputError(f"--host {host} is reachable from elsewhere: set TRANSFERCAST_API_KEY first, or bind 127.0.0.1.")
-    uvicorn.run(create_app(predictor, key, history), host=host, port=port, access_log=False)
+    uvicorn.run(create_app(predictor, key, history, workers), host=host, port=port, access_log=False)

@@ -79,7 +79,7 @@ class Profiles:
 
 
 class Witnesses:
-    """What the rows that may be seen say of any target.
+    """What the rows that may be seen say of any target; for k kinds of standing at once.
 
     Args:
         past: scores of hidden targets already removed.
@@ -88,12 +88,17 @@ class Witnesses:
     """
 
     def __init__(self, past: Past, profiles: Profiles, without: int = -1) -> None:
-        self.past, self.profiles = past, profiles
         there = np.array(past.observed.any(axis=0))
         if without >= 0:
             there[without] = False
         self.rows = np.nonzero(there)[0]
-        self._kinds = [_Kind(standing, self.rows, profiles) for standing in past.standings]
+        self.profiles = profiles
+        self.standings = past.standings
+        self.seen = self.standings[:, :, self.rows]  # (k, e, j, u)
+        self.mean = _mean_over(self.seen, axis=2)  # (k, e, u)
+        self.rest = _filled(self.seen - self.mean[:, :, None])
+        as_sources = _unit(np.swapaxes(self.rest, 2, 3))
+        self.profile = (as_sources @ np.swapaxes(as_sources, 2, 3)).sum(axis=1) / max(len(past.encoders), 1)  # (k, u, u)
 
     def features(self, target: Newcomer) -> tuple[np.ndarray, np.ndarray]:
         """History features of every task as a source of this target.
@@ -102,132 +107,123 @@ class Witnesses:
             (e, u, p) features of an encoder, and (u, q) features over all encoders; NaN where nothing was observed.
             Their columns are `own_columns` and `shared_columns`.
         """
-        own, shared = [], []
-        for kind in self._kinds:
-            of_encoder = kind.features(target)
-            own.append(of_encoder)
-            with np.errstate(invalid="ignore"):
-                shared.append(_mean_over(of_encoder[..., : -len(_KNOWN)], axis=0))
-            shared.append(
-                kind.profile[target.number][:, None] if target.number >= 0 else np.full((of_encoder.shape[1], 1), np.nan)
-            )
-        shared.append(target.reverse.T)
-        return np.concatenate(own, axis=2), np.concatenate(shared, axis=1)
-
-
-class _Kind:
-    """One kind of standing, and what is worked out of it for all targets."""
-
-    def __init__(self, standing: np.ndarray, rows: np.ndarray, profiles: Profiles) -> None:
-        self.standing, self.rows, self.profiles = standing, rows, profiles
-        self.seen = standing[:, rows]  # (e, j, u)
-        self.mean = _mean_over(self.seen, axis=1)  # (e, u)
-        self.rest = _filled(self.seen - self.mean[:, None])
-        as_sources = _unit(np.swapaxes(self.rest, 1, 2))
-        self.profile = np.mean(as_sources @ np.swapaxes(as_sources, 1, 2), axis=0) if len(standing) else np.zeros((0, 0))
+        k, e, u = self.mean.shape
+        told, known = self._told(target), self._known(target)  # (k, p, e, u)
+        own = np.moveaxis(np.concatenate([told, known], axis=1), (2, 3), (0, 1)).reshape(e, u, -1)
+        profile = self.profile[:, target.number] if target.number >= 0 else np.full((k, u), np.nan)
+        shared = np.concatenate([_mean_over(told, axis=2), profile[:, None]], axis=1)  # (k, q, u)
+        return own, np.concatenate([np.moveaxis(shared, 2, 0).reshape(u, -1), target.reverse.T], axis=1)
 
     @cached_property
     def kernels(self) -> np.ndarray:
-        """(v + 3, u, u) likeness of tasks: by each view, by what they did as sources, by all views, by all."""
-        views = self.profiles.likeness
-        every = np.concatenate([views, self.profile[None]])
-        return np.stack([*views, self.profile, views.mean(axis=0) if len(views) else self.profile, every.mean(axis=0)])
-
-    @cached_property
-    def _flat(self) -> np.ndarray:
-        """(j, e * u) rests, a row each target."""
-        e, j, u = self.rest.shape
-        return np.swapaxes(self.rest, 0, 1).reshape(j, e * u)
+        """(k, v + 3, u, u) likeness of tasks: by each view, by what they did as sources, by all views, by all."""
+        return self._kernels(self.profiles.likeness, self.profile)
 
     @cached_property
     def solved(self) -> np.ndarray:
-        """(v + 3, j, e * u) rests of the rows, each kernel's ridge already undone."""
-        among = self.kernels[:, self.rows[:, None], self.rows]
-        return np.linalg.solve(among + SMOOTHING * np.eye(len(self.rows)), self._flat)
+        """(k, v + 3, j, e * u) rests of the rows, each kernel's ridge already undone."""
+        among = self.kernels[:, :, self.rows[:, None], self.rows]
+        return np.linalg.solve(among + SMOOTHING * np.eye(len(self.rows)), self._flat[:, None])
 
     @cached_property
     def encoders_alike(self) -> np.ndarray:
-        """(e, e) cosine of the encoders' rests where both were observed, at least 0; 0 with itself."""
-        known = np.isfinite(self.seen).reshape(len(self.seen), -1).astype(np.float64)
-        flat = self.rest.reshape(len(self.seen), -1)
-        lengths = np.sqrt((flat**2) @ known.T)  # of each, where the other was observed, too
-        scale = lengths * lengths.T
-        alike = np.maximum(np.where(scale > 1e-9, (flat @ flat.T) / np.where(scale > 1e-9, scale, 1.0), 0.0), 0.0)
-        np.fill_diagonal(alike, 0.0)
-        return alike
+        """(k, e, e) cosine of the encoders' rests where both were observed, at least 0; 0 with itself."""
+        k, e = self.seen.shape[:2]
+        known = np.isfinite(self.seen).reshape(k, e, -1).astype(np.float64)
+        flat = self.rest.reshape(k, e, -1)
+        lengths = np.sqrt((flat**2) @ np.swapaxes(known, 1, 2))  # of each, where the other was observed, too
+        scale = lengths * np.swapaxes(lengths, 1, 2)
+        alike = flat @ np.swapaxes(flat, 1, 2) / np.where(scale > 1e-9, scale, np.inf)
+        return np.asarray(np.maximum(alike, 0.0) * (1 - np.eye(e)))
 
     @cached_property
     def learned(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean, scale and weights by which signs of likeness tell how alike two rows are."""
+        """(k, 1, s) mean and scale, and (k, s, 1) weights, by which signs of likeness tell how alike two rows are."""
         rows = _unit(self._flat)
-        alike = rows @ rows.T
         apart = ~np.eye(len(self.rows), dtype=bool)
-        signs = np.stack([self._signs(self.profiles.known(row)) for row in self.rows])[apart]
-        mean, scale = signs.mean(axis=0), signs.std(axis=0) + 1e-9
+        alike = (rows @ np.swapaxes(rows, 1, 2))[:, apart]  # (k, pairs)
+        signs = np.stack([self._signs(self.profiles.known(row)) for row in self.rows.tolist()], axis=1)[:, apart]
+        mean, scale = signs.mean(axis=1, keepdims=True), signs.std(axis=1, keepdims=True) + 1e-9
         scaled = (signs - mean) / scale
-        gram = scaled.T @ scaled + LEARNED_PENALTY * np.eye(scaled.shape[1])
-        return mean, scale, np.linalg.solve(gram, scaled.T @ (alike[apart] - alike[apart].mean()))
+        across = np.swapaxes(scaled, 1, 2)
+        gram = across @ scaled + LEARNED_PENALTY * np.eye(scaled.shape[2])
+        return mean, scale, np.linalg.solve(gram, across @ (alike - alike.mean(axis=1, keepdims=True))[..., None])
 
-    def _signs(self, target: Newcomer) -> np.ndarray:
-        """(j, s) signs that a target is like each of the rows, none of them an outcome of the target."""
-        rows, e = self.rows, len(self.standing)
-        helped = _filled(self.standing[:, rows, target.number]) if target.number >= 0 else np.zeros((e, len(rows)))
-        profile = self.profile[target.number, rows] if target.number >= 0 else np.zeros(len(rows))
-        return np.stack([*target.direct[:, rows], *target.likeness[:, rows], profile, *helped, helped.mean(axis=0)], axis=1)
-
-    def features(self, target: Newcomer) -> np.ndarray:
-        """(e, u, p) in the order of `own_columns`."""
-        e, u = self.mean.shape
-        kernels = self._kernels_of(target)[:, None, self.rows]
-        put_together = self.mean + (kernels @ self.solved).reshape(-1, e, u)
-        signs = self._signs(target)
-        mean, scale, weights = self.learned if len(self.rows) > 2 else (0.0, 1.0, np.zeros(signs.shape[1]))
-        likely = (signs - mean) / scale @ weights
-        likely -= likely.mean() if len(likely) else 0.0
-        helped = self.standing[:, :, target.number] if target.number >= 0 else np.full((e, u), np.nan)
-        apart = (self.profiles.past.alone[:, self.rows] - target.alone[:, None]) / NEAR_SCORE
-        near = target.direct[:, None, self.rows] * np.array(DIRECT_SHARPNESS)[:, None]
-        exponents = np.concatenate([
-            np.repeat((np.array(LEARNED_SHARPNESS)[:, None] * likely)[:, None], e, axis=1),
-            helped[None, :, self.rows],
-            -(apart[None] ** 2) / 2,
-            np.repeat(near.reshape(len(near) * len(DIRECT_SHARPNESS), 1, len(self.rows)), e, axis=1),
-        ])  # fmt: skip
-        averages = self._weighted(np.exp(_filled(exponents)))
-        return np.moveaxis(np.concatenate([self.mean[None], put_together, helped[None], averages, self._known(target)]), 0, 2)
-
-    def _kernels_of(self, target: Newcomer) -> np.ndarray:
-        profile = self.profile[target.number] if target.number >= 0 else np.zeros(self.mean.shape[1])
-        views = target.likeness
-        every = np.concatenate([views, profile[None]])
-        return np.stack([*views, profile, views.mean(axis=0) if len(views) else profile, every.mean(axis=0)])
+    @cached_property
+    def _flat(self) -> np.ndarray:
+        """(k, j, e * u) rests, a row each target."""
+        k, e, j, u = self.rest.shape
+        return np.swapaxes(self.rest, 1, 2).reshape(k, j, e * u)
 
     @cached_property
     def _known_and_filled(self) -> tuple[np.ndarray, np.ndarray]:
         return np.isfinite(self.seen).astype(np.float64), _filled(self.seen)
 
+    def _kernels(self, views: np.ndarray, profile: np.ndarray) -> np.ndarray:
+        """(k, v + 3, ..., u) from (v, ..., u) likeness by view and (k, ..., u) by what tasks did as sources."""
+        views = np.broadcast_to(views, (len(profile), *views.shape))
+        every = np.concatenate([views, profile[:, None]], axis=1)
+        together = views.mean(axis=1, keepdims=True) if views.shape[1] else profile[:, None]
+        return np.concatenate([every, together, every.mean(axis=1, keepdims=True)], axis=1)
+
+    def _signs(self, target: Newcomer) -> np.ndarray:
+        """(k, j, s) signs that a target is like each of the rows, none of them an outcome of the target."""
+        rows, (k, e, _) = self.rows, self.mean.shape
+        shared = np.concatenate([target.direct[:, rows], target.likeness[:, rows]]).T
+        helped, profile = np.zeros((k, len(rows), e)), np.zeros((k, len(rows)))
+        if target.number >= 0:
+            helped = np.swapaxes(_filled(self.standings[:, :, rows, target.number]), 1, 2)
+            profile = self.profile[:, target.number, rows]
+        shared = np.broadcast_to(shared, (k, *shared.shape))
+        return np.concatenate([shared, profile[..., None], helped, helped.mean(axis=2, keepdims=True)], axis=2)
+
+    def _told(self, target: Newcomer) -> np.ndarray:
+        """(k, p, e, u) in the order of `_names`."""
+        k, e, u = self.mean.shape
+        rows, mean = self.rows, self.mean[:, None]
+        profile = self.profile[:, target.number] if target.number >= 0 else np.zeros((k, u))
+        kernels = self._kernels(target.likeness, profile)[:, :, None, rows]
+        put_together = mean + (kernels @ self.solved).reshape(k, kernels.shape[1], e, u)
+        helped = self.standings[:, :, :, target.number] if target.number >= 0 else np.full((k, e, u), np.nan)
+        signs, likely = self._signs(target), np.zeros((k, len(rows)))
+        if len(rows) > 2:
+            centre, scale, weights = self.learned
+            likely = ((signs - centre) / scale @ weights)[..., 0]
+            likely -= likely.mean(axis=1, keepdims=True)
+        apart = (self.profiles.past.alone[:, rows] - target.alone[:, None]) / NEAR_SCORE
+        near = np.repeat(target.direct[:, rows], len(DIRECT_SHARPNESS), axis=0)
+        near *= np.tile(DIRECT_SHARPNESS, len(target.direct))[:, None]
+        exponents = np.empty((k, e, len(LEARNED_SHARPNESS) + 2 + len(near), len(rows)))
+        exponents[:, :, : len(LEARNED_SHARPNESS)] = (np.array(LEARNED_SHARPNESS)[:, None] * likely[:, None])[:, None]
+        exponents[:, :, len(LEARNED_SHARPNESS)] = helped[:, :, rows]
+        exponents[:, :, len(LEARNED_SHARPNESS) + 1] = -(apart**2) / 2
+        exponents[:, :, len(LEARNED_SHARPNESS) + 2 :] = near
+        averages = np.swapaxes(self._weighted(np.exp(_filled(exponents))), 1, 2)
+        return np.concatenate([mean, put_together, helped[:, None], averages], axis=1)
+
     def _weighted(self, weights: np.ndarray) -> np.ndarray:
-        """(k, e, u) means over the rows with (k, e, j) weights."""
+        """(k, e, m, u) means over the rows with (k, e, m, j) weights."""
         known, seen = self._known_and_filled
-        total = (weights[:, :, None] @ known)[:, :, 0]
-        return np.where(total > 0, (weights[:, :, None] @ seen)[:, :, 0] / np.where(total > 0, total, 1.0), np.nan)
+        total = weights @ known
+        return np.where(total > 0, weights @ seen / np.where(total > 0, total, 1.0), np.nan)
 
     def _known(self, target: Newcomer) -> np.ndarray:
-        """(4, e, u) the target's own standings with other encoders.
+        """(k, 4, e, u) the target's own standings with other encoders.
 
         As they are, and beyond what the sources do on average; then beyond it weighted by how alike the encoders are, by
         itself and on top of the sources' mean with the encoder.
         """
-        e, u = self.mean.shape
-        if target.number < 0:
-            return np.full((len(_KNOWN), e, u), np.nan)
-        own = self.standing[:, target.number]
+        k, e, u = self.mean.shape
+        if target.number < 0 or not np.isfinite(self.standings[:, :, target.number]).any():
+            return np.full((k, len(_KNOWN), e, u), np.nan)
+        own = self.standings[:, :, target.number]
         beyond = own - self.mean
         others = [np.arange(e) != number for number in range(e)]
-        plain = [[_mean_over(part[other], axis=0) for other in others] for part in (own, beyond)]
-        weights = np.where(np.isfinite(beyond).any(axis=1), self.encoders_alike, 0.0)  # (e, e)
-        weighted = np.where(np.isfinite(plain[1]), weights @ _filled(beyond), np.nan)
-        return np.stack([*plain, weighted, self.mean + weighted])
+        plain = np.stack([[_mean_over(part[:, other], axis=1) for other in others] for part in (own, beyond)])  # (2, e, k, u)
+        weights = self.encoders_alike * np.isfinite(beyond).any(axis=2)[:, None]
+        as_it_is, above = np.swapaxes(plain, 1, 2)
+        weighted = np.where(np.isfinite(above), weights @ _filled(beyond), np.nan)
+        return np.stack([as_it_is, above, weighted, self.mean + weighted], axis=1)
 
 
 _KNOWN = (

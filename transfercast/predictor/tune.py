@@ -22,8 +22,8 @@ def tuned(cost: Callable[[Settings], float], seconds: float) -> Settings:
         return cost(
             Settings(
                 depth=trial.suggest_int("depth", 1, 5),
-                eta=trial.suggest_float("eta", 0.02, 0.2, log=True),
-                rounds=trial.suggest_int("rounds", 20, 150),
+                eta=trial.suggest_float("eta", 0.03, 0.3, log=True),
+                rounds=trial.suggest_int("rounds", 10, 80),
                 penalty_leaf=trial.suggest_float("penalty_leaf", 1, 100, log=True),
                 weight_leaf=trial.suggest_float("weight_leaf", 1, 30, log=True),
             )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,8 +17,9 @@ from transfercast.core.plan import Plan
 from transfercast.core.version import VERSION
 from transfercast.planning.order import plan
 from transfercast.service.learning import learning_routes
-from transfercast.service.messages import ForecastAnswer, ForecastRequest, PlanRequest, answer_of
+from transfercast.service.messages import ForecastAnswer, ForecastRequest, PlanRequest
 from transfercast.service.served import Served
+from transfercast.service.workers import WorkerDiedError, Workers, answered
 
 MOST_BYTES = 20 * 2**20
 OPEN_PATHS = ("/healthz",)
@@ -26,23 +27,39 @@ OPEN_PATHS = ("/healthz",)
 _BODY = {"required": True, "content": {"application/json": {"schema": ForecastRequest.model_json_schema()}}}
 
 
-def create_app(predictor: Path | None = None, key: str | None = None, history: str | None = None) -> FastAPI:
+def create_app(predictor: Path | None = None, key: str | None = None, history: str | None = None, workers: int = 1) -> FastAPI:
     """The service on one predictor.
 
     Args:
         predictor: folder that train-meta wrote; None serves the prior.
         key: what clients must send as `Authorization: Bearer KEY`; None asks for none.
         history: URL or file of the history; None takes no observations and does not retrain.
+        workers: processes that forecast; with 1 the service's own does.
 
     Raises:
         InputError, ArtifactError: if predictor or history cannot be opened.
     """
     served = Served(predictor)
-    app = FastAPI(title="transfercast", version=VERSION, description="Forecasts and plans of transfer learning.")
+    others = Workers(predictor, workers) if workers > 1 else None
+
+    @asynccontextmanager
+    async def alive(_: FastAPI) -> AsyncIterator[None]:
+        if others is not None:
+            await others.start(served.predictor.id)
+        yield
+        if others is not None:
+            await others.stop()
+
+    about = "Forecasts and plans of transfer learning."
+    app = FastAPI(title="transfercast", version=VERSION, description=about, lifespan=alive)
 
     @app.exception_handler(TransfercastError)
     async def told(request: Request, error: TransfercastError) -> JSONResponse:
         return _refusal(error.http_status, str(error))
+
+    @app.exception_handler(WorkerDiedError)
+    async def died(request: Request, error: WorkerDiedError) -> JSONResponse:
+        return _refusal(503, "a process that was forecasting died and is replaced; send the request again")
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
@@ -52,14 +69,9 @@ def create_app(predictor: Path | None = None, key: str | None = None, history: s
     @app.post("/v1/forecasts", responses={200: {"model": ForecastAnswer}}, openapi_extra={"requestBody": _BODY})
     async def forecasts(request: Request) -> Response:
         """Expected scores of candidate pairs, with bounds and, if asked for, reasons."""
-        # read from bytes and answered as bytes: checking a hundred rows twice takes longer than forecasting them
-        try:
-            asked = ForecastRequest.model_validate_json(await request.body())
-        except ValidationError as error:
-            raise RequestValidationError(error.errors()) from error
-        now = served.predictor
-        forecast = now.forecast(asked.design(now.fitted), asked.coverage, asked.bounds, asked.explain)
-        return Response(answer_of(forecast), media_type="application/json")
+        now, body = served.predictor, await request.body()
+        status, answer = answered(now, body) if others is None else await others.answer(now.id, body)
+        return Response(answer, status, media_type="application/json")
 
     @app.post("/v1/plans")
     def plans(request: PlanRequest) -> Plan:
