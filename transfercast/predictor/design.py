@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -84,6 +84,20 @@ class Design:
     def groups(self) -> np.ndarray:
         """(n,) number of the row's target, encoder and metric taken together: rows that are ranked among one another."""
         return numbered(self.targets, self.encoder, self.metric)
+
+    def each(self, names: np.ndarray, value: Callable[[str], float]) -> np.ndarray:
+        """(n,) values of `names`, which must be the same within each group: metrics, encoders, targets."""
+        return np.asarray(np.array([value(name) for name in names[self._firsts]])[self.groups])
+
+    @cached_property
+    def _firsts(self) -> np.ndarray:
+        return np.unique(self.groups, return_index=True)[1]
+
+    @cached_property
+    def metric_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) lowest and (n,) highest value of each row's metric."""
+        lowest = self.each(self.metric, lambda name: METRICS[name].lowest)
+        return lowest, self.each(self.metric, lambda name: METRICS[name].highest)
 
     def take(self, rows: np.ndarray) -> Design:
         """Some rows, by mask or number."""
@@ -252,12 +266,3 @@ def _recipe_row(key: str) -> tuple[float, ...]:
         float(recipe.adaptation == "features"),
         float(recipe.adaptation == "ulmfit"),
     )
-
-
-_RANGES = {name: (metric.lowest, metric.highest) for name, metric in METRICS.items()}
-
-
-def metric_range(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) lowest and highest value of each metric."""
-    ranges = np.array([_RANGES[name] for name in names])
-    return ranges[:, 0], ranges[:, 1]

@@ -17,7 +17,7 @@ from transfercast.core.records import Candidate
 from transfercast.core.table import Column, FeatureTable
 from transfercast.predictor import artifact
 from transfercast.predictor.bounds import Calibration, Residuals
-from transfercast.predictor.design import Design, design_of_table, metric_range
+from transfercast.predictor.design import Design, design_of_table
 from transfercast.predictor.inputs import Inputs
 from transfercast.predictor.learner import PARTS, Model, Ridge, Settings
 from transfercast.predictor.learning import Learned
@@ -154,7 +154,7 @@ class Predictor:
         self, design: Design, predicted: Prediction, coverage: float, kind: Bounds = "grouped"
     ) -> tuple[np.ndarray, np.ndarray]:
         """(n,) lower and upper bounds, within the metric's range."""
-        lowest, highest = metric_range(design.metric)
+        lowest, highest = design.metric_range
         half = self.calibration.half_width(coverage, kind)
         return np.maximum(predicted.score - half, lowest), np.minimum(predicted.score + half, highest)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from transfercast.core.choices import Goal, Learner
 from transfercast.core.table import Column
-from transfercast.predictor.design import Design, Observed, columns_of, metric_range, uses_history
+from transfercast.predictor.design import Design, Observed, columns_of, uses_history
 from transfercast.predictor.inputs import Inputs
 from transfercast.predictor.learner import LEARNERS, PARTS, Model, Part, Settings, fit_model
 from transfercast.predictor.past import past_of
@@ -69,22 +69,22 @@ class Levels:
 
     def baselines(self, design: Design) -> np.ndarray:
         """(n,) the target's own score, or what stands in for it."""
-        typical = np.array([self.score.get(name, 0.5) for name in design.metric])
+        typical = design.each(design.metric, lambda name: self.score.get(name, 0.5))
         return np.where(np.isnan(design.baseline), typical, design.baseline)
 
     def room(self, design: Design) -> np.ndarray:
         """(n,) points from the target's own score to the metric's highest value, at least LEAST_ROOM."""
-        return np.asarray(np.maximum(metric_range(design.metric)[1] - self.baselines(design), LEAST_ROOM))
+        return np.asarray(np.maximum(design.metric_range[1] - self.baselines(design), LEAST_ROOM))
 
     def support(self, design: Design, goal: Goal) -> np.ndarray:
         """(n,) observations that a forecast of each row rests on."""
         if goal == "standing":
             return np.full(len(design), sum(self.observed.values()))
-        return np.array([self.observed.get(name, 0) for name in design.metric])
+        return design.each(design.metric, lambda name: self.observed.get(name, 0))
 
     def gains(self, design: Design) -> np.ndarray:
         """(n,) share of the room to expect with the row's encoder, whatever the source."""
-        return np.array([self.gain_with.get(name, self.gain) for name in design.encoder])
+        return design.each(design.encoder, lambda name: self.gain_with.get(name, self.gain))
 
 
 def levels_of(observed: Observed) -> Levels:
@@ -151,7 +151,7 @@ class Scaling:
         """(n,) scores of rows of which a learner said `outcomes`, in the metric's range."""
         placed = self.of(design)
         total = placed.level + placed.points * outcomes + placed.prior.sum(axis=1)
-        return np.asarray(np.clip(total, *metric_range(design.metric)))
+        return np.asarray(np.clip(total, *design.metric_range))
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class Fitted:
         placed = self.scaling.of(design)
         parts, rest, columns, outcome = self._learned(design, explain)
         score = placed.level + placed.points * outcome + placed.prior.sum(axis=1)
-        clipped = np.clip(score, *metric_range(design.metric))
+        clipped = np.clip(score, *design.metric_range)
         if not explain:
             empty = np.empty((len(score), 0))
             return Prediction(clipped, clipped, empty, (), placed.prior_share, placed.support, outcome)
