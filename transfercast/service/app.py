@@ -59,7 +59,7 @@ def create_app(predictor: Path | None = None, key: str | None = None, history: s
 
     @app.exception_handler(WorkerDiedError)
     async def died(request: Request, error: WorkerDiedError) -> JSONResponse:
-        return _refusal(503, "a process that was forecasting died and is replaced; send the request again")
+        return _refusal(503, "the processes that were to forecast this died and are replaced; send fewer rows, or try again")
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:

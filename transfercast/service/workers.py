@@ -28,7 +28,7 @@ _LENGTH = 4
 
 
 class WorkerDiedError(Exception):
-    """A process ended while it was forecasting; another takes its place."""
+    """Two processes ended while they were forecasting the same; others take their place."""
 
 
 def answered(now: Predictor, body: bytes) -> tuple[int, bytes]:
@@ -75,7 +75,7 @@ class Workers:
         """As `answered`, by the predictor of a version.
 
         Raises:
-            WorkerDiedError: if the process died of it.
+            WorkerDiedError: if the process died of it, and so did the next.
         """
         told: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
         # tasks queue up, not those who wait for a process: of those, one that comes late could go before one just woken
@@ -92,17 +92,18 @@ class Workers:
         try:
             while True:
                 version, body, told = await self._waiting.get()
-                if told.cancelled():
-                    continue
-                try:
-                    answer = await worker.asked(version, body)
-                except (OSError, EOFError) as error:
-                    told.set_exception(WorkerDiedError(repr(error)))
-                    worker.end()
-                    worker = await _Worker.begun(self._folder)
-                    continue
-                if not told.cancelled():
-                    told.set_result(answer)
+                for again in (True, False):  # it may have died long before, or of this body
+                    try:
+                        answer = await worker.asked(version, body)
+                    except (OSError, EOFError) as error:
+                        worker.end()
+                        worker = await _Worker.begun(self._folder)
+                        if not again and not told.done():
+                            told.set_exception(WorkerDiedError(repr(error)))
+                    else:
+                        if not told.done():
+                            told.set_result(answer)
+                        break
         finally:
             worker.end()
 

@@ -1,0 +1,106 @@
+"""Several processes answer as one does, in the order of the requests; one that dies is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.predictor.test_predictor import past
+from tests.service.test_service import body
+from transfercast.predictor.retrain import train_meta
+
+testclient = pytest.importorskip("fastapi.testclient")
+app = pytest.importorskip("transfercast.service.app")
+workers = pytest.importorskip("transfercast.service.workers")
+
+
+@pytest.fixture(scope="module")
+def meta(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("meta")
+    for _ in range(2):
+        train_meta(past(), folder, minutes=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def several(meta):
+    with testclient.TestClient(app.create_app(meta, workers=2)) as client:
+        yield client
+
+
+def test_several_processes_answer_what_one_does(several, meta):
+    one = testclient.TestClient(app.create_app(meta))
+    requests = [body(coverage=coverage) for coverage in (0.5, 0.6, 0.7, 0.8, 0.9)] + [body(rows=[]), body(surprise=1)]
+    with ThreadPoolExecutor(7) as at_once:
+        answers = list(at_once.map(lambda request: several.post("/v1/forecasts", json=request), requests))
+    expected = [one.post("/v1/forecasts", json=request) for request in requests]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [422] * 2
+    assert [answer.json() for answer in answers] == [answer.json() for answer in expected]
+
+
+def test_a_promotion_counts_for_all_processes_from_the_next_request_on(several):
+    newest, oldest = (model["id"] for model in several.get("/v1/models").json())
+    for version in (oldest, newest):
+        several.post(f"/v1/models/{version}/promote")
+        assert {several.post("/v1/forecasts", json=body()).json()["predictor"] for _ in range(4)} == {version}
+
+
+def test_a_process_that_dies_is_replaced_and_its_request_goes_to_the_next(meta):
+    before = set(multiprocessing.active_children())
+    with testclient.TestClient(app.create_app(meta, workers=2)) as client:
+        for process in set(multiprocessing.active_children()) - before:
+            os.kill(process.pid, signal.SIGKILL)
+        assert [client.post("/v1/forecasts", json=body()).status_code for _ in range(4)] == [200] * 4
+
+
+def test_a_request_that_processes_die_of_is_told_so(meta, monkeypatch):
+    with testclient.TestClient(app.create_app(meta, workers=2)) as client:
+        asked = workers._Worker.asked
+
+        async def fatal(worker, version, sent):
+            if b"fatal" in sent:
+                worker._process.kill()
+            return await asked(worker, version, sent)
+
+        monkeypatch.setattr(workers._Worker, "asked", fatal)
+        answer = client.post("/v1/forecasts", json={"fatal": 1})
+        assert answer.status_code == 503
+        assert "died" in answer.json()["detail"]
+        assert client.post("/v1/forecasts", json=body()).status_code == 200
+
+
+def test_processes_end_with_the_service(meta):
+    before = {process.pid for process in multiprocessing.active_children()}
+    with testclient.TestClient(app.create_app(meta, workers=2)) as client:
+        assert client.get("/healthz").status_code == 200
+        assert len({process.pid for process in multiprocessing.active_children()} - before) == 2
+    deadline = time.monotonic() + 10
+    while {process.pid for process in multiprocessing.active_children()} - before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert {process.pid for process in multiprocessing.active_children()} <= before
+
+
+def test_requests_are_answered_in_the_order_in_which_they_came(meta):
+    async def order() -> list[int]:
+        one = workers.Workers(meta, 1)
+        await one.start(sorted(path.name for path in (meta / "versions").iterdir())[-1])
+        done: list[int] = []
+
+        async def ask(number: int) -> None:
+            await one.answer(version, b"{}")
+            done.append(number)
+            if number < 10:  # ask again as soon as answered: must go behind those that wait
+                await ask(number + 10)
+
+        version = sorted(path.name for path in (meta / "versions").iterdir())[-1]
+        await asyncio.gather(*(ask(number) for number in range(10)))
+        await one.stop()
+        return done
+
+    assert asyncio.run(order()) == list(range(20))
