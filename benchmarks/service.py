@@ -120,7 +120,8 @@ def main() -> None:
             server.terminate()
             server.wait(10)
     about = {"learner": report.choice["learner"], "clients": given.clients, "targets": given.targets, "pairs": PAIRS,
-             "pause": given.pause, "workers": given.workers, "cores": os.cpu_count(), "python": platform.python_version()}  # fmt: skip
+             "pause": given.pause,
+             "workers": given.workers, "cores": os.cpu_count(), "python": platform.python_version()}  # fmt: skip
     print(json.dumps({**told, **about}))
 
 

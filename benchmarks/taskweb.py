@@ -26,7 +26,8 @@ from transfercast.core.records import ALONE, Candidate, Observation, Recipe
 from transfercast.core.table import Column
 from transfercast.history.store import History
 from transfercast.predictor.design import Design, Observed, design_of, observed_in
-from transfercast.predictor.evaluate import Evaluation, held_out, judged
+from transfercast.predictor.evaluate import Evaluation, judged
+from transfercast.predictor.holdout import held_out
 from transfercast.predictor.learner import LEARNERS
 from transfercast.predictor.learning import Learned, Options, learn
 from transfercast.predictor.model import predictor_of

@@ -12,8 +12,9 @@ from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 from tests.predictor.test_predictor import observed
 from transfercast.core.errors import InputError
 from transfercast.predictor.design import Observed, columns_of
-from transfercast.predictor.evaluate import BY, ORACLE, PREDICTOR, RANDOM, fold_names, held_out, judged
+from transfercast.predictor.evaluate import RANDOM, judged
 from transfercast.predictor.folds import folds_by
+from transfercast.predictor.holdout import BY, ORACLE, PREDICTOR, fold_names, held_out
 from transfercast.predictor.learner import LEARNERS, PARTS, PENALTIES, Settings, fit_model, fit_ridges
 from transfercast.predictor.learning import Options, Trials, clearly_best, learn
 from transfercast.predictor.regressor import lesson_of

@@ -1,146 +1,24 @@
-"""How good forecasts are for what was held out whole: a target, or a base encoder.
-
-For each fold the predictor is learned anew from the other observations: choice of learner, settings, levels, bounds and the
-history's features know nothing of the fold. Beside its order stand those of each single measure, of the source's mean
-gain on other targets, the largest source, a random order, and the oracle, which knows the truth.
-"""
+"""How good held-out forecasts are: their order by NDCG, regret and hours, scores by error and coverage; with bootstraps."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.stats import spearmanr
 
-from transfercast.core.choices import Bounds
 from transfercast.core.errors import InputError
-from transfercast.core.progress import progress
 from transfercast.predictor.bounds import BOUNDS
 from transfercast.predictor.design import Observed
-from transfercast.predictor.learning import Learned, Options, learn
-from transfercast.predictor.model import predictor_of
+from transfercast.predictor.holdout import By, HeldOut
 from transfercast.predictor.ranking import REGRET_AT, ndcg, regret, share_of_time
-from transfercast.predictor.situations import Situation
 
-By = Literal["target", "encoder", "target and encoder"]
-BY: tuple[By, ...] = get_args(By)
-
-PREDICTOR, RANDOM, ORACLE, LARGEST, MEAN_GAIN = "predictor", "random order", "oracle", "largest source", "mean gain elsewhere"
+RANDOM = "random order"
 RMSE_AT = (5, 10, 20, 50, 100)
-COVERAGE = 0.9
 RANDOM_DRAWS = 40
 BOOTSTRAPS = 1000
-SIZE_COLUMN = "source_rows"
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Forecasts of n observed rows, each by a predictor that was learned without its fold.
-
-    Attributes:
-        observed: n transfers.
-        by: what was held out together.
-        score: (n,) forecasts.
-        lower, upper: (n,) 90 % bounds, by kind.
-        beats: (n,) probability to beat the target's own score.
-        chosen: the choice of each fold, by its name.
-    """
-
-    observed: Observed
-    by: By
-    score: np.ndarray
-    lower: dict[Bounds, np.ndarray]
-    upper: dict[Bounds, np.ndarray]
-    beats: np.ndarray
-    chosen: dict[str, dict[str, Any]]
-
-    def orders(self) -> dict[str, np.ndarray]:
-        """(n,) by what each way of ordering sorts, higher first; NaN comes last. Random order is not among them."""
-        design = self.observed.design
-        orders = {PREDICTOR: self.score, ORACLE: self.observed.score}
-        orders[MEAN_GAIN] = _mean_gain_elsewhere(self.observed, same_encoder=self.by != "encoder")
-        for column in design.schema:
-            if column.better == "unknown" or column.group == "recipe" or not _tells_apart(self.observed, column.name):
-                continue
-            values = design.matrix([column.name])[:, 0]
-            orders[LARGEST if column.name == SIZE_COLUMN else column.name] = values if column.better == "higher" else -values
-        return orders
-
-
-def held_out(
-    observed: Observed,
-    options: Options = Options(),
-    by: By = "target",
-    jobs: int = 1,
-    folds: np.ndarray | None = None,
-    what: str = "held out",
-) -> HeldOut:
-    """Learn anew for each fold, and forecast it.
-
-    Args:
-        observed: n transfers.
-        options: how to learn.
-        by: `target` holds out all rows of a target; `encoder` all of a base encoder; `target and encoder` the rows of a
-            target with one encoder, while those with others may be seen.
-        jobs: folds at once; -1 for as many as there are cores.
-        folds: (n,) names of folds of one's own, which must not part what `by` holds together; by default one each.
-        what: for the progress bar.
-
-    Raises:
-        InputError: if there are fewer than two of what is to be held out.
-    """
-    folds = fold_names(observed, by) if folds is None else folds
-    names = list(dict.fromkeys(folds.tolist()))
-    if len(names) < 2:
-        raise InputError(f"the history holds one {by} only, so none can be held out. Observe another, or hold out by target.")
-    situations: dict[By, tuple[Situation, ...]] = {
-        "target": ("new target",),
-        "encoder": ("new target", "new encoder"),
-        "target and encoder": ("new target", "known target"),
-    }
-    score, beats = np.full(len(observed), np.nan), np.full(len(observed), np.nan)
-    lower = {kind: np.full(len(observed), np.nan) for kind in BOUNDS}
-    upper = {kind: np.full(len(observed), np.nan) for kind in BOUNDS}
-    chosen = {}
-    parallel = Parallel(n_jobs=jobs, return_as="generator")
-    done = parallel(delayed(_fold)(observed, folds == name, options, situations[by]) for name in names)
-    for name, fold in zip(names, progress(done, what, len(names)), strict=True):
-        rows = folds == name
-        chosen[name], score[rows], beats[rows] = fold[0], fold[1], fold[2]
-        for kind in BOUNDS:
-            lower[kind][rows], upper[kind][rows] = fold[3][kind]
-    return HeldOut(observed, by, score, lower, upper, beats, chosen)
-
-
-def fold_names(observed: Observed, by: By) -> np.ndarray:
-    """(n,) names of the folds. `target and encoder` holds out one target with each encoder at a time, never the same."""
-    design = observed.design
-    if by == "target":
-        return design.targets
-    if by == "encoder":
-        return design.encoder
-    targets, encoders = (np.unique(names, return_inverse=True) for names in (design.targets, design.encoder))
-    count = len(targets[0])
-    step = max(1, count // max(len(encoders[0]), 1))
-    return np.array([f"{number}" for number in (targets[1] + step * encoders[1]) % count], dtype=object)
-
-
-def _fold(
-    observed: Observed, out: np.ndarray, options: Options, situations: tuple[Situation, ...]
-) -> tuple[dict[str, Any], np.ndarray, np.ndarray, dict[Bounds, tuple[np.ndarray, np.ndarray]]]:
-    learned: Learned = learn(observed.take(~out), options, situations)
-    predictor, design = predictor_of("held out", learned), observed.design.take(out)
-    predicted = predictor.fitted.predict(design, explain=False)
-    beats = predictor.beats(design, predicted)
-    return (
-        learned.about(),
-        predicted.score,
-        beats,
-        {kind: predictor.bounds(design, predicted, COVERAGE, kind) for kind in BOUNDS},
-    )
 
 
 @dataclass(frozen=True)
@@ -355,25 +233,6 @@ def _summed(name: str, parts: list[np.ndarray], draw: _Bootstrap) -> Order:
 def _groups(observed: Observed, rows: np.ndarray) -> list[np.ndarray]:
     groups = observed.design.groups
     return [found for group in range(groups.max() + 1) if len(found := np.nonzero((groups == group) & rows)[0])]
-
-
-def _tells_apart(observed: Observed, column: str) -> bool:
-    values, groups = observed.design.matrix([column])[:, 0], observed.design.groups
-    known = np.isfinite(values)
-    return any(np.ptp(values[known & (groups == group)]) > 0 for group in np.unique(groups[known]))
-
-
-def _mean_gain_elsewhere(observed: Observed, same_encoder: bool) -> np.ndarray:
-    """(n,) the source's mean gain, relative to the target's own score, on other targets with the same or other encoders."""
-    design = observed.design
-    gains = observed.score / design.baseline - 1 if np.isfinite(design.baseline).any() else observed.score
-    result = np.full(len(observed), np.nan)
-    for row in range(len(observed)):
-        there = (design.encoder == design.encoder[row]) == same_encoder
-        there &= (design.sources == design.sources[row]) & (design.targets != design.targets[row]) & np.isfinite(gains)
-        if there.any():
-            result[row] = gains[there].mean()
-    return result
 
 
 def _listed(interval: Interval) -> list[float]:

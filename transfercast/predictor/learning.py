@@ -20,7 +20,8 @@ from transfercast.predictor.design import Observed
 from transfercast.predictor.folds import MOST_FOLDS, folds_by
 from transfercast.predictor.learner import LEARNERS, PARTS, REGRESSORS, Settings
 from transfercast.predictor.ranking import mean_regret
-from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted, lesson_of, levels_of, points_of_a_standing
+from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted, lesson_of
+from transfercast.predictor.scaling import levels_of, points_of_a_standing
 from transfercast.predictor.situations import Situation
 
 FEWEST_TARGETS, FEWEST_ROWS = 5, 100

@@ -22,7 +22,8 @@ from transfercast.predictor.inputs import Inputs
 from transfercast.predictor.learner import PARTS, Model, Ridge, Settings
 from transfercast.predictor.learning import Learned
 from transfercast.predictor.past import Past
-from transfercast.predictor.regressor import NOTHING_OBSERVED, Choice, Fitted, Levels, Prediction, Scaling
+from transfercast.predictor.regressor import NOTHING_OBSERVED, Choice, Fitted, Prediction
+from transfercast.predictor.scaling import Levels, Scaling
 from transfercast.predictor.situations import SITUATIONS, Situation
 
 PRIOR = "prior"

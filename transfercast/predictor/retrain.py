@@ -21,14 +21,15 @@ from transfercast.core.cache import fingerprint
 from transfercast.core.choices import Goal, Learner
 from transfercast.core.errors import InputError
 from transfercast.core.files import write_text
-from transfercast.core.kinds import METRICS
 from transfercast.core.table import FeatureTable
 from transfercast.core.version import VERSION
 from transfercast.history.store import History
 from transfercast.predictor import artifact
 from transfercast.predictor.design import FEATURE_SETS, Observed, observed_in, uses_history
-from transfercast.predictor.evaluate import Evaluation, held_out, judged
+from transfercast.predictor.drift import refuse_drift
+from transfercast.predictor.evaluate import Evaluation, judged
 from transfercast.predictor.folds import folds_by
+from transfercast.predictor.holdout import held_out
 from transfercast.predictor.learner import LEARNERS
 from transfercast.predictor.learning import Options, learn
 from transfercast.predictor.model import PRIOR, Predictor, predictor_of
@@ -159,41 +160,6 @@ def opened(history: History | str | Path) -> History:
     if "://" not in file and not Path(file).is_file():
         raise InputError(f"{file}: no such history. A search writes one, or name a CSV or Parquet file of observations.")
     return History(place)
-
-
-def refuse_drift(observed: Observed, champion: Predictor | None) -> None:
-    """Refuse observations from which forecasts could not be meant.
-
-    Raises:
-        InputError: for a metric that is unknown, an encoder that is not named beside others that are, and columns that are
-            not those of the champion.
-    """
-    design = observed.design
-    for metric in dict.fromkeys(design.metric):
-        if metric not in METRICS:
-            count = int((design.metric == metric).sum())
-            raise InputError(f"metric {metric!r} of {count} observed transfers is unknown; known are {', '.join(METRICS)}.")
-    unnamed = design.encoder == "unknown"
-    if unnamed.any() and not unnamed.all():
-        raise InputError(
-            f"{int(unnamed.sum())} of {len(observed)} observed transfers name no encoder, the others do: standings of "
-            "different encoders would be mixed. Name it in the column 'encoder', or import them into a history of their own."
-        )
-    if champion is None:
-        return
-    now = {column.name: column for column in design.schema}
-    learned = [column for column in champion.fitted.schema if column.group != "recipe"]
-    for column in learned:
-        if column.name in now and now[column.name].version != column.version:
-            raise InputError(
-                f"column {column.name}: the history has version {now[column.name].version} of {column.measure}, champion "
-                f"{champion.id} was learned from version {column.version}. Measure old pairs anew, or begin in another folder."
-            )
-    if learned and not any(column.name in now for column in learned):
-        raise InputError(
-            f"the history has none of the {len(learned)} columns that champion {champion.id} was learned from (such as "
-            f"{learned[0].name!r}). Is it another history? If it is meant, begin in another folder."
-        )
 
 
 @contextmanager

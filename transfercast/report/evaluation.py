@@ -13,7 +13,8 @@ from transfercast.core.table import FeatureTable
 from transfercast.core.version import VERSION
 from transfercast.history.store import History
 from transfercast.predictor.design import observed_in
-from transfercast.predictor.evaluate import ORACLE, PREDICTOR, SHARES, Evaluation, held_out, judged
+from transfercast.predictor.evaluate import SHARES, Evaluation, judged
+from transfercast.predictor.holdout import ORACLE, PREDICTOR, held_out
 from transfercast.predictor.learning import Options
 from transfercast.report.figures import hours_figure, inline, rmse_figure, save
 from transfercast.report.html import evaluation_page
