@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from tests.predictor.test_predictor import past
 from tests.service.test_service import body
+from transfercast.predictor.model import Predictor
 from transfercast.predictor.retrain import train_meta
 
 testclient = pytest.importorskip("fastapi.testclient")
@@ -44,6 +46,21 @@ def test_several_processes_answer_what_one_does(several, meta):
     assert [answer.json() for answer in answers] == [answer.json() for answer in expected]
 
 
+def test_requests_taken_together_do_not_know_of_one_another(meta):
+    whole = body(explain=False)
+    fewer = whole | {"rows": whole["rows"][:2]}  # the same target, fewer candidates: other standings
+    bodies = [json.dumps(one).encode() for one in (whole, fewer, body(), whole | {"coverage": 0.5}, body(rows=[]))] + [b"{"]
+    together, one_by_one = workers.answered(Predictor.load(meta), bodies), []
+    for one in bodies:
+        one_by_one += workers.answered(Predictor.load(meta), [one])
+    assert [status for status, _ in together] == [200] * 4 + [422] * 2
+    for (_, several), (_, single) in zip(together[:4], one_by_one[:4], strict=True):
+        assert json.loads(several) == json.loads(single)
+    assert together[4:] == one_by_one[4:]
+    scores = [[row["score"] for row in json.loads(answer)["forecasts"]] for _, answer in together[:2]]
+    assert scores[0][:2] != pytest.approx(scores[1])
+
+
 def test_a_promotion_counts_for_all_processes_from_the_next_request_on(several):
     newest, oldest = (model["id"] for model in several.get("/v1/models").json())
     for version in (oldest, newest):
@@ -64,7 +81,7 @@ def test_a_request_that_processes_die_of_is_told_so(meta, monkeypatch):
         asked = workers._Worker.asked
 
         async def fatal(worker, version, sent):
-            if b"fatal" in sent:
+            if any(b"fatal" in one for one in sent):
                 worker._process.kill()
             return await asked(worker, version, sent)
 

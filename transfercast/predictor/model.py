@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -129,10 +130,33 @@ class Predictor:
 
     def forecast(self, design: Design, coverage: float, bounds: Bounds = "grouped", explain: bool = True) -> Forecast:
         """As `predict`, of a design."""
+        self.check(design, coverage)
+        return self._forecast(design, self.fitted.predict(design, explain), coverage, bounds)
+
+    def forecast_each(self, asked: Sequence[tuple[Design, float, Bounds]]) -> list[Forecast]:
+        """Forecasts without reasons for designs that do not know of one another, which must have passed `check`.
+
+        Args:
+            asked: designs, with coverage and kind of bounds; together they take less time than one by one.
+        """
+        predicted = self.fitted.predict_each([design for design, _, _ in asked])
+        return [
+            self._forecast(design, one, coverage, bounds)
+            for (design, coverage, bounds), one in zip(asked, predicted, strict=True)
+        ]
+
+    def check(self, design: Design, coverage: float) -> None:
+        """Refuse what cannot be forecast.
+
+        Raises:
+            InputError: if the coverage is out of range.
+            ArtifactError: if the design's measures are of another version than the predictor was fitted on.
+        """
         if not 0 < coverage < 1:
             raise InputError(f"coverage is {coverage}; give a share between 0 and 1, such as 0.9.")
         self._check_versions(design)
-        predicted = self.fitted.predict(design, explain)
+
+    def _forecast(self, design: Design, predicted: Prediction, coverage: float, bounds: Bounds) -> Forecast:
         lower, upper = self.bounds(design, predicted, coverage, bounds)
         return Forecast(
             candidates=tuple(map(Candidate, design.sources.tolist(), design.targets.tolist(), design.recipes.tolist())),

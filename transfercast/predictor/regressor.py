@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,13 +80,35 @@ class Fitted:
             design: n rows.
             explain: also say why, which takes most of the time.
         """
+        return self._explained(design) if explain else self.predict_each([design])[0]
+
+    def predict_each(self, designs: Sequence[Design]) -> list[Prediction]:
+        """Forecast designs that do not know of one another, without reasons; trees are walked once for all of them."""
+        if not designs:
+            return []
+        described = [self._described(design) for design in designs]
+        features, situation = (np.concatenate(part) for part in zip(*described, strict=True))
+        outcomes = np.zeros(len(features))
+        for model, rows in self._models_of(situation):
+            outcomes[rows] = model.predict(features[rows])
+        ends = np.cumsum([len(design) for design in designs])[:-1]
+        return [self._scored(design, outcome) for design, outcome in zip(designs, np.split(outcomes, ends), strict=True)]
+
+    def _scored(self, design: Design, outcome: np.ndarray) -> Prediction:
         placed = self.scaling.of(design)
-        parts, rest, columns, outcome = self._learned(design, explain)
-        score = placed.level + placed.points * outcome + placed.prior.sum(axis=1)
+        score = np.clip(placed.total(outcome), *design.metric_range)
+        return Prediction(score, score, np.empty((len(score), 0)), (), placed.prior_share, placed.support, outcome)
+
+    def _explained(self, design: Design) -> Prediction:
+        placed = self.scaling.of(design)
+        features, situation = self._described(design)
+        parts, rest = np.zeros_like(features), np.zeros(len(design))
+        for model, rows in self._models_of(situation):
+            parts[rows], rest[rows] = model.explain(features[rows])
+        outcome = parts.sum(axis=1) + rest
+        score = placed.total(outcome)
         clipped = np.clip(score, *design.metric_range)
-        if not explain:
-            empty = np.empty((len(score), 0))
-            return Prediction(clipped, clipped, empty, (), placed.prior_share, placed.support, outcome)
+        columns = () if self.inputs is None else self.inputs.columns
         groups = tuple(dict.fromkeys((*placed.groups, *(column.group for column in columns))))
         why = np.zeros((len(score), len(groups)))
         for number, group in enumerate(placed.groups):
@@ -96,22 +118,17 @@ class Fitted:
         base = placed.level + placed.points * rest + clipped - score
         return Prediction(clipped, base, why, groups, placed.prior_share, placed.support, outcome)
 
-    def _learned(self, design: Design, explain: bool) -> tuple[np.ndarray, np.ndarray, tuple[Column, ...], np.ndarray]:
-        """(n, f) contributions, (n,) rest, f columns, and (n,) outcomes: the sums of both."""
-        n = len(design.metric)
+    def _described(self, design: Design) -> tuple[np.ndarray, np.ndarray]:
+        """(n, f) features and (n,) situations; no feature where nothing was observed."""
         if self.inputs is None:
-            return np.empty((n, 0)), np.zeros(n), (), np.zeros(n)
-        features, situation = self.inputs.rows(design)
-        parts, rest, outcome = np.zeros_like(features), np.zeros(n), np.zeros(n)
-        for name in dict.fromkeys(situation):
-            rows = situation == name
-            model = self.models.get(name, self.models["new target"])
-            if explain:
-                parts[rows], rest[rows] = model.explain(features[rows])
-                outcome[rows] = parts[rows].sum(axis=1) + rest[rows]
-            else:
-                outcome[rows] = model.predict(features[rows])
-        return parts, rest, self.inputs.columns, outcome
+            return np.empty((len(design), 0)), np.full(len(design), "new target", dtype=object)
+        return self.inputs.rows(design)
+
+    def _models_of(self, situation: np.ndarray) -> Iterator[tuple[Model, np.ndarray]]:
+        """Each model that is needed, with the (n,) mask of its rows; none where nothing was observed."""
+        if self.models:
+            for name in dict.fromkeys(situation):
+                yield self.models.get(name, self.models["new target"]), situation == name
 
 
 NOTHING_OBSERVED = Fitted(Choice(), (), None, {}, Scaling("standing", Levels({}, {}, 0.0, {})))

@@ -127,8 +127,7 @@ class Scaling:
     def scores(self, design: Design, outcomes: np.ndarray) -> np.ndarray:
         """(n,) scores of rows of which a learner said `outcomes`, in the metric's range."""
         placed = self.of(design)
-        total = placed.level + placed.points * outcomes + placed.prior.sum(axis=1)
-        return np.asarray(np.clip(total, *design.metric_range))
+        return np.asarray(np.clip(placed.total(outcomes), *design.metric_range))
 
 
 @dataclass(frozen=True)
@@ -141,6 +140,10 @@ class Placed:
     groups: tuple[str, ...]
     prior_share: np.ndarray
     support: np.ndarray
+
+    def total(self, outcomes: np.ndarray) -> np.ndarray:
+        """(n,) scores."""
+        return np.asarray(self.level + self.points * outcomes + self.prior.sum(axis=1))
 
 
 def points_of_a_standing(observed: Observed, forecasts: np.ndarray, levels: Levels) -> float:

@@ -70,7 +70,7 @@ def create_app(predictor: Path | None = None, key: str | None = None, history: s
     async def forecasts(request: Request) -> Response:
         """Expected scores of candidate pairs, with bounds and, if asked for, reasons."""
         now, body = served.predictor, await request.body()
-        status, answer = answered(now, body) if others is None else await others.answer(now.id, body)
+        status, answer = answered(now, [body])[0] if others is None else await others.answer(now.id, body)
         return Response(answer, status, media_type="application/json")
 
     @app.post("/v1/plans")
