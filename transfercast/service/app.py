@@ -27,20 +27,20 @@ OPEN_PATHS = ("/healthz",)
 _BODY = {"required": True, "content": {"application/json": {"schema": ForecastRequest.model_json_schema()}}}
 
 
-def create_app(predictor: Path | None = None, key: str | None = None, history: str | None = None, workers: int = 1) -> FastAPI:
+def create_app(predictor: Path | None = None, key: str | None = None, history: str | None = None, workers: int = 0) -> FastAPI:
     """The service on one predictor.
 
     Args:
         predictor: folder that train-meta wrote; None serves the prior.
         key: what clients must send as `Authorization: Bearer KEY`; None asks for none.
         history: URL or file of the history; None takes no observations and does not retrain.
-        workers: processes that forecast; with 1 the service's own does.
+        workers: processes that forecast; with 0 it is this one, which answers nothing else meanwhile.
 
     Raises:
         InputError, ArtifactError: if predictor or history cannot be opened.
     """
     served = Served(predictor)
-    others = Workers(predictor, workers) if workers > 1 else None
+    others = Workers(predictor, workers) if workers else None
 
     @asynccontextmanager
     async def alive(_: FastAPI) -> AsyncIterator[None]:

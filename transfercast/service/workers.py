@@ -11,6 +11,7 @@ import asyncio
 import gc
 import json
 import multiprocessing
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
@@ -177,6 +178,7 @@ def _sized(content: bytes) -> bytes:
 
 def _work(asks: socket.socket, folder: Path | None) -> None:
     """What a process does until the service goes: read a version and bodies, answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the service says when to end
     now = Predictor()
     with threadpool_limits(1), asks, asks.makefile("rwb") as stream:
         while version := stream.read(_number(stream.read)).decode():
