@@ -92,6 +92,22 @@ def test_a_request_that_processes_die_of_is_told_so(meta, monkeypatch):
         assert client.post("/v1/forecasts", json=body()).status_code == 200
 
 
+def test_a_mistake_of_ours_costs_only_the_request_that_met_it(meta, monkeypatch):
+    now = Predictor.load(meta)
+    right = workers.answered
+
+    def wrong(now, bodies):
+        if b"[]" in bodies:
+            raise ZeroDivisionError
+        return right(now, bodies)
+
+    monkeypatch.setattr(workers, "answered", wrong)
+    good = json.dumps(body()).encode()
+    told = workers._whatever_comes(now, [good, b"[]", good])
+    assert [status for status, _ in told] == [200, 500, 200]
+    assert b"log" in told[1][1]
+
+
 def test_processes_end_with_the_service(meta):
     before = {process.pid for process in multiprocessing.active_children()}
     with testclient.TestClient(app.create_app(meta, workers=2)) as client:

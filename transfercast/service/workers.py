@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import multiprocessing
 import signal
 import socket
@@ -27,9 +28,10 @@ from transfercast.predictor.design import Design
 from transfercast.predictor.model import Predictor
 from transfercast.service.messages import ForecastRequest, answer_of
 
+log = logging.getLogger(__name__)
+
 _LENGTH = 4
 """Bytes of a length; bodies are bounded far below what they can say."""
-
 
 MOST_TOGETHER = 8
 """Waiting requests that one process takes at once."""
@@ -107,7 +109,7 @@ class Workers:
             serving.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
-    async def _serve(self, worker: _Worker) -> None:
+    async def _serve(self, worker: _Worker | None) -> None:
         try:
             while True:
                 tasks = [await self._waiting.get()]
@@ -116,17 +118,20 @@ class Workers:
                 version = tasks[-1][0]  # they differ only while one is replaced, and the last asked for the newest
                 for again in (True, False):  # it may have died long before, or of these
                     try:
+                        worker = worker or await _Worker.begun(self._folder)
                         answers = await worker.asked(version, [body for _, body, _ in tasks])
                     except (OSError, EOFError) as error:
-                        worker.end()
-                        worker = await _Worker.begun(self._folder)
+                        if worker is not None:
+                            worker.end()
+                        worker = None
                         if not again:
                             _tell(tasks, WorkerDiedError(repr(error)))
                     else:
                         _tell(tasks, answers)
                         break
         finally:
-            worker.end()
+            if worker is not None:
+                worker.end()
 
 
 def _tell(tasks: list[_Task], answers: list[Answer] | WorkerDiedError) -> None:
@@ -185,12 +190,23 @@ def _work(asks: socket.socket, folder: Path | None) -> None:
             bodies = [stream.read(_number(stream.read)) for _ in range(_number(stream.read))]
             try:
                 now = now if now.id == version else _loaded(folder, version)
-                answers = answered(now, bodies)
+                answers = _whatever_comes(now, bodies)
             except TransfercastError as error:
                 answers = [(error.http_status, _detail(str(error)))] * len(bodies)
             for status, answer in answers:
                 stream.write(status.to_bytes(_LENGTH, "big") + _sized(answer))
             stream.flush()
+
+
+def _whatever_comes(now: Predictor, bodies: Sequence[bytes]) -> list[Answer]:
+    """As `answered`; a mistake of ours costs the request that met it, and neither others nor the process."""
+    try:
+        return answered(now, bodies)
+    except Exception:
+        if len(bodies) > 1:
+            return [answer for body in bodies for answer in _whatever_comes(now, [body])]
+        log.exception("a forecast failed")
+        return [(500, _detail("the service made a mistake; its log says more"))]
 
 
 def _number(read: Callable[[int], bytes]) -> int:
