@@ -49,7 +49,7 @@ def test_several_processes_answer_what_one_does(several, meta):
 def test_requests_taken_together_do_not_know_of_one_another(meta):
     whole = body(explain=False)
     fewer = whole | {"rows": whole["rows"][:2]}  # the same target, fewer candidates: other standings
-    bodies = [json.dumps(one).encode() for one in (whole, fewer, body(), whole | {"coverage": 0.5}, body(rows=[]))] + [b"{"]
+    bodies = [json.dumps(one).encode() for one in (whole, fewer, body(), fewer | {"coverage": 0.5}, body(rows=[]))] + [b"{"]
     together, one_by_one = workers.answered(Predictor.load(meta), bodies), []
     for one in bodies:
         one_by_one += workers.answered(Predictor.load(meta), [one])

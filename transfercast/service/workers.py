@@ -202,7 +202,7 @@ def _whatever_comes(now: Predictor, bodies: Sequence[bytes]) -> list[Answer]:
     """As `answered`; a mistake of ours costs the request that met it, and neither others nor the process."""
     try:
         return answered(now, bodies)
-    except Exception:
+    except Exception:  # a process that died of any mistake would take up to seven other requests with it; logged below
         if len(bodies) > 1:
             return [answer for body in bodies for answer in _whatever_comes(now, [body])]
         log.exception("a forecast failed")
