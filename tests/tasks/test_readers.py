@@ -180,7 +180,7 @@ def test_a_row_with_too_many_values_is_told(tmp_path):
 
 def test_a_tasks_toml_with_a_wrong_key_is_told_by_entry(tmp_path):
     (tmp_path / "tasks.toml").write_text('[[task]]\ntrain = "x.csv"\ncolour = "red"\n')
-    with pytest.raises(InputError, match=r"tasks.toml, \[\[task\]\] 1: colour"):
+    with pytest.raises(InputError, match=r"tasks.toml, \[\[task\]\] 1: 'colour' is not known"):
         read_family(tmp_path / "tasks.toml")
 
 

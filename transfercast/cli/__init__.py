@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import sys
 from importlib import import_module
 
 import typer
 
-from transfercast.core.errors import TransfercastError
+from transfercast.cli.errors import GuardedGroup
 from transfercast.core.version import VERSION
 
 app = typer.Typer(
     name="transfercast",
+    cls=GuardedGroup,
     help="Forecast transfer learning: which source to transfer from, what score to expect, and how sure that is.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -43,9 +43,5 @@ for _name in COMMANDS:
 
 
 def main() -> None:
-    """Run the command line; mistakes that a user can put right are told in one line, without a traceback."""
-    try:
-        app()
-    except TransfercastError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+    """Run the command line."""
+    app()

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from transfercast.core.text import printable, redacted
+
 PIPE_WIDTH = 200  # a pipe or file has no width of its own, and a folded table is hard to read there
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")]
@@ -23,7 +25,7 @@ def show(rows: Iterable[dict[str, Any]], as_json: bool, title: str | None = None
     listed = list(rows)
     if as_json:
         for row in listed:
-            typer.echo(json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False))
+            typer.echo(json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=True))
         return
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for name, value in (listed[0] if listed else {}).items():
@@ -42,9 +44,9 @@ def _cell(value: Any, digits: int) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.{digits}f}"
-    return str(value)
+    return printable(str(value))
 
 
 def say(text: str, as_json: bool) -> None:
     """A sentence for people: on stdout, or on stderr when stdout is for a script."""
-    typer.echo(text, err=as_json)
+    typer.echo(printable(redacted(text)), err=as_json)

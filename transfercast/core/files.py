@@ -1,4 +1,8 @@
-"""Files are written beside and renamed, so that a reader never sees half of one."""
+"""Files are written beside and renamed, so that a reader never sees half of one; folders of ours carry a marker.
+
+A command replaces or deletes a folder only if the marker says that transfercast made it. A folder that is being filled
+carries its owner in the marker too, so that what a killed process left is removed by the next that works there.
+"""
 
 from __future__ import annotations
 
@@ -13,32 +17,87 @@ from pathlib import Path
 from typing import Any
 
 from transfercast.core.errors import ArtifactError, InputError
+from transfercast.core.owners import is_alive, owner_id
+
+MARKER = ".transfercast"
+"""A file in every folder that transfercast made; it holds the id of the process that made it."""
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Give a path to write to; when the block ends well that file takes the place of `path`, else it is removed.
+
+    Raises:
+        InputError: if the file cannot be written there.
+    """
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; name a file to write.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({reason(error)}). Name another place.") from error
+    finally:
+        _removed(beside)
+
+
+def _removed(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # its folder could not be made; nothing is there to remove
+        return
+
+
+def reason(error: BaseException) -> str:
+    """Why an operation failed, in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically, making its folder where needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    """Write `text` to `path` atomically, making its folder where needed.
+
+    Raises:
+        InputError: if the file cannot be written there.
+    """
+    with written_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically. NaN is written as null."""
-    write_text(path, json.dumps(_no_nan(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write `content` as indented JSON, atomically. Numbers that JSON does not know (NaN, infinities) are written as null.
+
+    Raises:
+        InputError: if the file cannot be written there.
+    """
+    write_text(path, json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _no_nan(content: Any) -> Any:
-    if isinstance(content, float) and content != content:
-        return None
+def _finite(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if abs(content) < float("inf") else None
     if isinstance(content, dict):
-        return {key: _no_nan(value) for key, value in content.items()}
+        return {key: _finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_no_nan(value) for value in content]
+        return [_finite(value) for value in content]
     return content
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """The content of a JSON text, whatever it is.
+
+    Raises:
+        ArtifactError: if it is not JSON, nested too deeply, or holds a number of thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ArtifactError(f"{where}: not readable (nested too deeply). Make it anew.") from error
+    except ValueError as error:  # of JSON, of UTF-8, or of a number too long
+        raise ArtifactError(f"{where}: not readable ({reason(error)}). Make it anew.") from error
 
 
 def read_json(path: Path, what: str, format_number: int) -> dict[str, Any]:
@@ -51,10 +110,11 @@ def read_json(path: Path, what: str, format_number: int) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected {what}.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ArtifactError(f"{path}: not readable as {what} ({error}). Make it anew.") from error
-    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({reason(error)}).") from error
+    content = parse_json(text, f"{path}, expected {what}")
+    if not isinstance(content, dict) or type(content.get("format")) is not int:
         raise ArtifactError(f"{path}: not {what}: it has no format number.")
     found = content["format"]
     if found > format_number:
@@ -62,12 +122,50 @@ def read_json(path: Path, what: str, format_number: int) -> dict[str, Any]:
     return content
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether transfercast made a folder, so that it may replace or delete it."""
+    return not folder.is_symlink() and (folder / MARKER).is_file()
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Stop before anything is done to a folder that transfercast did not make, unless it is empty.
+
+    Raises:
+        InputError: if `folder` is a file, a symbolic link, or a folder of somebody else's.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise InputError(f"{folder}: is not a folder. Name another place, or move it away.")
+    if folder.is_dir() and not is_ours(folder) and any(folder.iterdir()):
+        raise InputError(f"{folder}: holds files that transfercast did not write. Name another place, or move it away.")
+
+
+def mark(folder: Path) -> None:
+    """Mark a folder as made by transfercast."""
+    (folder / MARKER).write_text(owner_id() + "\n", encoding="ascii")
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder that transfercast made; any other is left alone."""
+    if is_ours(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Give a new folder to fill; when the block ends well it takes the place of `path`, else it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Give a new folder to fill; when the block ends well it takes the place of `path`, else it is removed.
+
+    Raises:
+        InputError: if `path` was not made by transfercast, or cannot be written.
+    """
+    refuse_foreign(path)
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    beside.mkdir()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent)
+        beside.mkdir()
+        mark(beside)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({reason(error)}). Name another place.") from error
     try:
         yield beside
         if path.exists():
@@ -79,6 +177,14 @@ def replaced_folder(path: Path) -> Iterator[Path]:
             os.replace(beside, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete half-filled folders in `folder` whose process was killed."""
+    for left in folder.glob(".*.????????"):
+        marker = left / MARKER
+        if not left.is_symlink() and marker.is_file() and is_alive(marker.read_text(encoding="ascii").strip()) is False:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -12,8 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from transfercast.core.cache import fingerprint
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import METRICS
+from transfercast.core.validation import checked
 
 ALONE = "(alone)"  # the "source" of a target trained from the base encoder: no task or source can have this name
+
+_RECIPE_EXAMPLE = "Write it as in 'full/lr=0.0001/epochs=3/batch=16/tokens=128'."
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
@@ -88,14 +91,15 @@ class Recipe(BaseModel):
         """
         names = {"lr": "learning_rate", "epochs": "epochs", "batch": "batch_size", "tokens": "max_tokens"}
         adaptation, *parts = key.split("/")
-        try:
-            given = {names[name]: value for name, value in (part.split("=") for part in parts)}
-            return cls.model_validate({"adaptation": adaptation, **given})
-        except (KeyError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"recipe {key!r}: {reason}. Write it as in 'full/lr=0.0001/epochs=3/batch=16/tokens=128'."
-            ) from error
+        given = {}
+        for part in parts:
+            name, equals, value = part.partition("=")
+            if name not in names or not equals:
+                raise InputError(
+                    f"recipe {key!r}: {part!r} is not one of {', '.join(f'{n}=' for n in names)}. {_RECIPE_EXAMPLE}"
+                )
+            given[names[name]] = value
+        return checked(cls, f"recipe {key!r}", {"adaptation": adaptation, **given}, remedy=_RECIPE_EXAMPLE)
 
 
 @dataclass(frozen=True, slots=True)

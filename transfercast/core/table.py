@@ -7,8 +7,6 @@ version would misread the file; keep a file of the old format in tests/artifacts
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +18,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from transfercast.core.errors import ArtifactError, InputError, ShapeError
+from transfercast.core.files import written_beside
 from transfercast.core.records import Candidate, Recipe
 
 FORMAT = 1
@@ -119,13 +118,8 @@ class FeatureTable:
         }
         table = pa.Table.from_pandas(self.frame.reset_index(), preserve_index=False)
         table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(about).encode()})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        try:
+        with written_beside(path) as beside:
             pq.write_table(table, beside)
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureTable:

@@ -23,10 +23,11 @@ from typing import Any
 
 from transfercast.core.errors import InputError
 from transfercast.core.records import checked_name
+from transfercast.core.validation import checked
 from transfercast.tasks.labels import Raw, examples_of, inferred_kind, names_of, raw_rows
 from transfercast.tasks.readers import hub, read_records
 from transfercast.tasks.sampling import capped, set_aside
-from transfercast.tasks.spec import Rows, TaskSpec, checked
+from transfercast.tasks.spec import Rows, TaskSpec
 from transfercast.tasks.task import SPLITS, Task
 
 
@@ -95,7 +96,7 @@ def read_family(path: str | Path) -> Family:
             if role != "target":
                 sources.append(read_task(spec))
             if role != "source":
-                rows = checked(Rows, f"{where}: target_rows", **{**spec.rows.model_dump(), **target_rows})
+                rows = checked(Rows, f"{where}: target_rows", {**spec.rows.model_dump(), **target_rows})
                 targets.append(read_task(spec.model_copy(update={"rows": rows})))
     for tasks in (sources, targets):
         names = [task.name for task in tasks]
@@ -106,7 +107,7 @@ def read_family(path: str | Path) -> Family:
 
 
 def _specs(where: str, folder: Path, fields: dict[str, Any]) -> list[TaskSpec]:
-    spec = checked(TaskSpec, where, **fields)
+    spec = checked(TaskSpec, where, fields)
     if spec.hub is None:
         places = {split: str((folder / place).resolve()) for split in SPLITS if (place := getattr(spec, split))}
         spec = spec.model_copy(update=places)
@@ -120,4 +121,4 @@ def _specs(where: str, folder: Path, fields: dict[str, Any]) -> list[TaskSpec]:
 
 def task_of(spec: dict[str, Any]) -> Task:
     """Read a task again from the description that it carries (`Task.spec`)."""
-    return read_task(checked(TaskSpec, **spec))
+    return read_task(checked(TaskSpec, "task", spec))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from transfercast.core.errors import InputError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "conll", "hub"]
 
@@ -71,23 +69,3 @@ class TaskSpec(BaseModel):
         if self.format == "hub" and not self.hub:
             raise ValueError("format 'hub' needs hub = 'owner/name'")
         return self
-
-
-Checked = TypeVar("Checked", bound=BaseModel)
-
-
-def checked(model: type[Checked], where: str = "task", **fields: Any) -> Checked:
-    """Build `model`, all mistakes in one message.
-
-    Raises:
-        InputError: naming each field, what is wrong and what was found.
-    """
-    try:
-        return model(**fields)
-    except ValidationError as error:
-        parts = []
-        for problem in error.errors():
-            name = ".".join(str(part) for part in problem["loc"]) or "task"
-            found = "" if isinstance(problem["input"], dict) else f" (found {problem['input']!r})"
-            parts.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}{found}")
-        raise InputError(f"{where}: {'; '.join(parts)}.") from error

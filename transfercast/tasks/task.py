@@ -118,11 +118,14 @@ class Task:
         Raises:
             InputError: naming file, line, value and remedy.
         """
+        from transfercast.core.validation import checked
         from transfercast.tasks.family import read_task
-        from transfercast.tasks.spec import TaskSpec, checked
+        from transfercast.tasks.spec import TaskSpec
 
         name = options.pop("name", Path(path).stem)
-        return read_task(checked(TaskSpec, name=name, train=str(path), text=text, label=label, **options))
+        return read_task(
+            checked(TaskSpec, str(path), {"name": name, "train": str(path), "text": text, "label": label, **options})
+        )
 
 
 def _content(examples: Examples) -> list[Any]:

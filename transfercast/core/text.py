@@ -1,0 +1,28 @@
+"""Text from outside, made safe to show: no terminal codes, no passwords."""
+
+from __future__ import annotations
+
+import re
+
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and line feed, marks that turn the reading direction, and halves of surrogate pairs."""
+
+_PASSWORD = re.compile(r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@'\"]*:)[^\s'\"]*(?=@)")
+
+
+def printable(text: str) -> str:
+    r"""`text` with each character that a terminal would obey, or could not show, written as its escape.
+
+    >>> printable("\x1b[31mred\x07, plain\tand\nsimple")
+    '\\x1b[31mred\\x07, plain\tand\nsimple'
+    """
+    return _HIDDEN.sub(lambda match: match.group().encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def redacted(text: str) -> str:
+    """`text` with the passwords of the URLs in it replaced by ***.
+
+    >>> redacted("postgresql://me:s3cret@db/x is down")
+    'postgresql://me:***@db/x is down'
+    """
+    return _PASSWORD.sub(r"\g<before>***", text)
