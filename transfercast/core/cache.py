@@ -3,13 +3,22 @@
 joblib.Memory forgets every entry of a function whose source changes, and hashes torch tensors and data frames
 differently from run to run. So the only cached function is the two lines below, which never change, and the key
 is a fingerprint that the caller builds from contents and from the version of the code that computes.
-The files are pickles: the folder is private to the user (mode 0700) and is never shared or shipped.
+The files are pickles, and to read a pickle is to run what is in it. So the folder is private to the user (mode 0700),
+is never shared or shipped, and one that others own or can write to is not used: what is computed then lies in a
+temporary folder until the process ends. A warning rather than an error, for a cache costs time only, and a container
+often runs as another user than the one who owns the mounted home.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
+import logging
+import os
+import shutil
+import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +26,10 @@ from typing import Any
 import numpy as np
 from joblib import Memory
 from platformdirs import user_cache_path
+
+from transfercast.core.files import reason
+
+log = logging.getLogger(__name__)
 
 
 def fingerprint(**parts: Any) -> str:
@@ -26,15 +39,21 @@ def fingerprint(**parts: Any) -> str:
     True
     >>> fingerprint(texts=["ab"]) == fingerprint(texts=["a", "b"])
     False
+
+    Raises:
+        TypeError: of an array of Python objects, whose bytes are addresses and not contents.
     """
     digest = hashlib.sha256()
     for name in sorted(parts):
         part = parts[name]
         if isinstance(part, np.ndarray):
+            if part.dtype.hasobject:
+                raise TypeError(f"fingerprint of {name!r}: an array of Python objects has no bytes to hash; pass a list.")
             header: Any = [name, "array", part.dtype.str, list(part.shape)]
             digest.update(json.dumps(header).encode() + b"\n" + np.ascontiguousarray(part).tobytes())
         else:
-            digest.update(json.dumps([name, part], sort_keys=True, ensure_ascii=False).encode() + b"\n")
+            written = json.dumps([name, part], sort_keys=True, ensure_ascii=False)
+            digest.update(written.encode("utf-8", "surrogatepass") + b"\n")
     return digest.hexdigest()
 
 
@@ -46,13 +65,13 @@ class ArrayCache:
     """Arrays (or dicts of arrays) on disk, found again by kind and fingerprint.
 
     Args:
-        folder: where the files lie; by default the user's own cache folder.
+        folder: where the files lie; by default the user's own cache folder. Where it cannot be made, or is not the
+            user's alone, a temporary folder takes its place, with a warning.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        folder = folder or user_cache_path("transfercast")
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._compute = Memory(folder, verbose=0).cache(_computed, ignore=["compute"])
+        private = _private(folder or user_cache_path("transfercast"))
+        self._compute = Memory(private, verbose=0).cache(_computed, ignore=["compute"])
 
     def get(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
         """What `compute()` gave the first time it was asked for under (kind, key)."""
@@ -61,3 +80,33 @@ class ArrayCache:
     def holds(self, kind: str, key: str) -> bool:
         """Whether (kind, key) is there already."""
         return bool(self._compute.check_call_in_cache(kind, key, None))
+
+
+def _private(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        objection = _objection(folder)
+    except OSError as error:
+        objection = f"cannot be used ({reason(error)})"
+    if objection is None:
+        return folder
+    log.warning(
+        "cache folder %s %s; what is computed is kept in a temporary folder, and computed anew the next time. "
+        "Remove the folder, or name another by XDG_CACHE_HOME.",
+        folder,
+        objection,
+    )
+    instead = tempfile.mkdtemp(prefix="transfercast-cache-")  # mode 0700
+    atexit.register(shutil.rmtree, instead, ignore_errors=True)
+    return Path(instead)
+
+
+def _objection(folder: Path) -> str | None:
+    """Why pickles in `folder` cannot be trusted or written; None if they can."""
+    if hasattr(os, "getuid"):  # not on Windows, where a user's folders are the user's alone
+        there = folder.stat()
+        if {there.st_uid, folder.lstat().st_uid} != {os.getuid()}:
+            return "belongs to another user"
+        if there.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return "can be written to by other users, who could plant files that are run when they are read"
+    return None if os.access(folder, os.W_OK | os.X_OK) else "cannot be written to"

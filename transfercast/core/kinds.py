@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 
 class Kind(StrEnum):
@@ -38,6 +41,16 @@ METRICS: dict[str, Metric] = {
 }
 
 DEFAULT_METRIC = "positive_f1"  # of a target about which a table says nothing
+
+
+def _known(metric: str) -> str:
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric; known are {', '.join(METRICS)}")
+    return metric
+
+
+MetricName = Annotated[str, AfterValidator(_known)]
+"""A key of METRICS, checked where a typed model is built."""
 
 METRIC_OF: dict[Kind, str] = {
     Kind.BINARY: "positive_f1",

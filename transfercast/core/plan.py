@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from transfercast.core.errors import ArtifactError
+from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.files import read_json, write_json
-from transfercast.core.records import ALONE, Pair
+from transfercast.core.records import ALONE, Pair, Recipe, checked_name
 from transfercast.core.table import Column, Provenance
+from transfercast.core.validation import checked
 
 FORMAT = 1
+_REMEDY = "Make it anew with 'transfercast plan'."
 
 
 class Budget(BaseModel):
@@ -25,7 +27,7 @@ class Budget(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trials: Annotated[int, Field(ge=1)] | None = None
-    hours: Annotated[float, Field(gt=0)] | None = None
+    hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     per: Literal["target", "total"] = "total"
 
     @model_validator(mode="after")
@@ -56,7 +58,7 @@ class Step(BaseModel):
     score: float | None
     lower: float | None
     upper: float | None
-    hours: float
+    hours: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     expected_best: float | None
     beats_baseline: float | None = None
     why: dict[str, float] = {}
@@ -84,8 +86,8 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str
-    steps: tuple[Step, ...]
+    id: Annotated[str, Field(pattern="^[0-9a-f]{12,64}$")]
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
     budget: Budget
     predictor: str
     basis: str
@@ -120,12 +122,16 @@ class Plan(BaseModel):
         path = Path(path)
         content: dict[str, Any] = read_json(path, "a plan ('transfercast plan' makes one)", FORMAT)
         del content["format"]
-        try:
-            return cls(**content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ArtifactError(f"{path}: not a plan: {where}: {first['msg']}. Make it anew.") from error
+        plan = checked(cls, f"{path}: not a plan", content, raises=ArtifactError, remedy=_REMEDY)
+        for number, step in enumerate(plan.steps, start=1):
+            try:
+                if step.source != ALONE:
+                    checked_name(step.source, "source")
+                checked_name(step.target, "target")
+                Recipe.parse(step.recipe)
+            except InputError as error:
+                raise ArtifactError(f"{path}, step {number}: {error} {_REMEDY}") from error
+        return plan
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a step: rank, source, target, recipe, score, lower, upper, expected_best, hours, why."""

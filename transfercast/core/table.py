@@ -7,23 +7,28 @@ version would misread the file; keep a file of the old format in tests/artifacts
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from transfercast.core.errors import ArtifactError, InputError, ShapeError
-from transfercast.core.files import written_beside
-from transfercast.core.records import Candidate, Recipe
+from transfercast.core.files import parse_json, reason, written_beside
+from transfercast.core.kinds import METRICS, MetricName
+from transfercast.core.records import Candidate, Recipe, checked_name
+from transfercast.core.validation import checked, shown
 
 FORMAT = 1
 INDEX = ["source", "target", "recipe"]
 _METADATA_KEY = b"transfercast"
+_REMEDY = "Make it anew with 'transfercast features'."
 
 Better = Literal["higher", "lower", "unknown"]
 Group = Literal["single-task scores", "attribution", "label space", "embeddings", "data", "history", "recipe"]
@@ -41,21 +46,35 @@ class Column(BaseModel):
     group: Group
 
 
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class TargetFacts(BaseModel):
     """What planning and search must know of a target besides its features.
 
-    `spec` says how to read the task again; `score` is the target trained alone, on validation;
-    `seconds_per_row_epoch` was measured in that training.
+    `spec` says how to read the task again; `score` is the target trained alone, on validation, in the range of `metric`;
+    `seconds_per_row_epoch` was measured in that training. NaN is taken as not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     fingerprint: str
-    metric: str
-    train_rows: int
-    score: float | None = None
-    seconds_per_row_epoch: float | None = None
+    metric: MetricName
+    train_rows: Annotated[int, Field(ge=1)]
+    score: Annotated[float | None, BeforeValidator(_known)] = None
+    seconds_per_row_epoch: Annotated[_Seconds | None, BeforeValidator(_known)] = None
     spec: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _in_range(self) -> TargetFacts:
+        metric = METRICS[self.metric]
+        if self.score is not None and not metric.lowest <= self.score <= metric.highest:
+            raise ValueError(f"score {self.score:g} is outside [{metric.lowest:g}, {metric.highest:g}] of {self.metric}")
+        return self
 
 
 class Provenance(BaseModel):
@@ -70,6 +89,16 @@ class Provenance(BaseModel):
     targets: dict[str, TargetFacts] = {}
     failed: dict[str, str] = {}
     version: str = ""
+
+
+class _About(BaseModel):
+    """What a table's file says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int
+    columns: Annotated[tuple[Column, ...], Field(alias="schema")]
+    provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +161,61 @@ class FeatureTable:
         path = Path(path)
         if not path.is_file():
             raise InputError(f"{path}: no such file; expected a feature table ('transfercast features' makes one).")
+        table = _arrow_table(path)
+        about = _about(path, table)
+        names = [column.name for column in about.columns]
+        _check_columns(path, table.column_names, names)
         try:
-            table = pq.read_table(path)
-            about = json.loads((table.schema.metadata or {})[_METADATA_KEY])
-        except (pa.ArrowInvalid, KeyError, json.JSONDecodeError) as error:
-            raise ArtifactError(f"{path}: not a feature table. Make one with 'transfercast features'.") from error
-        if about["format"] > FORMAT:
-            raise ArtifactError(
-                f"{path} has format {about['format']}, this version reads up to {FORMAT}. Upgrade transfercast."
-            )
+            frame = table.select([*INDEX, *names]).replace_schema_metadata(None).to_pandas()
+            frame = frame.set_index(INDEX).astype(np.float64)
+        except (pa.ArrowException, ValueError, TypeError) as error:
+            raise ArtifactError(f"{path}: features are not numbers ({reason(error)}). {_REMEDY}") from error
+        _check_candidates(path, frame.index)
         try:
-            schema = tuple(Column(**column) for column in about["schema"])
-            provenance = Provenance(**about["provenance"])
-        except ValidationError as error:
-            raise ArtifactError(f"{path}: damaged schema ({error.errors()[0]['msg']}). Make it anew.") from error
-        frame = table.to_pandas().set_index(INDEX)[[column.name for column in schema]].astype(np.float64)
-        return cls(frame, schema, provenance)
+            return cls(frame, about.columns, about.provenance)
+        except ShapeError as error:
+            raise ArtifactError(f"{path}: {error} {_REMEDY}") from error
+
+
+def _arrow_table(path: Path) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: not a feature table ({reason(error)}). {_REMEDY}") from error
+
+
+def _about(path: Path, table: pa.Table) -> _About:
+    written = (table.schema.metadata or {}).get(_METADATA_KEY)
+    if written is None:
+        raise ArtifactError(f"{path}: not a feature table: it does not say what its columns mean. {_REMEDY}")
+    about = parse_json(written, f"{path}, expected a feature table")
+    number = about.get("format") if isinstance(about, dict) else None
+    if type(number) is not int:
+        raise ArtifactError(f"{path}: not a feature table: it has no format number. {_REMEDY}")
+    if number > FORMAT:
+        raise ArtifactError(f"{path} has format {number}, this version reads up to {FORMAT}. Upgrade transfercast.")
+    return checked(_About, f"{path}: damaged", about, raises=ArtifactError, remedy=_REMEDY)
+
+
+def _check_columns(path: Path, there: list[str], measured: list[str]) -> None:
+    for names in (there, [*INDEX, *measured]):
+        if doubled := [name for name, times in Counter(names).items() if times > 1]:
+            raise ArtifactError(f"{path}: column {doubled[0]!r} is there twice. {_REMEDY}")
+    if absent := sorted({*INDEX, *measured} - set(there)):
+        raise ArtifactError(f"{path}: column {absent[0]!r} is not there. {_REMEDY}")
+
+
+def _check_candidates(path: Path, index: pd.Index) -> None:
+    if index.empty:
+        raise ArtifactError(f"{path}: holds no candidate. {_REMEDY}")
+    for level in INDEX:
+        for value in index.unique(level):
+            try:
+                if not isinstance(value, str):
+                    raise InputError(f"{shown(value)} is not a text.")
+                _ = Recipe.parse(value) if level == "recipe" else checked_name(value, level)
+            except InputError as error:
+                values = index.get_level_values(level)
+                row = next(row for row, there in enumerate(values, start=1) if there is value or there == value)
+                raise ArtifactError(f"{path}, row {row}, column {level!r}: {error} {_REMEDY}") from error
