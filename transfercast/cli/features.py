@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, Device, say, show
+from transfercast.cli.output import AsJson, Device, say, say_tasks, show
 from transfercast.core.records import Recipe
 
 if TYPE_CHECKING:
@@ -38,12 +38,15 @@ def features(
 
     Example: transfercast features pool tasks.toml --out features.parquet --recipe full/lr=3e-4/epochs=6
     """
-    from transfercast.features.extract import extract_features
-    from transfercast.sources.pool import SourcePool
     from transfercast.tasks.family import read_family
 
     parsed = Recipe.parse(recipe)
     family = read_family(tasks)
+    say_tasks(family.targets, as_json)
+
+    from transfercast.features.extract import extract_features  # torch, which takes seconds, comes after the checks
+    from transfercast.sources.pool import SourcePool
+
     table = extract_features(
         SourcePool.load(pool), family.targets,
         recipe=parsed, seed=seed, documents=documents, only=only, jobs=jobs, device=device,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, Device, say, show
+from transfercast.cli.output import AsJson, Device, say, say_tasks, show
 from transfercast.core.errors import InputError
 from transfercast.core.records import Recipe
 
@@ -30,8 +30,6 @@ def fit_sources(
 
     Example: transfercast fit-sources tasks.toml --pool pool --recipe full/lr=3e-4/epochs=4
     """
-    from transfercast.sources.pool import SourcePool
-    from transfercast.sources.pool import adopt as adopted
     from transfercast.tasks.family import read_family
 
     if tasks is None and not adopt:
@@ -39,6 +37,11 @@ def fit_sources(
     parsed = Recipe.parse(recipe)
     requests = [_request(text) for text in adopt or []]
     family = read_family(tasks) if tasks is not None else None
+    say_tasks(family.sources if family is not None else (), as_json)
+
+    from transfercast.sources.pool import SourcePool  # torch, which takes seconds, comes after the checks
+    from transfercast.sources.pool import adopt as adopted
+
     for name, place, score in requests:
         adopted(pool, name, place, score=score)
     if family is not None:

@@ -6,13 +6,16 @@ import json
 import math
 import sys
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from transfercast.core.text import printable, redacted
+
+if TYPE_CHECKING:
+    from transfercast.tasks.task import Task
 
 PIPE_WIDTH = 200  # a pipe or file has no width of its own, and a folded table is hard to read there
 
@@ -50,3 +53,11 @@ def _cell(value: Any, digits: int) -> str:
 def say(text: str, as_json: bool) -> None:
     """A sentence for people: on stdout, or on stderr when stdout is for a script."""
     typer.echo(printable(redacted(text)), err=as_json)
+
+
+def say_tasks(tasks: Iterable[Task], as_json: bool) -> None:
+    """How each task's file was understood, and on stderr what may make its scores wrong."""
+    for task in tasks:
+        say(task.about, as_json)
+        for note in task.notes:
+            typer.echo(f"warning: {task.name}: {printable(redacted(note))}", err=True)

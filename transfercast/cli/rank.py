@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, Device, say, show
+from transfercast.cli.output import AsJson, Device, say, say_tasks, show
 from transfercast.core.errors import InputError
 from transfercast.core.poolings import Layers, Pooling
+from transfercast.tasks.spec import FileFormat, StatedKind
 
 if TYPE_CHECKING:
     from transfercast.tasks.task import Task
@@ -27,6 +28,9 @@ def rank(
     text: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
     text_pair: Annotated[str | None, typer.Option(help="Column of second texts, for tasks on pairs.")] = None,
     label: Annotated[str, typer.Option(help="Column of the labels.")] = "label",
+    kind: Annotated[StatedKind | None, typer.Option(help="Of the task; by default as the labels say.")] = None,
+    positive: Annotated[str | None, typer.Option(help="Of a binary task: the label that is positive.")] = None,
+    file_format: Annotated[FileFormat | None, typer.Option("--format", help="By default as the file's ending says.")] = None,
     target: Annotated[str | None, typer.Option(help="Of a tasks.toml: the target, where it has several.")] = None,
     rows: Annotated[int, typer.Option(min=2, help="Of the file: training rows to read, at most.")] = 1000,
     measure: Annotated[str, typer.Option(help="logme, h_score, nearest_neighbours or frozen_transfer.")] = "logme",
@@ -45,11 +49,14 @@ def rank(
 
     Example: transfercast rank reviews.csv --maps maps
     """
-    from transfercast.features.rank import rank_encoders, rank_maps
-
     if (maps is None) == (not encoders):
         raise InputError("name the encoders to rank, or a folder of maps by --maps.")
-    task = _task(data, target, text=text, text_pair=text_pair, label=label, rows=rows)
+    options = {"text": text, "text_pair": text_pair, "label": label, "kind": kind, "positive": positive, "format": file_format}
+    task = _task(data, target, rows, options)
+    say_tasks([task], as_json)
+
+    from transfercast.features.rank import rank_encoders, rank_maps  # torch, which takes seconds, comes after the checks
+
     if maps is not None:
         found = rank_maps(task, maps, encoder=base, max_tokens=tokens, jobs=jobs, device=device)
     else:
@@ -61,14 +68,13 @@ def rank(
     say(f"{found.measure} on {found.rows} rows of {task.name}; higher is better.", as_json)
 
 
-def _task(data: Path, target: str | None, *, text: str, text_pair: str | None, label: str, rows: int) -> Task:
+def _task(data: Path, target: str | None, rows: int, options: dict[str, Any]) -> Task:
     from transfercast.tasks.family import read_family
     from transfercast.tasks.task import Task
 
-    if data.suffix != ".toml":
+    if data.suffix.lower() != ".toml":
         caps = {"train": rows, "validation": -(-rows // 8)}
-        drop = ("rare_labels", "empty_text")
-        return Task.from_csv(data, text=text, text_pair=text_pair, label=label, rows=caps, drop=drop)
+        return Task.from_csv(data, rows=caps, drop=("rare_labels", "empty_text"), **options)
     targets = {task.name: task for task in read_family(data).targets}
     if target is None and len(targets) == 1:
         target = next(iter(targets))

@@ -16,16 +16,26 @@ A multi-label entry becomes one binary task per label over shared documents, or 
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from transfercast.core.errors import InputError
+from transfercast.core.files import reason
 from transfercast.core.records import checked_name
 from transfercast.core.validation import checked
-from transfercast.tasks.labels import Raw, examples_of, inferred_kind, names_of, raw_rows
+from transfercast.tasks.inference import labelling_of
+from transfercast.tasks.labels import class_of, examples_of, is_positive, names_of
+from transfercast.tasks.notes import leaks, understood
 from transfercast.tasks.readers import hub, read_records
+from transfercast.tasks.rows import Raw, columns_of, raw_rows
 from transfercast.tasks.sampling import capped, set_aside
 from transfercast.tasks.spec import Rows, TaskSpec
 from transfercast.tasks.task import SPLITS, Task
@@ -39,32 +49,54 @@ class Family:
     targets: tuple[Task, ...]
 
 
+class _Entries(BaseModel):
+    """A tasks.toml: its [[task]] entries; what stands at the top holds for all of them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    task: list[dict[str, Any]] = Field(min_length=1)
+
+
+class _Use(BaseModel):
+    """What a [[task]] entry says besides how to read the task."""
+
+    role: Literal["both", "source", "target"] = "both"
+    target_rows: Rows = Rows()
+
+
 def read_task(spec: TaskSpec) -> Task:
     """Read a task's rows and check them whole.
 
     Raises:
         InputError: naming file, line, value and remedy.
     """
-    raws = _splits(spec)
     if spec.kind == "multilabel" and spec.label not in spec.labels:
-        raise InputError(f"task {spec.name!r}: label {spec.label!r} is not one of labels = {list(spec.labels)}.")
-    kind = inferred_kind(spec, raws)
-    names = names_of(spec, kind, raws)
-    caps = spec.rows.model_dump()
-    splits = {split: examples_of(spec, kind, names, capped(spec, raws[split], caps[split])) for split in SPLITS}
-    return Task(spec.name, kind, splits, names, spec=spec.model_dump(mode="json"))
-
-
-def _splits(spec: TaskSpec) -> dict[str, Raw]:
-    given = {split: getattr(spec, split) for split in SPLITS if getattr(spec, split) is not None}
-    raws = {}
-    for split, place in given.items():
-        if spec.hub is not None:
-            raws[split] = raw_rows(spec, f"{spec.hub} [{place}]", hub.read(spec.hub, spec.hub_config, place))
-        else:
-            raws[split] = raw_rows(spec, place, read_records(Path(place), spec.format))
+        raise InputError(f"task {spec.name!r}: say which label of labels = {list(spec.labels)} it is, as in label = '...'.")
+    given = {split: _raw(spec, place) for split in SPLITS if (place := getattr(spec, split)) is not None}
+    labelling = labelling_of(spec, given)
     missing = [split for split in SPLITS if split not in given]
-    return {**raws, **set_aside(raws["train"], missing, spec.seed)} if missing else raws
+    cut = set_aside(given["train"], missing, spec.seed, partial(class_of, spec, labelling)) if missing else {}
+    raws = {**given, **cut}
+    names = names_of(spec, labelling.kind, raws)
+    carries = partial(is_positive, labelling)
+    kept = {split: capped(raws[split], getattr(spec.rows, split), spec.seed, spec.positive_share, carries) for split in SPLITS}
+    splits = {split: examples_of(spec, labelling, names, split, kept[split]) for split in SPLITS}
+    return Task(
+        spec.name,
+        labelling.kind,
+        splits,
+        names,
+        spec=spec.model_dump(mode="json"),
+        about=understood(spec.name, labelling, names, kept, splits),
+        notes=(*labelling.notes, *leaks(labelling.kind, splits)),
+    )
+
+
+def _raw(spec: TaskSpec, place: str) -> Raw:
+    columns = columns_of(spec)
+    if spec.hub is not None:
+        return raw_rows(spec, f"{spec.hub} [{place}]", hub.read(spec.hub, spec.hub_config, place, columns))
+    return raw_rows(spec, place, read_records(Path(place), spec.format, columns))
 
 
 def read_family(path: str | Path) -> Family:
@@ -74,51 +106,74 @@ def read_family(path: str | Path) -> Family:
         InputError: naming the file and the entry, or the data file and line, and the remedy.
     """
     path = Path(path)
+    entries = checked(_Entries, str(path), _content(path), remedy="Add a [[task]] entry for each data set.")
+    specs: list[tuple[_Use, TaskSpec]] = []
+    for number, entry in enumerate(entries.task, start=1):
+        fields = {**(entries.model_extra or {}), **entry}
+        where = f"{path}, [[task]] {number}"
+        use = checked(_Use, where, {name: fields.pop(name) for name in _Use.model_fields if name in fields})
+        specs += [(use, spec) for spec in _specs(where, path.parent, fields)]
+    for role in ("source", "target"):
+        _refuse_twins(path, [spec.name for use, spec in specs if use.role in ("both", role)])
+    return Family(
+        tuple(read_task(spec) for use, spec in specs if use.role != "target"),
+        tuple(read_task(_as_target(use, spec)) for use, spec in specs if use.role != "source"),
+    )
+
+
+def _content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a tasks.toml.")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not TOML: {error}.") from error
-    entries = content.pop("task", None)
-    if not isinstance(entries, list) or not entries:
-        raise InputError(f"{path}: no [[task]] entry. Add one for each data set.")
-    sources: list[Task] = []
-    targets: list[Task] = []
-    for number, entry in enumerate(entries, start=1):
-        fields = {**content, **entry}
-        where = f"{path}, [[task]] {number}"
-        role = fields.pop("role", "both")
-        if role not in ("both", "source", "target"):
-            raise InputError(f"{where}: role is {role!r}, not 'both', 'source' or 'target'.")
-        target_rows = fields.pop("target_rows", {})
-        for spec in _specs(where, path.parent, fields):
-            if role != "target":
-                sources.append(read_task(spec))
-            if role != "source":
-                rows = checked(Rows, f"{where}: target_rows", {**spec.rows.model_dump(), **target_rows})
-                targets.append(read_task(spec.model_copy(update={"rows": rows})))
-    for tasks in (sources, targets):
-        names = [task.name for task in tasks]
-        for name in names:
-            if names.count(name) > 1:
-                raise InputError(f"{path}: two tasks are named {name!r}. Give one of them another name.")
-    return Family(tuple(sources), tuple(targets))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({reason(error)}).") from error
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number of thousands of digits
+        raise InputError(f"{path}: not TOML: {reason(error)}.") from error
+
+
+def _as_target(use: _Use, spec: TaskSpec) -> TaskSpec:
+    caps = spec.rows.model_dump() | use.target_rows.model_dump(exclude_unset=True)
+    return spec.model_copy(update={"rows": Rows(**caps)})
+
+
+def _refuse_twins(path: Path, names: list[str]) -> None:
+    folded = Counter(name.casefold() for name in names)
+    twins = [name for name in names if folded[name.casefold()] > 1]
+    if twins:
+        alike = sorted({name for name in twins if name.casefold() == twins[0].casefold()})
+        told = " and ".join(map(repr, alike)) + (", which are one folder on some systems" if len(alike) > 1 else "")
+        raise InputError(f"{path}: two tasks are named {told}. Give one of them another name.")
 
 
 def _specs(where: str, folder: Path, fields: dict[str, Any]) -> list[TaskSpec]:
     spec = checked(TaskSpec, where, fields)
     if spec.hub is None:
-        places = {split: str((folder / place).resolve()) for split in SPLITS if (place := getattr(spec, split))}
+        places = {split: os.path.abspath(folder / place) for split in SPLITS if (place := getattr(spec, split))}
         spec = spec.model_copy(update=places)
-    if spec.kind == "multilabel" and spec.label in spec.labels:
-        return [spec.model_copy(update={"name": checked_name(spec.name or spec.label, where)})]
-    if spec.kind == "multilabel":
+    if spec.kind == "multilabel" and spec.label not in spec.labels:
         named = [(checked_name(spec.name + label, where), label) for label in spec.labels]
         return [spec.model_copy(update={"name": name, "label": label}) for name, label in named]
-    return [spec.model_copy(update={"name": spec.name or Path(spec.train).parent.name})]
+    if spec.kind == "multilabel":
+        name = spec.name or spec.label
+    else:
+        name = spec.name or name_from(spec.hub or Path(spec.train).parent.name)
+    return [spec.model_copy(update={"name": checked_name(name, where)})]
+
+
+def name_from(text: str) -> str:
+    """A task's name out of a file's or a data set's.
+
+    >>> name_from("my reviews (1)")
+    'my-reviews-1'
+    """
+    return re.sub("[^A-Za-z0-9._+]+", "-", text).strip("._+-")[:100] or "task"
 
 
 def task_of(spec: dict[str, Any]) -> Task:
-    """Read a task again from the description that it carries (`Task.spec`)."""
+    """Read a task again from the description that it carries (`Task.spec`).
+
+    Raises:
+        InputError: if its files are not there or not what they were.
+    """
     return read_task(checked(TaskSpec, "task", spec))

@@ -2,51 +2,79 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from transfercast.tasks.labels import Raw
-from transfercast.tasks.spec import TaskSpec
+from transfercast.tasks.rows import Raw
 
 SHARE_SET_ASIDE = 0.1
 
+_TURN = (math.sqrt(5) - 1) / 2  # multiples of the golden ratio lie far apart, so seeds set other texts aside
 
-def set_aside(raw: Raw, missing: list[str], seed: int) -> dict[str, Raw]:
-    """Cut a tenth of `raw` for each missing split, by class where labels are classes, at least one row of each.
 
-    A class with fewer rows than there are splits stays where the training rows are.
+def set_aside(raw: Raw, missing: list[str], seed: int, class_of: Callable[[Any], str]) -> dict[str, Raw]:
+    """Cut about a tenth of `raw` for each missing split, by the hash of each text.
+
+    The hash is a number in [0, 1), turned by the seed: below 0.1 it is validation's, below 0.2 test's. So the same text is
+    in the same split, in this task and in any other that is cut with this seed, whatever its label: a source cannot have
+    been trained on what is a target's test row. Only where a split would lack one of the classes is the text of that
+    class with the least hash moved there; a class of fewer texts than splits is left as it falls.
+
+    Args:
+        raw: rows of one file.
+        missing: of `validation` and `test`, those to cut.
+        seed: of the hash.
+        class_of: the class of a label; "" for all where labels are no classes.
     """
-    rng = np.random.default_rng(seed)
-    groups: dict[object, list[int]] = defaultdict(list)
-    classes = len({label for label in raw.labels if isinstance(label, str)})
-    for row, label in enumerate(raw.labels):
-        groups[label if isinstance(label, str) and classes <= len(raw.labels) / 10 else ""].append(row)
-    cut: dict[str, list[int]] = {split: [] for split in ("train", *missing)}
-    for rows in groups.values():
-        shuffled = [rows[i] for i in rng.permutation(len(rows))]
-        share = max(1, round(SHARE_SET_ASIDE * len(rows))) if len(rows) > len(missing) else 0
-        for split in missing:
-            cut[split] += shuffled[:share]
-            shuffled = shuffled[share:]
-        cut["train"] += shuffled
-    return {split: raw.take(sorted(rows)) for split, rows in cut.items()}
+    split_of, texts_of = {}, defaultdict(set)
+    classes = {label: class_of(label) for label in set(raw.labels)}
+    for text, label in zip(raw.ids, raw.labels, strict=True):
+        wanted = _split(_place(text, seed))
+        split_of[text] = wanted if wanted in missing else "train"
+        texts_of[classes[label]].add(text)
+    splits = ["train", *missing]
+    for _, texts in sorted(texts_of.items()):
+        if len(texts) >= len(splits):
+            _fill(split_of, texts, splits, seed)
+    rows: dict[str, list[int]] = {split: [] for split in splits}
+    for row, text in enumerate(raw.ids):
+        rows[split_of[text]].append(row)
+    return {split: raw.take(rows[split]) for split in splits}
 
 
-def capped(spec: TaskSpec, raw: Raw, cap: int | None) -> Raw:
-    """At most `cap` rows of a seeded order, positives first in the share that spec.positive_share asks for."""
-    if cap is None or len(raw.labels) <= cap:
+def _place(text_id: str, seed: int) -> float:
+    return (int(text_id, 16) / 2**64 + seed * _TURN) % 1.0
+
+
+def _split(place: float) -> str:
+    if place < SHARE_SET_ASIDE:
+        return "validation"
+    return "test" if place < 2 * SHARE_SET_ASIDE else "train"
+
+
+def _fill(split_of: dict[str, str], texts: set[str], splits: list[str], seed: int) -> None:
+    """Move one of a class's texts into each split that has none, out of the split that has most."""
+    held = Counter(split_of[text] for text in texts)
+    for split in splits:
+        if not held[split]:
+            fullest = max(splits, key=lambda name: held[name])
+            moved = min((text for text in texts if split_of[text] == fullest), key=lambda text: _place(text, seed))
+            split_of[moved] = split
+            held.update({fullest: -1, split: 1})
+
+
+def capped(raw: Raw, cap: int | None, seed: int, positive_share: float | None, is_positive: Callable[[Any], bool]) -> Raw:
+    """At most `cap` rows of a seeded order, positives first in the share that `positive_share` asks for."""
+    if cap is None or len(raw) <= cap:
         return raw
-    order = np.random.default_rng(spec.seed).permutation(len(raw.labels))
-    if spec.positive_share is not None:
-        carries = np.array([_is_positive(spec, raw.labels[row]) for row in order])
+    order = np.random.default_rng(seed).permutation(len(raw))
+    if positive_share is not None:
+        carries = np.array([is_positive(raw.labels[row]) for row in order])
         positives, negatives = order[carries], order[~carries]
-        wanted = min(len(positives), round(cap * spec.positive_share))
+        wanted = min(len(positives), round(cap * positive_share))
         order = np.concatenate([positives[:wanted], negatives])
     return raw.take(sorted(order[:cap]))
-
-
-def _is_positive(spec: TaskSpec, label: object) -> bool:
-    if isinstance(label, tuple):
-        return any(part not in (0, "O") for part in label)
-    return label == spec.positive if spec.positive is not None else label in ("1", "1.0", "true", "True", "yes")

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import difflib
+import os
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Format = Literal["csv", "tsv", "jsonl", "parquet", "conll", "hub"]
+FileFormat = Literal["csv", "tsv", "jsonl", "parquet", "conll"]
+Format = Literal[FileFormat, "hub"]
+StatedKind = Literal["binary", "multiclass", "regression", "sequence"]
+
+
+def _written(place: Any) -> Any:
+    return os.fspath(place) if isinstance(place, os.PathLike) else place
+
+
+Place = Annotated[str, BeforeValidator(_written)]
+Label = Annotated[str, Field(coerce_numbers_to_str=True)]  # positive = 1 and label = -1 are as good as "1" and "-1"
 
 
 class Rows(BaseModel):
@@ -24,46 +36,55 @@ class TaskSpec(BaseModel):
 
     Attributes:
         name: of the task; for `multilabel` of one label, the label's name unless given.
-        kind: `multilabel` reads one 0/1 column of `labels` as a binary task over shared documents; None infers.
+        kind: `multilabel` reads one 0/1 column of `labels` as a binary task over shared documents; None infers. Two labels
+            are binary, numbers with fractions a regression, all else classes; what cannot be told apart is refused.
         format: None goes by the file's ending.
-        train, validation, test: files (or, for `hub`, split names); where validation or test is missing, a tenth of
-            the training rows is set aside for it.
+        train, validation, test: files (or, for `hub`, split names); where validation or test is missing, about a
+            tenth of the training rows is set aside for it, by the hash of the text: the same text, in this task or
+            another, is in the same split.
         hub, hub_config: a Hugging Face data set (or folder) and its configuration, for format `hub`.
         text, text_pair, label: column names; for CoNLL, `label` is the number of the tag's column, -1 the last.
-        positive: for `binary`, the label that is positive; all others are negative.
+        positive: for `binary`, the label that is positive; all others are negative. None goes by what the labels say (1,
+            true, yes, positive), by the greater of two numbers, or by the rarer of two names.
         labels: for `multilabel`, the family's label columns.
         rows: caps; the first rows of one seeded order, so a smaller cap is a subset of a larger one.
         positive_share: the share of capped rows that carry a positive (any of `labels`), where rare labels would
             otherwise vanish; scores then hold for that mix.
         drop: what to leave out instead of stopping: rows of `rare_labels` (a label that only one split has; in
-            sequences its tags become O), rows of `empty_text`.
+            sequences its tags become O), rows of `empty_text` (of a pair, either).
         seed: of splitting and sampling.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = ""
-    kind: Literal["binary", "multiclass", "regression", "sequence", "multilabel"] | None = None
+    kind: Literal[StatedKind, "multilabel"] | None = None
     format: Format | None = None
-    train: str = "train"
-    validation: str | None = None
-    test: str | None = None
+    train: Place = "train"
+    validation: Place | None = None
+    test: Place | None = None
     hub: str | None = None
     hub_config: str | None = None
     text: str = "text"
     text_pair: str | None = None
-    label: str = "label"
-    positive: str | None = None
+    label: Label = "label"
+    positive: Label | None = None
     labels: tuple[str, ...] = ()
     rows: Rows = Rows()
     positive_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     drop: tuple[Literal["rare_labels", "empty_text"], ...] = ()
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @model_validator(mode="after")
     def _fits_together(self) -> TaskSpec:
         if self.kind == "multilabel" and not self.labels:
             raise ValueError("kind 'multilabel' needs labels = [...], the 0/1 columns")
+        if self.kind != "multilabel" and self.labels:
+            raise ValueError("labels = [...] is for kind 'multilabel' only; for one column say label = '...'")
+        if self.kind == "multilabel" and "label" in self.model_fields_set and self.label not in self.labels:
+            near = difflib.get_close_matches(self.label, self.labels, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"label {self.label!r} is not one of labels = {list(self.labels)}{hint}")
         if self.positive is not None and self.kind not in (None, "binary"):
             raise ValueError("positive = '...' is for kind 'binary' only")
         if self.format == "hub" and not self.hub:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from transfercast.core.cache import fingerprint
-from transfercast.core.errors import ShapeError
+from transfercast.core.errors import InputError, ShapeError
 from transfercast.core.kinds import METRIC_OF, Kind
 from transfercast.core.records import checked_name
 
@@ -19,7 +19,7 @@ SPLITS = ("train", "validation", "test")
 Text = str | tuple[str, str] | tuple[str, ...]  # one text, a pair of texts, or the tokens of a sentence
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Examples:
     """n labelled documents.
 
@@ -41,6 +41,9 @@ class Examples:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def __repr__(self) -> str:
+        return f"Examples({len(self)} documents)"
+
     def take(self, rows: Sequence[int] | np.ndarray) -> Examples:
         """The documents at `rows`, in that order."""
         numbers = [int(row) for row in rows]
@@ -57,7 +60,7 @@ class Examples:
         return Examples((*first.texts, *second.texts), labels, (*first.ids, *second.ids))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Task:
     """A labelled text task.
 
@@ -67,6 +70,8 @@ class Task:
         splits: train, validation and test.
         label_names: (C,) class names; for sequence tasks the BIO tags, `O` first; empty for regression.
         spec: how to read the task again (JSON), so that a search can be started from a plan alone.
+        about: one sentence on how the file was understood: kind, classes, which is positive, rows left out.
+        notes: what may make scores wrong, such as the same text in train and test.
         fingerprint: of all contents.
     """
 
@@ -75,7 +80,13 @@ class Task:
     splits: dict[str, Examples]
     label_names: tuple[str, ...]
     spec: dict[str, Any] | None = None
+    about: str = field(default="", compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
     fingerprint: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        rows = " + ".join(str(len(examples)) for examples in self.splits.values())
+        return f"Task({self.name!r}, {self.kind}, {rows} rows, {self.metric})"
 
     def __post_init__(self) -> None:
         """Check the name and fingerprint the contents."""
@@ -108,10 +119,10 @@ class Task:
 
     @classmethod
     def from_csv(cls, path: str | Path, *, text: str, label: str, **options: Any) -> Task:
-        """Read one CSV (or TSV) file, split 80/10/10 by a seed, or one file a split.
+        """Read one file, which is split 80/10/10 by the hash of each text, or one file a split.
 
         Args:
-            path: the file; for separate files give `train`, `validation`, `test` in `options` instead of more rows.
+            path: the file; the training rows, where `validation` or `test` are in `options`.
             text, label: column names.
             options: any other field of TaskSpec: name, kind, positive, text_pair, validation, test, rows, seed ...
 
@@ -119,13 +130,13 @@ class Task:
             InputError: naming file, line, value and remedy.
         """
         from transfercast.core.validation import checked
-        from transfercast.tasks.family import read_task
+        from transfercast.tasks.family import name_from, read_task
         from transfercast.tasks.spec import TaskSpec
 
-        name = options.pop("name", Path(path).stem)
-        return read_task(
-            checked(TaskSpec, str(path), {"name": name, "train": str(path), "text": text, "label": label, **options})
-        )
+        if str(options.setdefault("train", path)) != str(path):
+            raise InputError(f"{path}: is the file of the training rows; leave train = {str(options['train'])!r} out.")
+        options.setdefault("name", name_from(Path(path).stem))
+        return read_task(checked(TaskSpec, str(path), {"text": text, "label": label, **options}))
 
 
 def _content(examples: Examples) -> list[Any]:

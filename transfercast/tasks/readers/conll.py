@@ -1,7 +1,7 @@
 """CoNLL: a token and its tag a line, a blank line after each sentence.
 
 Columns stand apart by a tab, or by blanks where the line has no tab. The token is the first column; the tag is picked
-later, so a record holds `tokens`, `rows` (all columns of each token) and `lines` (each token's line).
+later, so a sentence holds all columns.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from transfercast.core.errors import InputError
-from transfercast.tasks.readers import Record, decoded
+from transfercast.tasks.readers import Sentence, decoded
 
 
-def read(path: Path) -> list[Record]:
+def read(path: Path) -> list[Sentence]:
     """Sentences of a CoNLL file; comment lines (`# `) before a sentence and -DOCSTART- lines are passed over."""
-    records: list[Record] = []
+    sentences: list[Sentence] = []
     rows: list[list[str]] = []
     lines: list[int] = []
 
     def close() -> None:
         if rows:
-            values = {"tokens": tuple(row[0] for row in rows), "rows": tuple(rows), "lines": tuple(lines)}
-            records.append(Record(lines[0], values))
+            sentences.append(Sentence(lines[0], tuple(row[0] for row in rows), tuple(rows), tuple(lines)))
             rows.clear()
             lines.clear()
 
@@ -40,4 +39,4 @@ def read(path: Path) -> list[Record]:
             rows.append(columns)
             lines.append(line)
     close()
-    return records
+    return sentences

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from transfercast.core.errors import InputError
-from transfercast.tasks.readers import Record, decoded
+from transfercast.tasks.readers import Record, check_header, decoded
+
+_MOST_LETTERS = 2**31 - 1
+"""Of one value; the csv module's own limit, for the whole process, is 131,072."""
 
 
 def read_csv(path: Path) -> list[Record]:
@@ -22,24 +25,25 @@ def read_tsv(path: Path) -> list[Record]:
 
 
 def _read(path: Path, delimiter: str, quoting: Literal[0, 3]) -> list[Record]:
+    csv.field_size_limit(max(csv.field_size_limit(), _MOST_LETTERS))
     reader = csv.reader(io.StringIO(decoded(path), newline=""), delimiter=delimiter, quoting=quoting, strict=True)
     records: list[Record] = []
     header: list[str] | None = None
     line = 1
     try:
         for cells in reader:
-            if header is None:
-                header = cells
-                doubled = {name for name in header if header.count(name) > 1}
-                if doubled:
-                    raise InputError(f"{path}, line 1: column {sorted(doubled)[0]!r} stands twice. Rename one.")
-            elif cells:
-                if len(cells) != len(header):
-                    raise InputError(
-                        f"{path}, line {line}: {len(cells)} values for {len(header)} columns. "
-                        f"Quote a text that holds the separator."
-                    )
+            if not cells:
+                pass  # a blank line
+            elif header is None:
+                header = [name.strip() for name in cells]
+                check_header(f"{path}, line {line}", header)
+            elif len(cells) == len(header):
                 records.append(Record(line, dict(zip(header, cells, strict=True))))
+            else:
+                raise InputError(
+                    f"{path}, line {line}: {len(cells)} values for {len(header)} columns. "
+                    f"Quote a text that holds the separator."
+                )
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: {error}. Check the quotes.") from error
