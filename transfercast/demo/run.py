@@ -15,7 +15,8 @@ from transfercast.core.cache import ArrayCache
 from transfercast.core.plan import Budget, Plan
 from transfercast.core.records import ALONE, Recipe
 from transfercast.demo.messages import write_family
-from transfercast.execution.search import SearchResult, search
+from transfercast.execution.result import SearchResult
+from transfercast.execution.search import search
 from transfercast.features.evidence import Gatherer
 from transfercast.features.extract import TOLERANCE, extract_features
 from transfercast.features.shared import terms_shared
