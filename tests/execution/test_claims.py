@@ -55,8 +55,21 @@ def test_two_machines_of_one_host_name_and_process_number_do_not_run_the_same_st
     monkeypatch.setattr(owners, "machine_id", lambda: "b" * 16)
     assert owners.owner_id().split(":")[1:] == ours.split(":")[1:]
     assert claims.claim(engine, "p") is None  # the other's heart beats
+    assert claims.at_work(engine, "p") == {0}
     overwrite(engine, 0, heartbeat=time.time() - 2 * claims.SILENT_SECONDS)
     assert claims.claim(engine, "p") == 0
+
+
+def test_machines_of_one_host_name_differ_by_boot_and_by_process_namespace(monkeypatch):
+    machine = owners.machine_id.__wrapped__
+    ours = machine()
+    assert machine() == ours
+    with monkeypatch.context() as other:
+        other.setattr("os.readlink", lambda path: "pid:[1]")
+        assert machine() != ours
+    with monkeypatch.context() as other:
+        other.setattr("pathlib.Path.read_text", lambda path, encoding: "another boot")
+        assert machine() != ours
 
 
 def test_a_living_process_of_this_machine_keeps_its_step_although_its_heart_was_stopped_for_long(engine):

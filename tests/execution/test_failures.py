@@ -15,6 +15,7 @@ from transfercast.core.errors import InputError, TransfercastError
 from transfercast.core.records import ALONE
 from transfercast.execution import worker
 from transfercast.execution.search import search
+from transfercast.execution.study import TrialRecord
 from transfercast.history.store import History
 from transfercast.sources.pool import SourcePool
 
@@ -174,6 +175,30 @@ def test_trials_of_dead_workers_and_closed_steps_are_not_left_running(table, sto
     assert state[closed.number] == "FAIL"
     assert state[nameless.number] == "RUNNING"
     assert sum(value == "COMPLETE" for value in state.values()) == sum(s.target == made.targets[0] for s in made.steps)
+
+
+def test_a_trial_that_another_worker_begins_while_orphans_are_looked_for_is_left_running(table, storage):
+    made = planned(table, 1)
+    record = TrialRecord(made, storage)
+    begun = []
+
+    def at_work():
+        begun.append(record.begin(made.steps[0]))  # another worker, after the steps were looked at
+        return set()
+
+    record.close_orphans(at_work)
+    assert begun[0].study.trials[begun[0].number].state.name == "RUNNING"
+    record.close_orphans(set)
+    assert begun[0].study.trials[begun[0].number].state.name == "FAIL"
+
+
+def test_a_worker_that_was_taken_for_dead_ends_without_an_error(table, storage):
+    made = planned(table, 1)
+    record = TrialRecord(made, storage)
+    trial = record.begin(made.steps[0])
+    record.begin(made.steps[0])  # the next owner of the step
+    record.complete(trial, 0.5, 0.1)
+    assert [each.state.name for each in trial.study.trials] == ["FAIL", "RUNNING"]
 
 
 def test_what_a_killed_search_left_half_written_is_removed_by_the_next(table, tmp_path, storage):

@@ -16,6 +16,7 @@ import pytest
 from tests.execution.conftest import FAST, planned
 from transfercast.core.errors import InputError
 from transfercast.core.records import ALONE
+from transfercast.execution import worker as worker_module
 from transfercast.execution.search import search
 from transfercast.history.store import History
 from transfercast.sources.encoders import load_tokenizer
@@ -42,8 +43,12 @@ def test_a_search_runs_the_plan_records_it_and_reports_what_it_found(table, stor
     assert history.schema() == tuple(sorted(made.columns, key=lambda c: c.name))
 
 
-def test_the_best_model_and_the_target_alone_are_tested_once_each_and_nothing_else_is(table, storage, tiny_encoder):
+def test_the_best_model_and_the_target_alone_are_tested_once_each_and_nothing_else_is(table, storage, monkeypatch):
+    trainings = []
+    trained = worker_module.fine_tune
+    monkeypatch.setattr(worker_module, "fine_tune", lambda *a, **o: trainings.append(a) or trained(*a, **o))
     result = search(planned(table, 4), storage)
+    assert len(trainings) == 4  # the targets alone are those that were measured, and no model is made again for its test
     tested = [one for one in History(storage).observations() if one.split == "test"]
     wanted = Counter((best.pair.source, target) for target, best in result.bests.items())
     wanted |= Counter((ALONE, target) for target in result.bests)

@@ -39,14 +39,14 @@ def owner_works(owner: str, heartbeat: float | None) -> bool:
     return alive
 
 
-def enter(engine: sa.Engine, plan: str, positions: Sequence[int], depend: Mapping[int, int] | None = None) -> None:
+def enter(engine: sa.Engine, plan: str, positions: Sequence[int], used_by: Mapping[int, int] | None = None) -> None:
     """Write down a plan's steps; those that are there already keep their state, but what failed is tried again.
 
     Args:
         engine: of the history.
         plan: its id.
         positions: of its steps.
-        depend: position of the step that uses a step's result and must follow it again, by position of the latter.
+        used_by: of a step, the step that uses its result and is then run again, too.
     """
     with engine.begin() as connection:
         for position in positions:
@@ -54,7 +54,7 @@ def enter(engine: sa.Engine, plan: str, positions: Sequence[int], depend: Mappin
             connection.execute(insert_or_ignore(engine, STEPS, row))
         of_plan = STEPS.c.plan == plan
         failed = connection.execute(sa.select(STEPS.c.position).where(of_plan, STEPS.c.state == FAILED)).scalars().all()
-        anew = {*failed, *((depend or {}).get(position, position) for position in failed)}
+        anew = {*failed, *((used_by or {}).get(position, position) for position in failed)}
         idle = STEPS.c.state.in_((FAILED, DONE))
         again = sa.update(STEPS).where(of_plan, STEPS.c.position.in_(anew), idle).values(state=PLANNED, owner=None)
         connection.execute(again)
@@ -97,6 +97,12 @@ def states(engine: sa.Engine, plan: str) -> Sequence[sa.Row[tuple[object, ...]]]
     """All steps of a plan, by position."""
     with engine.connect() as connection:
         return connection.execute(sa.select(STEPS).where(STEPS.c.plan == plan).order_by(STEPS.c.position)).all()
+
+
+def at_work(engine: sa.Engine, plan: str) -> set[int]:
+    """Positions of the steps that a living worker is at."""
+    running = (step for step in states(engine, plan) if step.state == RUNNING)
+    return {int(step.position) for step in running if owner_works(step.owner, step.heartbeat)}
 
 
 def update(engine: sa.Engine, plan: str, position: int, **values: object) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -121,18 +121,15 @@ class TrialRecord:
 
     def complete(self, trial: optuna.Trial, score: float, gain: float | None) -> None:
         """Close a running trial with its score and its gain over the target alone, where that is known."""
-        if gain is not None:
-            trial.set_user_attr("gain", gain)
-        trial.study.tell(trial, score, skip_if_finished=True)
+        _close(trial, TrialState.COMPLETE, score, **({} if gain is None else {"gain": gain}))
 
     def prune(self, trial: optuna.Trial) -> None:
         """Close a running trial as stopped by the pruner."""
-        trial.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+        _close(trial, TrialState.PRUNED)
 
     def fail(self, trial: optuna.Trial, cause: str) -> None:
         """Close a running trial as failed."""
-        trial.set_user_attr("error", cause)
-        trial.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+        _close(trial, TrialState.FAIL, error=cause)
 
     def add(self, step: Step, score: float, gain: float | None) -> None:
         """Record a step that needed no training here, unless its trial is complete already; attempts left running fail."""
@@ -149,18 +146,19 @@ class TrialRecord:
             )
         )
 
-    def close_orphans(self, at_work: Iterable[int]) -> None:
+    def close_orphans(self, at_work: Callable[[], set[int]]) -> None:
         """Fail all running trials but those of steps that a living worker is at.
 
         Args:
-            at_work: positions of these steps.
+            at_work: gives the positions of these steps. It is called after the trials were read: a step is claimed before its
+                trial begins, so a trial that began meanwhile is not among them.
         """
-        working = set(at_work)
-        baselines = {step.target: step for step in reversed(self._plan.steps)}
-        for step in baselines.values():
-            study = self.study(step)
-            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            _fail(study, [trial for trial in running if not _at_work(trial, working)])
+        first_of = {step.target: step for step in reversed(self._plan.steps)}
+        studies = [self.study(step) for step in first_of.values()]
+        running = [(study, study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))) for study in studies]
+        working = at_work()
+        for study, trials in running:
+            _fail(study, [trial for trial in trials if not _at_work(trial, working)])
 
     def cause(self, step: Step) -> str:
         """Why the last failed attempt at a step failed."""
@@ -178,6 +176,15 @@ def _at_work(trial: FrozenTrial, working: set[int]) -> bool:
 def _of(step: Step, study: optuna.Study, state: TrialState) -> list[FrozenTrial]:
     trials = study.get_trials(deepcopy=False, states=(state,))
     return [trial for trial in trials if trial.user_attrs.get("position") == step.position]
+
+
+def _close(trial: optuna.Trial, state: TrialState, score: float | None = None, **attributes: Any) -> None:
+    try:
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        trial.study.tell(trial, score, state=state, skip_if_finished=True)
+    except optuna.exceptions.UpdateFinishedTrialError:  # another worker took this one for dead and closed its trial
+        return
 
 
 def _fail(study: optuna.Study, trials: list[FrozenTrial]) -> None:

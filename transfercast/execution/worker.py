@@ -61,6 +61,9 @@ class Worker:
         self.plan, self.inputs, self.history, self.record, self.checkpoints = plan, inputs, history, record, checkpoints
         first = len(plan.steps)
         self.tests = {first + number: target for number, target in enumerate(plan.targets)}
+        self._run_keys = {
+            split: [run_key_of(**self._identity(s, split)) for s in plan.steps] for split in ("validation", "test")
+        }
         self._causes: dict[int, str] = {}
 
     def enter(self) -> None:
@@ -69,8 +72,7 @@ class Worker:
         test_of = {target: position for position, target in self.tests.items()}
         positions = [*range(len(self.plan.steps)), *self.tests]
         claims.enter(engine, self.plan.id, positions, {step.position: test_of[step.target] for step in self.plan.steps})
-        running = [step for step in claims.states(engine, self.plan.id) if step.state == claims.RUNNING]
-        self.record.close_orphans(s.position for s in running if claims.owner_works(s.owner, s.heartbeat))
+        self.record.close_orphans(lambda: claims.at_work(engine, self.plan.id))
 
     def run(self, position: int) -> None:
         """Run one claimed step and close it; interrupted, it is given back, for this process may live on."""
@@ -148,7 +150,7 @@ class Worker:
         }
 
     def _run_key(self, step: Step, split: str = "validation") -> str:
-        return run_key_of(**self._identity(step, split))
+        return self._run_keys[split][step.position]
 
     def _observation(self, step: Step, score: float, hours: float, split: str = "validation") -> Observation:
         return Observation(
