@@ -93,6 +93,7 @@ def test_on_a_terminal_the_outer_bar_has_an_estimate_after_its_first_item_howeve
                 clock.now += 100
                 watch.bars.refresh()
     drawn = stream.getvalue()
+    assert re.search(r"trials .*0/3.* 0:05:00 elapsed", drawn)  # the outer bar is there as soon as one of its inner loops is
     assert re.search(r"trials .*1/3.* 0:21:40 elapsed, about 0:08:20 left", drawn)
     assert "epochs" in drawn
     assert watch.loops == []
