@@ -9,10 +9,12 @@ import json
 import os
 import tempfile
 import time
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 from transfercast.demo.run import SEED, run
+from transfercast.demo.verdict import verdict
 
 TRIALS = 4
 
@@ -24,12 +26,10 @@ def main() -> None:
         demo = run(Path(folder), TRIALS)
         seconds = time.perf_counter() - started
     bought = demo.bought()
-    for row in bought:
-        found, most, alone = row["found"] or row["alone"], row["everything"], row["alone"]
-        print(f"{row['target']}: alone {alone:.3f}, {TRIALS} trials over all {found:.3f}, everything {most:.3f}")
+    print(verdict(bought, demo.result.test_gain))
     versions = {name: version(name) for name in ("torch", "transformers", "xgboost", "optuna", "numpy")}
-    told = {"seconds": round(seconds, 1), "bought": bought, "seed": SEED, "cores": os.cpu_count(), "versions": versions}
-    print(json.dumps(told))
+    figures = {"seconds": round(seconds, 1), "bought": [asdict(row) for row in bought], "seed": SEED, "cores": os.cpu_count()}
+    print(json.dumps({**figures, "versions": versions}))
 
 
 if __name__ == "__main__":

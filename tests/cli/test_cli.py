@@ -21,9 +21,21 @@ from transfercast.report.figures import rmse_figure, save
 ROOT = Path(__file__).parents[2]
 
 
-def transfercast(*arguments, cwd, script=("-m", "transfercast")):
-    command = [sys.executable, *script, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Commands run in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def transfercast(*arguments):
+    """A command, run in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def in_a_process(*arguments):
+    """A Python command, run as users do."""
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -50,29 +62,36 @@ def reviews(tmp_path_factory):
     return write_csv(tmp_path_factory.mktemp("reviews") / "reviews.csv", rows)
 
 
-def test_encoders_are_ranked_for_a_file_in_one_command(reviews, tiny_encoder, tmp_path):
-    done = transfercast("rank", reviews, tiny_encoder, "nowhere", "--measure", "h_score", "--layers", "best", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_encoders_are_ranked_for_a_file_in_one_command(reviews, tiny_encoder, caplog):
+    done = transfercast("rank", reviews, tiny_encoder, "nowhere", "--measure", "h_score", "--layers", "best")
+    assert done.exit_code == 0, done.stderr
     assert "h_score on 54 rows of reviews" in done.stdout  # of 60 with text a tenth is set aside as test rows
-    assert "nowhere is left out" in done.stderr
-    done = transfercast("rank", reviews, tiny_encoder, "--json", cwd=tmp_path)
+    assert "nowhere is left out" in caplog.text
+    done = transfercast("rank", reviews, tiny_encoder, "--json")
     assert json.loads(done.stdout)["source"] == str(tiny_encoder)
 
 
 def test_sources_are_ranked_by_their_maps_in_two_commands(reviews, family_toml, tiny_encoder, tmp_path):
     recipe = "full/lr=0.01/epochs=2/batch=8/tokens=16"
     fitted = transfercast(
-        "fit-sources", family_toml, "--pool", tmp_path / "pool", "--encoder", tiny_encoder, "--recipe", recipe, cwd=tmp_path
+        "fit-sources",
+        family_toml,
+        "--pool",
+        tmp_path / "pool",
+        "--encoder",
+        tiny_encoder,
+        "--recipe",
+        recipe,
     )
-    assert fitted.returncode == 0, fitted.stderr
-    mapped = transfercast("fit-maps", tmp_path / "pool", "--pooling", "cls", cwd=tmp_path)
+    assert fitted.exit_code == 0, fitted.stderr
+    mapped = transfercast("fit-maps", tmp_path / "pool", "--pooling", "cls")
     assert "3 maps. Next: transfercast rank DATA.csv --maps maps" in mapped.stdout
-    done = transfercast("rank", reviews, "--maps", "maps", "--jobs", 1, "--json", cwd=tmp_path)
+    done = transfercast("rank", reviews, "--maps", "maps", "--jobs", 1, "--json")
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert {one["source"] for one in told} == {"good", "help", "storm"}
     assert [one["rank"] for one in told] == [1, 2, 3]
-    by_file = transfercast("rank", family_toml, "--maps", "maps", "--jobs", 1, cwd=tmp_path)
-    assert by_file.returncode == 2
+    by_file = transfercast("rank", family_toml, "--maps", "maps", "--jobs", 1)
+    assert by_file.exit_code == 2
     assert "name one of its targets by --target: good, help, storm" in by_file.stderr
 
 
@@ -98,31 +117,64 @@ def test_sources_are_ranked_by_their_maps_in_two_commands(reviews, family_toml, 
     ],
 )
 def test_mistakes_are_told_in_one_line_with_an_exit_code(tmp_path, arguments, code, told):
-    done = transfercast(*arguments, cwd=tmp_path)
-    assert done.returncode == code
+    done = transfercast(*arguments)
+    assert done.exit_code == code
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_process_ends_with_the_exit_code_and_the_line():
+    done = in_a_process("-m", "transfercast", "search", "none.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: none.json: no such file")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["plan", "features.parquet", "--trials", "0"], "--trials"),
+        (["demo", "--trials", "-1"], "--trials"),
+        (["explain", "a:b", "--documents", "0"], "--documents"),
+        (["measures", "--kind", "ordinal"], "--kind"),
+    ],
+)
+def test_an_option_out_of_its_range_has_the_exit_code_of_bad_input(arguments, option):
+    done = transfercast(*arguments)
+    assert done.exit_code == 2
+    assert option in done.stderr
+
+
+def test_a_wrong_plan_is_reported_before_torch_is_imported(tmp_path):
+    (tmp_path / "plan.json").write_text("{")
+    code = (
+        "import sys; from typer.testing import CliRunner; from transfercast.cli import app\n"
+        "done = CliRunner().invoke(app, ['search', 'plan.json'])\n"
+        "print(done.exit_code, 'torch' in sys.modules, done.stderr)"
+    )
+    done = in_a_process("-c", code)
+    assert done.stdout.startswith("3 False error: plan.json"), done.stdout + done.stderr
+
+
 def test_a_damaged_artifact_has_its_own_exit_code(tmp_path):
     (tmp_path / "x.parquet").write_text("no table")
-    assert transfercast("plan", "x.parquet", "--trials", 1, cwd=tmp_path).returncode == 3
+    assert transfercast("plan", "x.parquet", "--trials", 1).exit_code == 3
 
 
 def test_a_text_is_explained_in_words_in_json_and_on_a_page(tmp_path):
     classifier("Bert").save_pretrained(tmp_path / "model")
     tokenizer_for("Bert").save_pretrained(tmp_path / "model")
     text = "<b> we need water"
-    done = transfercast("explain", "model", text, "--label", 1, "--html", "why.html", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = transfercast("explain", "model", text, "--label", 1, "--html", "why.html")
+    assert done.exit_code == 0, done.stderr
     assert re.fullmatch(r"<b>\([+-]0\.\d\d\) we\(.*\) need\(.*\) water\(.*\) ?", done.stdout.splitlines()[0])
     assert "LABEL_1: probability 0." in done.stdout
     page = (tmp_path / "why.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
     assert "http" not in page
-    done = transfercast("explain", "model", text, "--label", 1, "--tokens", 5, "--json", cwd=tmp_path)
+    done = transfercast("explain", "model", text, "--label", 1, "--tokens", 5, "--json")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["word"] for row in rows] == text.split()
     assert all(len(row["layers"]) == 2 and -1 <= row["activity"] <= 1 for row in rows)
@@ -131,41 +183,40 @@ def test_a_text_is_explained_in_words_in_json_and_on_a_page(tmp_path):
 
 def test_the_main_job_from_files_to_a_retrained_predictor(tmp_path, family_toml, tiny_encoder):
     recipe = "full/lr=0.01/epochs=2/batch=8/tokens=16"
-    cwd = tmp_path
-    done = transfercast("fit-sources", family_toml, "--encoder", tiny_encoder, "--recipe", recipe, "--json", cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = transfercast("fit-sources", family_toml, "--encoder", tiny_encoder, "--recipe", recipe, "--json")
+    assert done.exit_code == 0, done.stderr
     assert {json.loads(line)["source"] for line in done.stdout.splitlines()} == {"good", "help", "storm"}
-    done = transfercast("features", "pool", family_toml, "--recipe", recipe, "--documents", 2, "--json", cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = transfercast("features", "pool", family_toml, "--recipe", recipe, "--documents", 2, "--json")
+    assert done.exit_code == 0, done.stderr
     assert len(done.stdout.splitlines()) == 6
-    done = transfercast("explain", "help:storm", "--threshold", 0.05, "--documents", 3, "--html", "pair.html", cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = transfercast("explain", "help:storm", "--threshold", 0.05, "--documents", 3, "--html", "pair.html")
+    assert done.exit_code == 0, done.stderr
     assert "terms reach 0.05 in both help and storm, on 6 positive documents" in done.stdout
-    assert "<h1>What drives both help and storm</h1>" in (cwd / "pair.html").read_text(encoding="utf-8")
-    done = transfercast("plan", "features.parquet", "--trials", 6, cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    assert "<h1>What drives both help and storm</h1>" in (tmp_path / "pair.html").read_text(encoding="utf-8")
+    done = transfercast("plan", "features.parquet", "--trials", 6)
+    assert done.exit_code == 0, done.stderr
     assert "No history yet" in done.stdout
-    done = transfercast("search", "plan.json", "--json", cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = transfercast("search", "plan.json", "--json")
+    assert done.exit_code == 0, done.stderr
     assert all(json.loads(line) for line in done.stdout.splitlines())
-    for out, script in (("meta", (str(ROOT / "train_meta.py"),)), ("meta", ("-m", "transfercast", "train-meta"))):
-        done = transfercast("--history", "sqlite:///history.db", "--out", out, "--minutes", 0, cwd=cwd, script=script)
+    for script in ([ROOT / "train_meta.py"], ["-m", "transfercast", "train-meta"]):
+        done = in_a_process(*script, "--history", "sqlite:///history.db", "--out", "meta", "--minutes", 0)
         assert done.returncode == 0, done.stderr
         assert "f1+ansat" in done.stdout
     options = ("--predictor", "meta", "--lr", 0.01, "--lr", 0.02, "--bounds", "hierarchical", "--plot", "why.svg")
-    done = transfercast("plan", "features.parquet", "--trials", 2, *options, cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = transfercast("plan", "features.parquet", "--trials", 2, *options)
+    assert done.exit_code == 0, done.stderr
     assert "observed transfers" in done.stdout
-    assert (cwd / "why.svg").read_text().startswith("<?xml")
-    done = transfercast("history", "show", "--json", cwd=cwd)
+    assert (tmp_path / "why.svg").read_text().startswith("<?xml")
+    done = transfercast("history", "show", "--json")
     assert {json.loads(line)["target"] for line in done.stdout.splitlines()} == {"help", "storm", "good"}
-    done = transfercast("history", "export", "all.parquet", cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    done = transfercast("history", "import", "all.parquet", "--history", "other.db", "--json", cwd=cwd)
+    done = transfercast("history", "export", "all.parquet")
+    assert done.exit_code == 0, done.stderr
+    done = transfercast("history", "import", "all.parquet", "--history", "other.db", "--json")
     told = json.loads(done.stdout)
     assert told["new"] == told["in all"] > 0
-    done = transfercast("train-meta", "--history", "history.db", "--out", "meta", "--roll-back", cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = transfercast("train-meta", "--history", "history.db", "--out", "meta", "--roll-back")
+    assert done.exit_code == 0, done.stderr
     assert "in force in meta again" in done.stdout
 
 
@@ -201,8 +252,8 @@ def test_one_encoder_cannot_be_held_out_and_the_evaluation_goes_on_without(tmp_p
 def test_a_column_described_wrongly_and_a_figure_of_no_kind_are_told(tmp_path):
     (tmp_path / "h.csv").write_text("source,target,score\na,b,0.5\n")
     history = str(tmp_path / "h.db")
-    done = transfercast("history", "import", "h.csv", "--column", "x:up", "--history", history, cwd=tmp_path)
-    assert done.returncode == 2
+    done = transfercast("history", "import", "h.csv", "--column", "x:up", "--history", history)
+    assert done.exit_code == 2
     assert "write NAME:higher:GROUP" in done.stderr
     assert not (tmp_path / "h.db").exists()
     with pytest.raises(InputError, match=r"written as \.svg, \.png, \.pdf"):

@@ -1,4 +1,4 @@
-"""Records, tables, plans, files, cache and progress."""
+"""Records, tables, plans, files and cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from transfercast.core.cache import ArrayCache, fingerprint
 from transfercast.core.errors import ArtifactError, InputError, ShapeError
 from transfercast.core.files import replaced_folder, write_json
 from transfercast.core.plan import Budget, Plan
-from transfercast.core.progress import progress
 from transfercast.core.records import Observation, Recipe
 from transfercast.core.table import INDEX, Column, FeatureTable
 
@@ -59,6 +58,10 @@ def test_the_same_run_has_the_same_key_whatever_it_scored_and_when():
     assert one.run_key == observation(score=0.7, hours=3, finished_at="2026", features={"x": 1.0}).run_key
     assert one.run_key != observation(seed=1).run_key
     assert one.run_key != observation(split="test").run_key
+
+
+def test_run_keys_stay_what_they_are_in_databases_written_before():
+    assert observation().run_key == "6960a04f355a3c88e7fc5c59c01f432f8dc1e2f636d9bf906d87e4309f65e831"
 
 
 @pytest.mark.parametrize(
@@ -168,11 +171,3 @@ def test_arrays_of_other_shape_or_type_have_other_fingerprints():
     zeros = np.zeros(4)
     assert fingerprint(x=zeros) != fingerprint(x=zeros.reshape(2, 2))
     assert fingerprint(x=zeros) != fingerprint(x=zeros.astype(np.float32))
-
-
-def test_progress_passes_items_on_and_is_silent_when_nobody_watches(capsys):
-    assert [(a, b) for a in progress(range(2), "outer") for b in progress("xy", "inner")] == [
-        (0, "x"), (0, "y"), (1, "x"), (1, "y"),
-    ]  # fmt: skip
-    captured = capsys.readouterr()
-    assert captured.out + captured.err == ""

@@ -2,89 +2,114 @@
 
 from __future__ import annotations
 
+import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
 
 import optuna
 import pytest
 
-from transfercast.core.cache import ArrayCache
-from transfercast.core.errors import InputError, TransfercastError
-from transfercast.core.plan import Budget
-from transfercast.core.records import ALONE, Recipe
-from transfercast.execution import claims
+from tests.execution.conftest import FAST, planned
+from transfercast.core.errors import InputError
+from transfercast.core.records import ALONE
+from transfercast.execution import worker as worker_module
 from transfercast.execution.search import search
-from transfercast.features.extract import extract_features
 from transfercast.history.store import History
-from transfercast.planning.order import plan
-from transfercast.predictor.model import Predictor
-from transfercast.sources.pool import SourcePool
-from transfercast.tasks.family import read_family
-
-FAST = Recipe(learning_rate=1e-2, epochs=2, batch_size=8, max_tokens=16)
+from transfercast.sources.encoders import load_tokenizer
+from transfercast.sources.finetune import scored
+from transfercast.sources.models import load_model
+from transfercast.tasks.family import task_of
 
 
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory, family_toml, tiny_encoder):
-    folder = tmp_path_factory.mktemp("measured")
-    family = read_family(family_toml)
-    pool = SourcePool.fit(folder / "pool", family.sources, encoder=str(tiny_encoder), recipe=FAST)
-    return extract_features(pool, family.targets, recipe=FAST, documents=2, cache=ArrayCache(folder / "cache"))
-
-
-@pytest.fixture
-def table(measured, tmp_path):
-    """The table on a copy of its pool, so that no test finds the models of another."""
-    shutil.copytree(measured.provenance.pool, tmp_path / "pool")
-    return replace(measured, provenance=measured.provenance.model_copy(update={"pool": str(tmp_path / "pool")}))
-
-
-def planned(table, trials, recipes=None):
-    table = table if recipes is None else table.with_recipes(recipes)
-    return plan(Predictor.load(), table, Budget(trials=trials))
-
-
-def test_a_search_runs_the_plan_records_it_and_tells_what_it_bought(table, tmp_path):
+def test_a_search_runs_the_plan_records_it_and_reports_what_it_found(table, storage):
     made = planned(table, 4)
-    storage = f"sqlite:///{tmp_path}/history.db"
     result = search(made, storage)
     history = History(storage)
     on_validation = [one for one in history.observations() if one.split == "validation"]
-    assert len(on_validation) == len(made.steps) == 4 + len(made.targets)
-    assert [one.source for one in on_validation[: len(made.targets)]] == [ALONE] * len(made.targets)
-    assert Counter(one.target for one in history.observations() if one.split == "test") == Counter(made.targets)
-    for target, best in result.bests.items():
-        reached = [one.score for one in on_validation if one.target == target]
-        assert best.validation == max(reached)
-        assert best.score == best.score  # the test score is there
-        assert os.listdir(best.model.parent) == [best.model.name]  # only the best model is kept
-        assert (best.model / "model.safetensors").is_file()
-    assert result.gain_over_baseline >= 0
-    study = optuna.load_study(study_name=None, storage=storage)
-    assert Counter(trial.state.name for trial in study.trials) == Counter(COMPLETE=len(made.steps))
-    by_step = {t.user_attrs["position"]: t for t in study.trials}
-    assert [(by_step[s.position].params["source"], by_step[s.position].params["target"]) for s in made.steps] == [
-        tuple(step.pair) for step in made.steps
+    assert [(one.source, one.target, one.recipe) for one in on_validation] == [
+        (step.source, step.target, step.recipe) for step in made.steps
     ]
+    assert result.observations == tuple(on_validation)
+    assert result.failures == ()
+    for target, best in result.bests.items():
+        scores = {one.source: one.score for one in on_validation if one.target == target}
+        assert best.validation == max(scores.values())
+        assert result.baselines[target] == scores[ALONE]
+        assert os.listdir(best.model.parent) == [best.model.name]  # only the best model is kept
     assert history.schema() == tuple(sorted(made.columns, key=lambda c: c.name))
 
 
-def test_searching_again_trains_nothing(table, tmp_path, monkeypatch):
-    storage = f"sqlite:///{tmp_path}/history.db"
+def test_the_best_model_and_the_target_alone_are_tested_once_each_and_nothing_else_is(table, storage, monkeypatch):
+    trainings = []
+    trained = worker_module.fine_tune
+    monkeypatch.setattr(worker_module, "fine_tune", lambda *a, **o: trainings.append(a) or trained(*a, **o))
+    result = search(planned(table, 4), storage)
+    assert len(trainings) == 4  # the targets alone are those that were measured, and no model is made again for its test
+    tested = [one for one in History(storage).observations() if one.split == "test"]
+    wanted = Counter((best.pair.source, target) for target, best in result.bests.items())
+    wanted |= Counter((ALONE, target) for target in result.bests)
+    assert Counter((one.source, one.target) for one in tested) == wanted
+    score_of = {(one.source, one.target): one.score for one in tested}
+    for target, best in result.bests.items():
+        assert best.score == score_of[best.pair.source, target]
+        assert result.baseline_tests[target] == score_of[ALONE, target]
+        task = task_of(table.provenance.targets[target].spec)
+        kept = load_model(best.model, task.kind)  # the model that is kept is the one that was tested
+        assert scored(kept, load_tokenizer(best.model), task, task.splits["test"], 16) == best.score
+
+
+def test_each_target_has_a_study_of_its_own_named_with_metric_and_gains(table, storage):
+    made = planned(table, 4)
+    result = search(made, storage)
+    studies = optuna.get_all_study_summaries(storage=storage)
+    assert {study.study_name for study in studies} == {f"transfercast-{made.id[:12]}-{target}" for target in made.targets}
+    for target in made.targets:
+        study = optuna.load_study(study_name=f"transfercast-{made.id[:12]}-{target}", storage=storage)
+        assert study.metric_names == ["positive_f1"]
+        steps = [step for step in made.steps if step.target == target]
+        assert [trial.user_attrs["position"] for trial in study.trials] == [step.position for step in steps]
+        assert [trial.params for trial in study.trials] == [{"source": s.source, "recipe": s.recipe} for s in steps]
+        assert study.best_value == result.bests[target].validation
+        gains = {trial.params["source"]: trial.user_attrs.get("gain") for trial in study.trials}
+        assert gains.pop(ALONE) is None
+        alone = result.baselines[target]
+        assert gains == {t.params["source"]: t.value - alone for t in study.trials if t.params["source"] in gains}
+
+
+def test_a_study_of_an_earlier_version_is_left_alone(table, storage):
+    made = planned(table, 1)
+    old = optuna.create_study(study_name=f"transfercast-{made.id[:12]}", storage=storage)
+    old.ask()
+    search(made, storage)
+    assert [trial.state.name for trial in old.trials] == ["RUNNING"]
+
+
+def test_the_storage_may_be_the_path_of_a_file(table, storage, tmp_path):
+    made = planned(table, 1)
+    result = search(made, tmp_path / "h.db")
+    assert len(History(tmp_path / "h.db")) > len(result.observations) == len(made.steps)
+    assert len(optuna.get_all_study_summaries(storage=f"sqlite:///{tmp_path}/h.db")) == len(made.targets)
+
+
+@pytest.mark.parametrize("storage", ["nonsense://x", "sqlite:////nowhere/at/all.db"])
+def test_a_storage_that_cannot_be_opened_is_reported_before_any_training(table, tmp_path, storage, monkeypatch):
+    monkeypatch.setattr("transfercast.execution.worker.fine_tune", lambda *a, **k: pytest.fail("trained"))
+    with pytest.raises(InputError, match=r"Write it as"):
+        search(planned(table, 1), storage, history=tmp_path / "h.db")
+
+
+def test_searching_again_trains_nothing(table, storage, monkeypatch):
     first = search(planned(table, 2), storage)
-    monkeypatch.setattr("transfercast.execution.search.fine_tune", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr("transfercast.execution.worker.fine_tune", lambda *a, **k: pytest.fail("trained again"))
     second = search(planned(table, 2), storage)
     assert second.bests == first.bests
 
 
-def test_a_larger_plan_takes_over_what_a_smaller_one_found(table, tmp_path):
-    storage = f"sqlite:///{tmp_path}/history.db"
+def test_a_larger_plan_takes_over_what_a_smaller_one_found(table, storage):
     search(planned(table, 2), storage)
     before = len(History(storage))
     result = search(planned(table, 3), storage)
@@ -94,81 +119,49 @@ def test_a_larger_plan_takes_over_what_a_smaller_one_found(table, tmp_path):
     assert len(History(storage)) > before
 
 
-def test_recipes_are_searched_beside_pairs(table, tmp_path):
+def test_recipes_are_searched_beside_pairs(table, storage):
     made = planned(table, 3, [FAST, FAST.model_copy(update={"adaptation": "features"})])
-    result = search(made, f"sqlite:///{tmp_path}/history.db")
+    result = search(made, storage)
     assert {one.recipe for one in result.observations} <= {step.recipe for step in made.steps}
     assert len(result.observations) == len(made.steps)
 
 
-def test_a_step_that_fails_is_told_and_the_rest_goes_on(table, tmp_path, monkeypatch, caplog):
-    from transfercast.execution import search as module
-
-    made = planned(table, 3)
-    victim = made.steps[-1]
-    trained = module.fine_tune
-
-    def broken(task, checkpoint, *args, **options):
-        if checkpoint.name == victim.source and task.name == victim.target:
-            raise RuntimeError("out of memory")
-        return trained(task, checkpoint, *args, **options)
-
-    monkeypatch.setattr(module, "fine_tune", broken)
-    result = search(made, f"sqlite:///{tmp_path}/history.db")
-    assert result.failed == (victim.position,)
-    assert "out of memory" in caplog.text
-    assert len(result.observations) == len(made.steps) - 1
-    monkeypatch.setattr(module, "fine_tune", trained)
-    again = search(made, f"sqlite:///{tmp_path}/history.db")
-    assert again.failed == ()
-    assert len(again.observations) == len(made.steps)
-
-
-def test_a_search_that_was_interrupted_goes_on_in_the_same_process(table, tmp_path, monkeypatch):
+def test_a_search_that_was_interrupted_goes_on_in_the_same_process(table, storage, monkeypatch):
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
     made = planned(table, 2)
     with monkeypatch.context() as patched:
-        patched.setattr("transfercast.execution.search.fine_tune", interrupted)
+        patched.setattr("transfercast.execution.worker.fine_tune", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            search(made, f"sqlite:///{tmp_path}/history.db")
-    assert len(search(made, f"sqlite:///{tmp_path}/history.db").observations) == len(made.steps)
+            search(made, storage)
+    assert len(search(made, storage).observations) == len(made.steps)
 
 
-def test_a_target_whose_baseline_fails_ends_in_a_clear_error(table, tmp_path, monkeypatch):
-    def broken(*args, **options):
-        raise RuntimeError("disk full")
-
-    monkeypatch.setattr("transfercast.execution.search.fine_tune", broken)
-    monkeypatch.setattr(SourcePool, "found_alone", lambda *a: None)
-    with pytest.raises(TransfercastError, match="trained alone failed"):
-        search(planned(table, 1), f"sqlite:///{tmp_path}/history.db")
-
-
-def test_a_pruner_stops_trials_on_their_learning_curves(table, tmp_path):
+def test_a_pruner_stops_trials_on_their_learning_curves(table, storage):
     class Always(optuna.pruners.BasePruner):
         def prune(self, study, trial):
             return trial.params["source"] != ALONE
 
     made = planned(table, 2)
-    result = search(made, f"sqlite:///{tmp_path}/history.db", pruner=Always())
+    result = search(made, storage, pruner=Always())
     assert {one.source for one in result.observations} == {ALONE}
-    assert result.failed == ()
+    assert result.failures == ()
+    assert all(math.isnan(best.score) is False for best in result.bests.values())
 
 
-def test_a_plan_whose_pool_or_task_changed_is_refused_before_any_training(table, tmp_path):
+def test_a_plan_whose_pool_or_task_changed_is_refused_before_any_training(table, storage, tmp_path):
     made = planned(table, 1)
     facts = dict(made.provenance.targets)
     target = made.targets[0]
     facts[target] = facts[target].model_copy(update={"fingerprint": "x"})
     changed = made.model_copy(update={"provenance": made.provenance.model_copy(update={"targets": facts})})
     with pytest.raises(InputError, match=f"target '{target}' has changed"):
-        search(changed, f"sqlite:///{tmp_path}/history.db")
+        search(changed, storage)
     sources = dict.fromkeys(made.provenance.sources, "x")
     changed = made.model_copy(update={"provenance": made.provenance.model_copy(update={"sources": sources})})
     with pytest.raises(InputError, match="has changed since"):
-        search(changed, f"sqlite:///{tmp_path}/history.db")
+        search(changed, storage)
     assert not (tmp_path / "history.db").exists()
 
 
@@ -181,15 +174,19 @@ def trained_once(storage, made):
     observations = History(storage).observations()
     found = Counter((o.source, o.target, o.recipe) for o in observations if o.split == "validation")
     assert found == Counter((step.source, step.target, step.recipe) for step in made.steps)
-    assert Counter(o.target for o in observations if o.split == "test") == Counter(made.targets)
-    complete = [t for t in optuna.load_study(study_name=None, storage=storage).trials if t.state.name == "COMPLETE"]
-    assert sorted(t.user_attrs["position"] for t in complete) == [step.position for step in made.steps]
+    tested = Counter((o.source, o.target) for o in observations if o.split == "test")
+    assert set(tested.values()) == {1}
+    assert {target for source, target in tested if source == ALONE} == set(made.targets)
+    names = [f"transfercast-{made.id[:12]}-{target}" for target in made.targets]
+    trials = [trial for name in names for trial in optuna.load_study(study_name=name, storage=storage).trials]
+    complete = [t.user_attrs["position"] for t in trials if t.state.name == "COMPLETE"]
+    assert sorted(complete) == [step.position for step in made.steps]
+    assert {trial.state.name for trial in trials} <= {"COMPLETE", "FAIL"}
 
 
-def test_a_search_killed_at_any_moment_repeats_nothing_and_loses_nothing(table, tmp_path):
+def test_a_search_killed_at_any_moment_repeats_nothing_and_loses_nothing(table, storage, tmp_path):
     made = planned(table, 6)
     made.save(tmp_path / "plan.json")
-    storage = f"sqlite:///{tmp_path}/history.db"
     for wanted in (1, 4):
         process = worker(tmp_path / "plan.json", storage)
         while process.poll() is None:
@@ -207,10 +204,9 @@ def test_a_search_killed_at_any_moment_repeats_nothing_and_loses_nothing(table, 
     assert before.items() <= after.items()
 
 
-def test_several_processes_share_one_plan(table, tmp_path):
+def test_several_processes_share_one_plan(table, storage, tmp_path):
     made = planned(table, 6)
     made.save(tmp_path / "plan.json")
-    storage = f"sqlite:///{tmp_path}/history.db"
     workers = [worker(tmp_path / "plan.json", storage) for _ in range(3)]
     outputs = [process.communicate(timeout=180)[0] for process in workers]
     assert [process.returncode for process in workers] == [0, 0, 0], outputs
@@ -243,32 +239,8 @@ def test_workers_that_start_at_once_on_a_new_database_do_not_collide(table, tmp_
     assert [process.returncode for process in workers] == [0, 0, 0], told
 
 
-def test_a_live_worker_s_step_is_left_alone_and_a_dead_one_s_is_free_at_once(tmp_path):
-    engine = History(tmp_path / "h.db").engine
-    claims.enter(engine, "p", [0, 1, 2])
-    assert claims.claim(engine, "p", last=[2]).position == 0
-    claims.update(engine, "p", 1, state=claims.RUNNING, owner="elsewhere:1:0.00", heartbeat=time.time())
-    assert claims.claim(engine, "p", last=[2]) is None  # 0 is ours and running, 1 beats elsewhere, 2 waits for both
-    claims.update(engine, "p", 1, heartbeat=time.time() - 2 * claims.SILENT_SECONDS)
-    assert claims.claim(engine, "p", last=[2]).position == 1
-    host = claims.me().rsplit(":", 2)[0]
-    claims.update(engine, "p", 1, owner=f"{host}:{2**22 + 1}:0.00", optuna_number=7)
-    assert claims.claim(engine, "p", last=[2]) == claims.Claim(1, 7)
-    for position in (0, 1):
-        claims.update(engine, "p", position, state=claims.DONE)
-    assert claims.claim(engine, "p", last=[2]).position == 2
-    claims.update(engine, "p", 2, state=claims.DONE)
-    assert claims.finished(engine, "p")
-
-
-def test_a_reused_process_id_does_not_pass_for_the_old_owner():
-    host, pid, started = claims.me().rsplit(":", 2)
-    assert claims.alive(f"{host}:{pid}:{started}", None)
-    assert not claims.alive(f"{host}:{pid}:{float(started) - 60:.2f}", None)
-
-
 @pytest.mark.parametrize("ours_first", [True, False])
-def test_our_tables_and_optuna_s_share_a_database_in_either_order(tmp_path, ours_first):
+def test_our_tables_and_optuna_s_share_a_database_in_either_order(tmp_path, storage, ours_first):
     url = f"sqlite:///{tmp_path}/shared.db"
     steps = [lambda: History(url).append([]), lambda: optuna.create_study(storage=url, study_name="s", load_if_exists=True)]
     for step in steps if ours_first else steps[::-1]:

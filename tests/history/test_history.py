@@ -28,6 +28,15 @@ def test_the_same_run_is_kept_once(tmp_path):
     assert history.find("nothing") is None
 
 
+def test_many_runs_are_found_by_their_keys_at_once(tmp_path):
+    history = History(tmp_path / "h.db")
+    runs = [observation(seed=seed) for seed in range(1203)]
+    history.append(runs[:1201])
+    keys = [run.run_key for run in runs]
+    assert history.find_all([*keys[::2], "nothing"]) == {run.run_key: run for run in runs[:1201:2]}
+    assert history.find_all([]) == {}
+
+
 def test_several_writers_lose_nothing(tmp_path):
     History(tmp_path / "h.db")
 

@@ -8,6 +8,7 @@ from importlib import import_module
 import typer
 
 from transfercast.cli.errors import GuardedGroup
+from transfercast.cli.output import SafeFormatter
 from transfercast.core.version import VERSION
 
 app = typer.Typer(
@@ -35,7 +36,9 @@ def _common(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
     verbose: bool = typer.Option(False, "--verbose", help="Log what is done, on stderr."),
 ) -> None:
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(SafeFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
 for _name in COMMANDS:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from transfercast.cli import app
 from transfercast.cli.output import say, show
+
+if TYPE_CHECKING:
+    from transfercast.demo.verdict import Bought
+    from transfercast.execution.result import Best, SearchResult
 
 
 @app.command()
@@ -20,27 +24,62 @@ def demo(
 
     Example: transfercast demo --trials 4
     """
-    from transfercast.demo.run import TARGET_ROWS, run
+    from transfercast.demo.run import ROWS, TARGET_ROWS, run
+    from transfercast.demo.verdict import verdict
 
-    say(f"Six sources, two targets of {TARGET_ROWS} rows, {trials} trials; everything goes to {out}/.", False)
+    say(f"Six sources, two targets of {TARGET_ROWS} training rows, {trials} trials; everything goes to {out}/.", False)
     made = run(out, trials)
     say(f"\nThe plan. {made.plan.basis}", False)
     rows = [{name: value for name, value in row.items() if name != "recipe"} for row in made.plan.rows()]
     show(rows, False)
-    say("\nWhat the budget bought against trying everything (validation F1)", False)
-    show(made.bought(), False)
-    say("\nThe best of each target, picked on validation, on its test rows", False)
-    show(
-        [
-            {"target": name, "from": best.pair.source, "validation": best.validation, "test": best.score}
-            for name, best in made.result.bests.items()
-        ],
-        False,
-    )
+    say(f"\nWhat the budget bought: F1 on {ROWS['validation']} validation rows", False)
+    bought = made.bought()
+    show([_bought_row(row) for row in bought], False)
+    say(f"\nThe best of each target, chosen on validation: F1 on {ROWS['test']} test rows", False)
+    show([_test_row(target, best, made.result) for target, best in made.result.bests.items()], False)
     step = next(step for step in made.plan.steps if step.expected_best is not None and step.why)
     say(f"\nTerms that drive both {step.source} and {step.target} (weight: summed activity)", False)
     terms = made.terms(step.source, step.target)[:12]
-    say("  " + ", ".join(f"{one.term} {one.weight:.2f}" for one in terms) if terms else "  none", False)
+    say("  " + ", ".join(f"{shared.term} {shared.weight:.2f}" for shared in terms) if terms else "  none", False)
     say(f"\nRetrained on {made.report.observations} observed transfers, each target held out whole", False)
     show(made.report.rows(), False)
-    say(f"\nNext: transfercast search {out}/plan.json, or your own family: see docs/walkthrough.md.", False)
+    outcome = "promoted" if made.report.promoted else "not promoted"
+    say(
+        f"{outcome}: {made.report.reason}. From {made.report.targets} targets little can be learned about a third: "
+        "take these figures as what a report looks like.",
+        False,
+    )
+    say(f"\n{verdict(bought, made.result.test_gain)}", False)
+    for note in made.result.notes():
+        say(f"Note: {note}", False)
+    say("The family was made up to show the way, and is no evidence of how good forecasts are.", False)
+    say(
+        f"\nNext: transfercast explain {step.source}:{step.target} --pool {out}/pool --html why.html, "
+        "or your own family: see docs/walkthrough.md.",
+        False,
+    )
+
+
+def _bought_row(row: Bought) -> dict[str, Any]:
+    return {
+        "target": row.target,
+        "trainings": f"{row.trainings} of {row.all_trainings}",
+        "alone": row.alone,
+        "plan": row.plan,
+        "its source": row.plan_source,
+        "LogME alone": row.logme,
+        "its choice": row.logme_source,
+        "everything": row.everything,
+        "best source": row.everything_source,
+    }
+
+
+def _test_row(target: str, best: Best, result: SearchResult) -> dict[str, Any]:
+    return {
+        "target": target,
+        "from": best.pair.source,
+        "validation": best.validation,
+        "std. error": best.standard_error,
+        "test": best.score,
+        "test alone": result.baseline_tests.get(target),
+    }

@@ -15,6 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from transfercast.cli.output import in_one_line
 from transfercast.core.errors import TransfercastError
 from transfercast.core.files import reason
 from transfercast.core.text import printable, redacted
@@ -51,7 +52,7 @@ class GuardedGroup(TyperGroup):
 
 def say_error(message: str) -> None:
     """One line on stderr; terminal codes and passwords in it are not passed on."""
-    typer.echo(f"error: {printable(redacted(message))}", err=True)
+    typer.echo(f"error: {in_one_line(redacted(message))}", err=True)
 
 
 def say_unforeseen(error: BaseException) -> None:

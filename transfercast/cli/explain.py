@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, Device, say, show
+from transfercast.cli.output import AsJson, Device, in_one_line, say, show
 from transfercast.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _coloured(words: list[Word]) -> None:
     for one in words:
         strength = int(255 - 195 * min(abs(one.activity), 1))
         background = f"rgb({strength},255,{strength})" if one.activity >= 0 else f"rgb(255,{strength},{strength})"
-        line.append(one.word, style=f"black on {background}" if abs(one.activity) >= 0.05 else "")
+        line.append(in_one_line(one.word), style=f"black on {background}" if abs(one.activity) >= 0.05 else "")
         line.append("" if console.color_system else f"({one.activity:+.2f})")
         line.append(" ")
     console.print(line)

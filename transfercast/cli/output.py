@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from transfercast.core.text import printable, redacted
 
@@ -24,18 +26,23 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by def
 
 
 def show(rows: Iterable[dict[str, Any]], as_json: bool, title: str | None = None, digits: int = 3) -> None:
-    """Print rows of the same keys; a table has its header from the first row."""
+    """Print rows of the same keys; a table has its header from the first row.
+
+    Names and values are shown as they are: what looks like markup is no markup, and terminal codes are escaped.
+    """
     listed = list(rows)
     if as_json:
         for row in listed:
             typer.echo(json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=True))
         return
-    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    heading = None if title is None else Text(printable(title))
+    table = Table(title=heading, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for name, value in (listed[0] if listed else {}).items():
-        table.add_column(name, justify="right" if isinstance(value, int | float) else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if isinstance(value, int | float) else "left"
+        table.add_column(Text(in_one_line(name)), justify=justify, overflow="fold")
     for row in listed:
-        table.add_row(*(_cell(value, digits) for value in row.values()))
-    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table, highlight=False, markup=False)
+        table.add_row(*(Text(_cell(value, digits)) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table, highlight=False)
 
 
 def _plain(value: Any) -> Any:
@@ -47,7 +54,25 @@ def _cell(value: Any, digits: int) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.{digits}f}"
-    return printable(str(value))
+    return in_one_line(str(value))
+
+
+def in_one_line(text: str) -> str:
+    """`text` with line feeds and all that a terminal would obey written as escapes."""
+    return printable(text).replace("\n", "\\n")
+
+
+def duration(hours: float | None) -> str | None:
+    """Hours as people say them: seconds up to two minutes, minutes up to two hours; None and NaN stay without.
+
+    >>> duration(0.005), duration(0.25), duration(3.0), duration(float("nan"))
+    ('18 s', '15.0 min', '3.0 h', None)
+    """
+    if hours is None or not math.isfinite(hours):
+        return None
+    if hours < 2 / 60:
+        return f"{hours * 3600:.0f} s"
+    return f"{hours * 60:.1f} min" if hours < 2 else f"{hours:.1f} h"
 
 
 def say(text: str, as_json: bool) -> None:
@@ -61,3 +86,11 @@ def say_tasks(tasks: Iterable[Task], as_json: bool) -> None:
         say(task.about, as_json)
         for note in task.notes:
             typer.echo(f"warning: {task.name}: {printable(redacted(note))}", err=True)
+
+
+class SafeFormatter(logging.Formatter):
+    """Log lines, with their tracebacks, without terminal codes and passwords."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The whole text of a record."""
+        return printable(redacted(super().format(record)))

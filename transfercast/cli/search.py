@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, Device, say, show
+from transfercast.cli.output import AsJson, Device, duration, say, show
+
+if TYPE_CHECKING:
+    from transfercast.execution.result import SearchResult
 
 
 @app.command()
 def search(
     plan: Annotated[Path, typer.Argument(help="A plan.")],
-    storage: Annotated[str, typer.Option(help="Optuna storage URL.")] = "sqlite:///history.db",
+    storage: Annotated[
+        str, typer.Option(help="Where Optuna's trials go: a database URL, or an SQLite file.")
+    ] = "sqlite:///history.db",
     history: Annotated[
-        str | None, typer.Option(help="Where observations go: a database URL; by default the same as the storage.")
+        str | None, typer.Option(help="Where observations go: a database URL, or an SQLite file; by default the storage.")
     ] = None,
     device: Device = None,
     as_json: AsJson = False,
@@ -26,46 +31,59 @@ def search(
     Example: transfercast search plan.json --storage sqlite:///history.db
     """
     from transfercast.core.plan import Plan
-    from transfercast.core.records import ALONE
-    from transfercast.execution.search import search as run
 
     loaded = Plan.load(plan)
+
+    from transfercast.execution.search import search as run  # imports torch; a wrong plan is reported before that
+
     result = run(loaded, storage, history=history, device=device)
-    forecasts = {(step.source, step.target, step.recipe): step for step in loaded.steps}
-    rows = []
-    for one in result.observations:
-        step = forecasts[one.source, one.target, one.recipe]
-        rows.append(
-            {
-                "trial": step.position,
-                "source": one.source,
-                "target": one.target,
-                "recipe": one.recipe,
-                "forecast": None if one.source == ALONE else step.score,
-                "score": one.score,
-                "gain": one.score - result.baselines[one.target],
-                "hours": one.hours,
-            }
-        )
-    show(sorted(rows, key=lambda row: row["trial"]), as_json, "Trials, scored on validation")
-    bests = [
+    show(_trials(result, as_json), as_json, "Trials, scored on validation")
+    if result.bests:
+        say("", as_json)
+        show(_bests(result), as_json, "The best of each target, chosen on validation; only it and the target alone are tested")
+    for note in result.notes():
+        say(f"Note: {note}", as_json)
+    say(result.headline(), as_json)
+    if result.observations:
+        say(f"Learn from it with: transfercast train-meta --history {history or storage} --out meta", as_json)
+    if result.failures:
+        for failure in result.failures:
+            say(f"Step {failure.position} failed, {failure.what}: {failure.cause}", as_json)
+        say("Start the search again to retry what failed.", as_json)
+        raise typer.Exit(1)
+
+
+def _trials(result: SearchResult, as_json: bool) -> list[dict[str, Any]]:
+    rows = [{str(name): value for name, value in row.items()} for row in result.to_frame().to_dict("records")]
+    if as_json:
+        return rows
+    one_recipe = len({row["recipe"] for row in rows}) == 1
+    return [
+        {
+            "trial": row["trial"],
+            "source": row["source"],
+            "target": row["target"],
+            **({} if one_recipe else {"recipe": row["recipe"]}),
+            "forecast": row["forecast"],
+            "score": row["score"],
+            "std. error": row["standard_error"],
+            "gain": row["gain"],
+            "time": duration(row["hours"]),
+        }
+        for row in rows
+    ]
+
+
+def _bests(result: SearchResult) -> list[dict[str, Any]]:
+    return [
         {
             "target": target,
             "best source": best.pair.source,
-            "alone": result.baselines[target],
+            "alone": result.baselines.get(target),
             "best": best.validation,
+            "test alone": result.baseline_tests.get(target),
             "test": best.score,
             "model": str(best.model),
         }
         for target, best in result.bests.items()
     ]
-    show(bests, as_json, "The best of each target, picked on validation; the search read its test rows for this score alone")
-    say(
-        f"Mean gain over the targets alone: {result.gain_over_baseline:+.3f} on validation. Learn from it with: "
-        f"transfercast train-meta --history {history or storage} --out meta",
-        as_json,
-    )
-    if result.failed:
-        which = ", ".join(map(str, result.failed))
-        say(f"{len(result.failed)} steps failed: {which}; see the log. Start the search again to retry them.", as_json)
-        raise typer.Exit(1)

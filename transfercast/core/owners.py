@@ -31,9 +31,14 @@ def machine_id() -> str:
 
 
 def owner_id() -> str:
-    """This process: machine, process number, start time."""
-    process = psutil.Process()
-    return f"{machine_id()}:{process.pid}:{process.create_time():.2f}"
+    """This process: machine, process number, and when it started, in seconds since the machine did."""
+    return f"{machine_id()}:{os.getpid()}:{_seconds_after_boot(os.getpid()):.2f}"
+
+
+def _seconds_after_boot(pid: int) -> float:
+    """When a process started; counted from the boot, so that setting the clock does not make it another process."""
+    booted = psutil.boot_time()
+    return psutil.Process(pid).create_time() - booted
 
 
 def is_alive(owner: str) -> bool | None:
@@ -46,6 +51,6 @@ def is_alive(owner: str) -> bool | None:
     if machine != machine_id():
         return None
     try:
-        return abs(psutil.Process(number).create_time() - since) < 1.0
+        return abs(_seconds_after_boot(number) - since) < 1.0
     except (psutil.NoSuchProcess, OverflowError, ValueError):
         return False

@@ -1,48 +1,161 @@
-"""Progress with time left, on stderr, for what takes over two seconds; silent when nobody watches."""
+"""Progress with time left, on stderr, of loops that take over two seconds.
+
+On a terminal every loop has a bar, nested loops below the outer one's. Elsewhere (a log, cron, a notebook's server) the outer
+loop writes a plain line for a finished item, at most one every few seconds; a loop inside a long item writes one a minute,
+as a sign of life. Processes that a loop shares its items with show nothing themselves.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+from transfercast.core.text import printable
 
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 2.0
-_outer: ContextVar[Progress | None] = ContextVar("outer_progress", default=None)
+LINE_SECONDS = 5.0
+NESTED_LINE_SECONDS = 60.0
+
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+class Watch:
+    """Where progress is shown, and the loops that run now, the outer ones first.
+
+    Args:
+        console: a terminal gets bars, anything else plain lines.
+        clock: seconds that only go up.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self.console = console
+        self.clock = clock
+        self.loops: list[_Loop] = []
+        self.last_line = -float("inf")
+        self.bars = Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+            _Times(), console=console, transient=True, get_time=clock,
+        )  # fmt: skip
+
+    def begin(self, what: str, total: int | None) -> _Loop:
+        """A loop that starts now."""
+        loop = _Loop(self, printable(what), total)
+        self.loops.append(loop)
+        return loop
+
+    def show(self) -> None:
+        """Bring the display up to date; called between items."""
+        loop = self.loops[-1]
+        if self.clock() - loop.started < PATIENCE_SECONDS:
+            return
+        if not self.console.is_terminal:
+            self._write_line(loop)
+            return
+        for shown in self.loops:
+            self.bars.update(shown.bar, completed=shown.done, visible=True)
+        self.bars.start()
+
+    def _write_line(self, loop: _Loop) -> None:
+        pause = LINE_SECONDS if loop is self.loops[0] else NESTED_LINE_SECONDS
+        ends = loop is self.loops[0] and loop.done == loop.total
+        silent = self.clock() - max(self.last_line, self.loops[0].started)
+        if loop.done and (ends or silent >= pause or (loop is self.loops[0] and self.last_line < loop.started)):
+            self.console.print(loop.line(), markup=False, highlight=False, soft_wrap=True)
+            self.last_line = self.clock()
+
+    def end(self, loop: _Loop) -> None:
+        """Take a loop off the display."""
+        self.loops.remove(loop)
+        self.bars.remove_task(loop.bar)
+        if not self.loops and self.bars.live.is_started:
+            self.bars.stop()
+
+
+class _Loop:
+    """One loop that is watched."""
+
+    def __init__(self, watch: Watch, what: str, total: int | None) -> None:
+        self.clock = watch.clock
+        self.what, self.total, self.done = what, total, 0
+        self.started = self.advanced = watch.clock()
+        self.bar = watch.bars.add_task(what, total=total, visible=False, loop=self)
+
+    def advance(self) -> None:
+        """One more item is finished."""
+        self.done += 1
+        self.advanced = self.clock()
+
+    def seconds_left(self) -> float | None:
+        """Items left, at the mean pace so far; None before the first is finished, or of how many is unknown."""
+        if not self.done or self.total is None:
+            return None
+        pace = (self.advanced - self.started) / self.done
+        return max(0.0, pace * (self.total - self.done) - (self.clock() - self.advanced))
+
+    def times(self) -> str:
+        """How long it has taken, and how long it will."""
+        left = self.seconds_left()
+        elapsed = f"{_clock_time(self.clock() - self.started)} elapsed"
+        return elapsed if left is None else f"{elapsed}, about {_clock_time(left)} left"
+
+    def line(self) -> str:
+        """All of it in one line."""
+        count = f"{self.done}" if self.total is None else f"{self.done} of {self.total}"
+        return f"{self.what}: {count}, {self.times()}"
+
+
+class _Times(ProgressColumn):
+    """Time elapsed and left, of one bar."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["loop"].times())
+
+
+def _clock_time(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+@contextmanager
+def shown_on(watch: Watch) -> Iterator[None]:
+    """Show the progress of all loops of the block there, instead of on stderr."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Pass `items` on, showing a bar after two seconds; nested calls add a bar below the outer one's.
+    """Pass `items` on and show how far the loop is.
 
     Args:
         items: anything that can be looped over; the loop does not know that it is watched.
-        what: a word or two, shown before the bar.
+        what: a word or two, the items' name.
         total: how many items there are, where `len(items)` cannot tell.
     """
-    outer = _outer.get()
-    bars = outer or Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
-    )  # fmt: skip
-    if total is None:
-        total = len(items) if isinstance(items, Sized) else None
-    token = _outer.set(bars)
-    task = bars.add_task(what, total=total, visible=False)
-    started = time.monotonic()
+    outer = _watch.get()
+    watch = outer or Watch(Console(stderr=True, quiet=multiprocessing.parent_process() is not None))
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    token = _watch.set(watch)
+    loop = watch.begin(what, total)
     try:
         for item in items:
-            if time.monotonic() - started > PATIENCE_SECONDS and bars.console.is_terminal:
-                bars.update(task, visible=True)
-                bars.start()
+            watch.show()
             yield item
-            bars.advance(task)
+            loop.advance()
+        watch.show()
     finally:
-        bars.remove_task(task)
-        if outer is None and bars.live.is_started:
-            bars.stop()
-        _outer.reset(token)
+        watch.end(loop)
+        _watch.reset(token)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -150,7 +150,30 @@ class Observation:
 
     def identity(self) -> str:
         """Fingerprint of what was run."""
-        what = asdict(self)
-        for name in ("score", "hours", "device", "finished_at", "features", "run_key"):
-            del what[name]
-        return fingerprint(run=what)
+        return run_key_of(
+            source=self.source,
+            target=self.target,
+            recipe=self.recipe,
+            encoder=self.encoder,
+            seed=self.seed,
+            metric=self.metric,
+            split=self.split,
+            source_fingerprint=self.source_fingerprint,
+            target_fingerprint=self.target_fingerprint,
+        )
+
+
+def run_key_of(
+    *,
+    source: str,
+    target: str,
+    recipe: str,
+    encoder: str,
+    seed: int,
+    metric: str,
+    split: str,
+    source_fingerprint: str,
+    target_fingerprint: str,
+) -> str:
+    """Identity of a run, also of one that has not happened yet; the fields are those of an Observation."""
+    return fingerprint(run=locals())

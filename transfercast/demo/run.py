@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from transfercast.attribution.ansat import SharedTerm
 from transfercast.core.cache import ArrayCache
 from transfercast.core.plan import Budget, Plan
-from transfercast.core.records import ALONE, Recipe
+from transfercast.core.records import Recipe
+from transfercast.core.table import FeatureTable
 from transfercast.demo.messages import write_family
-from transfercast.execution.search import SearchResult, search
+from transfercast.demo.verdict import Bought, bought
+from transfercast.execution.result import SearchResult
+from transfercast.execution.search import search
 from transfercast.features.evidence import Gatherer
 from transfercast.features.extract import TOLERANCE, extract_features
 from transfercast.features.shared import terms_shared
@@ -27,7 +29,7 @@ from transfercast.sources.models import pick_device
 from transfercast.sources.pool import SourcePool
 from transfercast.tasks.family import Family, read_family
 
-ROWS = {"train": 400, "validation": 200, "test": 200}
+ROWS = {"train": 400, "validation": 500, "test": 500}
 SOURCE_ROWS = 320
 TARGET_ROWS = 64
 TARGETS = ("rescue_request", "volunteering")
@@ -44,32 +46,18 @@ class Demo:
 
     family: Family
     pool: SourcePool
+    table: FeatureTable
     plan: Plan
     result: SearchResult
     everything: SearchResult
     report: RetrainingReport
     gatherer: Gatherer
 
-    def bought(self) -> list[dict[str, Any]]:
-        """For each target: alone, what the budget found, and what trying everything finds, on validation."""
-        rows = []
-        for target, best in self.everything.bests.items():
-            tried = [o for o in self.result.observations if o.target == target]
-            found = max(tried, key=lambda o: o.score, default=None)
-            all_of_it = [o for o in self.everything.observations if o.target == target and o.source != ALONE]
-            rows.append(
-                {
-                    "target": target,
-                    "alone": self.everything.baselines[target],
-                    "found": None if found is None else found.score,
-                    "from": "-" if found is None else found.source,
-                    "trainings": sum(o.source != ALONE for o in tried),
-                    "everything": best.validation,
-                    "its source": best.pair.source,
-                    "its trainings": len(all_of_it),
-                }
-            )
-        return rows
+    def bought(self) -> list[Bought]:
+        """For each target: what the budget, LogME's order and trying everything give, on validation."""
+        candidates = zip(self.table.candidates, self.table.frame.logme, strict=True)
+        logme = {candidate.pair: float(value) for candidate, value in candidates}
+        return bought(self.result, self.everything, logme)
 
     def terms(self, source: str, target: str) -> list[SharedTerm]:
         """The terms that drive both models' decisions, on the source's and the target's positive documents."""
@@ -99,4 +87,4 @@ def run(folder: Path, trials: int) -> Demo:
     everything = search(plan(predictor, table, Budget(trials=len(table.frame))), history.url)
     report = train_meta(history, folder / "meta", minutes=0)
     gatherer = Gatherer(cache, pick_device(), DOCUMENTS, TOLERANCE, pool.encoder)
-    return Demo(family, pool, made, result, everything, report, gatherer)
+    return Demo(family, pool, table, made, result, everything, report, gatherer)

@@ -1,25 +1,25 @@
 """Turn-taking: each step of a plan is run by one worker only, and a dead worker's step is free again at once.
 
 Optuna's queue handed the same step to several workers on SQLite, and its heartbeat replaced a killed step by a random
-one, so the turns are kept in a table of our own. On this machine an owner is alive while its process (known by id and
-start time) is; on another machine, while its heartbeat is fresh.
+one, so the turns are kept in a table of our own. On this machine an owner is alive while its process is; on another
+machine, while its heartbeat is fresh (see `core.owners` for what a machine is).
 """
 
 from __future__ import annotations
 
-import os
-import socket
+import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-import psutil
 import sqlalchemy as sa
 
+from transfercast.core.owners import is_alive, owner_id
 from transfercast.history.store import insert_or_ignore
 from transfercast.history.tables import STEPS
+
+log = logging.getLogger(__name__)
 
 PLANNED, RUNNING, DONE, FAILED = "planned", "running", "done", "failed"
 
@@ -27,42 +27,40 @@ BEAT_SECONDS = 15.0
 SILENT_SECONDS = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A step that this worker has taken; `optuna_number` is the trial of an earlier owner, if there was one."""
+def owner_works(owner: str, heartbeat: float | None) -> bool:
+    """Whether a step's owner still works on it.
 
-    position: int
-    optuna_number: int | None
-
-
-def me() -> str:
-    """This process: host, process id, start time."""
-    process = psutil.Process()
-    return f"{socket.gethostname()}:{process.pid}:{process.create_time():.2f}"
-
-
-def alive(owner: str, heartbeat: float | None) -> bool:
-    """Whether a step's owner still works on it."""
-    host, pid, started = owner.rsplit(":", 2)
-    if host != socket.gethostname():
+    A process may live on after its search ended without giving the step back (its database was gone), so of this very
+    process, as of owners elsewhere, the heartbeat decides.
+    """
+    alive = None if owner == owner_id() else is_alive(owner)
+    if alive is None:
         return heartbeat is not None and time.time() - heartbeat < SILENT_SECONDS
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 1.0
-    except psutil.NoSuchProcess:
-        return False
+    return alive
 
 
-def enter(engine: sa.Engine, plan: str, positions: Sequence[int]) -> None:
-    """Write down a plan's steps; those that are there already keep their state, but what failed may be tried again."""
+def enter(engine: sa.Engine, plan: str, positions: Sequence[int], used_by: Mapping[int, int] | None = None) -> None:
+    """Write down a plan's steps; those that are there already keep their state, but what failed is tried again.
+
+    Args:
+        engine: of the history.
+        plan: its id.
+        positions: of its steps.
+        used_by: of a step, the step that uses its result and is then run again, too.
+    """
     with engine.begin() as connection:
         for position in positions:
             row = {"plan": plan, "position": position, "state": PLANNED}
             connection.execute(insert_or_ignore(engine, STEPS, row))
-        failed = sa.and_(STEPS.c.plan == plan, STEPS.c.state == FAILED)
-        connection.execute(sa.update(STEPS).where(failed).values(state=PLANNED, owner=None))
+        of_plan = STEPS.c.plan == plan
+        failed = connection.execute(sa.select(STEPS.c.position).where(of_plan, STEPS.c.state == FAILED)).scalars().all()
+        anew = {*failed, *((used_by or {}).get(position, position) for position in failed)}
+        idle = STEPS.c.state.in_((FAILED, DONE))
+        again = sa.update(STEPS).where(of_plan, STEPS.c.position.in_(anew), idle).values(state=PLANNED, owner=None)
+        connection.execute(again)
 
 
-def claim(engine: sa.Engine, plan: str, last: Sequence[int] = ()) -> Claim | None:
+def claim(engine: sa.Engine, plan: str, last: Sequence[int] = ()) -> int | None:
     """Take the first step that nobody alive is running; None when there is none to take now.
 
     The update succeeds only if the row still is as it was read, so that of two workers one goes on to the next.
@@ -71,13 +69,16 @@ def claim(engine: sa.Engine, plan: str, last: Sequence[int] = ()) -> Claim | Non
         engine: of the history.
         plan: its id.
         last: positions that may only be taken when all others are finished.
+
+    Returns:
+        The step's position.
     """
     steps = states(engine, plan)
     waiting = any(step.state in (PLANNED, RUNNING) for step in steps if step.position not in last)
     for step in steps:
         if step.state in (DONE, FAILED) or (step.position in last and waiting):
             continue
-        if step.state == RUNNING and alive(step.owner, step.heartbeat):
+        if step.state == RUNNING and owner_works(step.owner, step.heartbeat):
             continue
         unchanged = sa.and_(
             STEPS.c.plan == plan,
@@ -85,10 +86,10 @@ def claim(engine: sa.Engine, plan: str, last: Sequence[int] = ()) -> Claim | Non
             STEPS.c.state == step.state,
             STEPS.c.owner.is_not_distinct_from(step.owner),
         )
-        taken = sa.update(STEPS).where(unchanged).values(state=RUNNING, owner=me(), heartbeat=time.time())
+        taken = sa.update(STEPS).where(unchanged).values(state=RUNNING, owner=owner_id(), heartbeat=time.time())
         with engine.begin() as connection:
             if connection.execute(taken).rowcount == 1:
-                return Claim(step.position, step.optuna_number)
+                return int(step.position)
     return None
 
 
@@ -98,9 +99,15 @@ def states(engine: sa.Engine, plan: str) -> Sequence[sa.Row[tuple[object, ...]]]
         return connection.execute(sa.select(STEPS).where(STEPS.c.plan == plan).order_by(STEPS.c.position)).all()
 
 
+def at_work(engine: sa.Engine, plan: str) -> set[int]:
+    """Positions of the steps that a living worker is at."""
+    running = (step for step in states(engine, plan) if step.state == RUNNING)
+    return {int(step.position) for step in running if owner_works(step.owner, step.heartbeat)}
+
+
 def update(engine: sa.Engine, plan: str, position: int, **values: object) -> None:
-    """Change columns of one step: its state, or the number of its Optuna trial."""
-    which = sa.and_(STEPS.c.plan == plan, STEPS.c.position == position)
+    """Change columns of a step that this process owns; of one that another has taken over since, nothing changes."""
+    which = sa.and_(STEPS.c.plan == plan, STEPS.c.position == position, STEPS.c.owner == owner_id())
     with engine.begin() as connection:
         connection.execute(sa.update(STEPS).where(which).values(**values))
 
@@ -111,15 +118,18 @@ def finished(engine: sa.Engine, plan: str) -> bool:
 
 
 @contextmanager
-def beating(engine: sa.Engine, plan: str, position: int) -> Iterator[None]:
+def heartbeat(engine: sa.Engine, plan: str, position: int) -> Iterator[None]:
     """Renew the heartbeat of a step while the block runs, so that workers elsewhere see that its owner lives."""
     stop = threading.Event()
 
     def beat() -> None:
         while not stop.wait(BEAT_SECONDS):
-            update(engine, plan, position, heartbeat=time.time())
+            try:
+                update(engine, plan, position, heartbeat=time.time())
+            except sa.exc.SQLAlchemyError as error:  # a busy database; if it is gone, the step's own writes say so
+                log.info("step %d: no heartbeat: %s", position, error)
 
-    thread = threading.Thread(target=beat, name=f"heartbeat of step {position} ({os.getpid()})", daemon=True)
+    thread = threading.Thread(target=beat, name=f"heartbeat of step {position}", daemon=True)
     thread.start()
     try:
         yield

@@ -1,24 +1,40 @@
-"""Optuna as the record of trials: dashboard, learning curves, pruning. It does not choose what to run; the plan does."""
+"""Optuna as the record of trials: dashboard, learning curves, pruning. It does not choose what to run; the plan does.
+
+One study a target, for scores of two targets cannot be compared. A trial belongs to the step whose position it carries.
+"""
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
+import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from transfercast.core.errors import InputError
+from transfercast.core.files import reason
 from transfercast.core.plan import Plan, Step
-from transfercast.history.store import after_collisions
+from transfercast.core.text import redacted
+from transfercast.history.store import BUSY_SECONDS, after_collisions
+
+NAMELESS_SECONDS = 120.0
+"""After which a running trial without a position counts as left by a killed worker; the position follows in milliseconds."""
 
 
 class _PlannedSampler(optuna.samplers.BaseSampler):
-    """Answers every suggestion with the values of the step that was claimed."""
+    """Answers every suggestion with the values of one step.
 
-    def __init__(self) -> None:
-        self.step: dict[str, Any] = {}
+    Args:
+        values: by parameter.
+    """
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self._values = values
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return {}
@@ -31,47 +47,64 @@ class _PlannedSampler(optuna.samplers.BaseSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        return self.step[param_name]
+        return self._values[param_name]
 
 
 class TrialRecord:
-    """The Optuna study of a plan; its name is `transfercast-` and the start of the plan's id.
+    """The Optuna studies of a plan, one a target; `transfercast-`, the start of the plan's id and the target are their names.
 
     Args:
         plan: whose steps are recorded.
-        storage: any Optuna storage URL or storage object.
-        pruner: stops trials on their learning curves; by default none is stopped.
+        storage: any Optuna storage URL.
+        pruner: stops trials on their learning curves, those of one target against one another; by default none is stopped.
+
+    Raises:
+        InputError: if the storage cannot be opened.
     """
 
-    def __init__(self, plan: Plan, storage: Any, pruner: optuna.pruners.BasePruner | None = None) -> None:
-        self._sampler = _PlannedSampler()
+    def __init__(self, plan: Plan, storage: str, pruner: optuna.pruners.BasePruner | None = None) -> None:
+        self._plan = plan
         self._pruner = pruner
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._choices = {target: _choices(plan, target) for target in plan.targets}
         try:
-            self.study = after_collisions(
+            options = {"connect_args": {"timeout": BUSY_SECONDS}} if storage.startswith("sqlite") else None
+            self._storage = after_collisions(lambda: optuna.storages.RDBStorage(storage, options))
+        except (sa.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"storage {redacted(storage)!r}: {redacted(reason(error))}. Write it as history.db or postgresql://..."
+            ) from error
+        for target in plan.targets:
+            self._create(target)
+
+    def _create(self, target: str) -> None:
+        with _quiet():
+            study = after_collisions(
                 lambda: optuna.create_study(
-                    study_name=f"transfercast-{plan.id[:12]}",
-                    storage=storage,
-                    sampler=self._sampler,
-                    pruner=pruner or optuna.pruners.NopPruner(),
-                    direction="maximize",
-                    load_if_exists=True,
+                    study_name=self.name_of(target), storage=self._storage, direction="maximize", load_if_exists=True
                 )
             )
-        finally:
-            optuna.logging.set_verbosity(verbosity)
-        self._choices: dict[str, BaseDistribution] = {
-            name: CategoricalDistribution(_distinct(plan.steps, name)) for name in ("source", "target", "recipe")
-        }
+            study.set_metric_names([self._plan.provenance.targets[target].metric])
+
+    def name_of(self, target: str) -> str:
+        """The name of a target's study."""
+        return f"transfercast-{self._plan.id[:12]}-{target}"
+
+    def study(self, step: Step) -> optuna.Study:
+        """The study of a step's target, so that the next trial asked of it is that step's."""
+        return optuna.load_study(
+            study_name=self.name_of(step.target),
+            storage=self._storage,
+            sampler=_PlannedSampler(_values(step)),
+            pruner=self._pruner or optuna.pruners.NopPruner(),
+        )
 
     def begin(self, step: Step) -> optuna.Trial:
-        """A running trial with the step's source, target and recipe as parameters."""
-        self._sampler.step = {"source": step.source, "target": step.target, "recipe": step.recipe}
-        trial = self.study.ask(self._choices)
-        trial.set_user_attr("position", step.position)
-        if step.score is not None:
-            trial.set_user_attr("forecast", step.score)
+        """A running trial of a step; what an earlier attempt left running is closed as failed."""
+        study = self.study(step)
+        _fail(study, _of(step, study, TrialState.RUNNING))
+        trial = study.ask(self._choices[step.target])
+        for name, value in _attributes(step).items():
+            trial.set_user_attr(name, value)
         return trial
 
     def watch(self, trial: optuna.Trial) -> Callable[[int, float], None] | None:
@@ -86,12 +119,100 @@ class TrialRecord:
 
         return after_epoch
 
-    def end(self, number: int, score: float | None, state: TrialState = TrialState.COMPLETE) -> None:
-        """Close a trial, unless it is closed already (its worker may have been killed right after)."""
+    def complete(self, trial: optuna.Trial, score: float, gain: float | None) -> None:
+        """Close a running trial with its score and its gain over the target alone, where that is known."""
+        _close(trial, TrialState.COMPLETE, score, **({} if gain is None else {"gain": gain}))
+
+    def prune(self, trial: optuna.Trial) -> None:
+        """Close a running trial as stopped by the pruner."""
+        _close(trial, TrialState.PRUNED)
+
+    def fail(self, trial: optuna.Trial, cause: str) -> None:
+        """Close a running trial as failed."""
+        _close(trial, TrialState.FAIL, error=cause)
+
+    def add(self, step: Step, score: float, gain: float | None) -> None:
+        """Record a step that needed no training here, unless its trial is complete already; attempts left running fail."""
+        study = self.study(step)
+        _fail(study, _of(step, study, TrialState.RUNNING))
+        if _of(step, study, TrialState.COMPLETE):
+            return
+        study.add_trial(
+            optuna.trial.create_trial(
+                value=score,
+                params=_values(step),
+                distributions=self._choices[step.target],
+                user_attrs=_attributes(step) | ({} if gain is None else {"gain": gain}),
+            )
+        )
+
+    def close_orphans(self, at_work: Callable[[], set[int]]) -> None:
+        """Fail all running trials but those of steps that a living worker is at.
+
+        Args:
+            at_work: gives the positions of these steps. It is called after the trials were read: a step is claimed before its
+                trial begins, so a trial that began meanwhile is not among them.
+        """
+        first_of = {step.target: step for step in reversed(self._plan.steps)}
+        studies = [self.study(step) for step in first_of.values()]
+        running = [(study, study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))) for study in studies]
+        working = at_work()
+        for study, trials in running:
+            _fail(study, [trial for trial in trials if not _at_work(trial, working)])
+
+    def cause(self, step: Step) -> str:
+        """Why the last failed attempt at a step failed."""
+        failed = _of(step, self.study(step), TrialState.FAIL)
+        return str(failed[-1].user_attrs.get("error", "its worker was killed")) if failed else "unknown"
+
+
+def _at_work(trial: FrozenTrial, working: set[int]) -> bool:
+    if "position" in trial.user_attrs:
+        return trial.user_attrs["position"] in working
+    started = trial.datetime_start
+    return started is not None and time.time() - started.timestamp() < NAMELESS_SECONDS
+
+
+def _of(step: Step, study: optuna.Study, state: TrialState) -> list[FrozenTrial]:
+    trials = study.get_trials(deepcopy=False, states=(state,))
+    return [trial for trial in trials if trial.user_attrs.get("position") == step.position]
+
+
+def _close(trial: optuna.Trial, state: TrialState, score: float | None = None, **attributes: Any) -> None:
+    try:
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        trial.study.tell(trial, score, state=state, skip_if_finished=True)
+    except optuna.exceptions.UpdateFinishedTrialError:  # another worker took this one for dead and closed its trial
+        return
+
+
+def _fail(study: optuna.Study, trials: list[FrozenTrial]) -> None:
+    for trial in trials:
+        study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def _values(step: Step) -> dict[str, str]:
+    return {"source": step.source, "recipe": step.recipe}
+
+
+def _attributes(step: Step) -> dict[str, Any]:
+    return {"position": step.position} | ({} if step.score is None else {"forecast": step.score})
+
+
+def _choices(plan: Plan, target: str) -> dict[str, BaseDistribution]:
+    values = [_values(step) for step in plan.steps if step.target == target]
+    return {name: CategoricalDistribution(sorted({each[name] for each in values})) for name in values[0]}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No news of created studies, and no warning that naming a metric is experimental in Optuna."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self.study.tell(number, score, state=state, skip_if_finished=True)
-
-
-def _distinct(steps: Sequence[Step], name: str) -> list[str]:
-    return sorted({getattr(step, name) for step in steps})
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)

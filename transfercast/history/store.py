@@ -7,7 +7,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from transfercast.history.importing import observations_of
 from transfercast.history.tables import COLUMNS, HEAD, OBSERVATIONS, VERSION_TABLE
 
 BUSY_SECONDS = 60
+KEYS_AT_ONCE = 500  # databases bound how many values a statement may carry
 COLLISION_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 T = TypeVar("T")
@@ -136,6 +137,17 @@ class History:
         with self.engine.connect() as connection:
             row = connection.execute(sa.select(*columns).where(OBSERVATIONS.c.run_key == run_key)).mappings().first()
         return None if row is None else Observation(**row)
+
+    def find_all(self, run_keys: Sequence[str]) -> dict[str, Observation]:
+        """The observations of those runs that were recorded, by run key."""
+        columns = [OBSERVATIONS.c[name] for name in _FIELDS]
+        found: dict[str, Observation] = {}
+        with self.engine.connect() as connection:
+            for start in range(0, len(run_keys), KEYS_AT_ONCE):
+                wanted = OBSERVATIONS.c.run_key.in_(run_keys[start : start + KEYS_AT_ONCE])
+                rows = connection.execute(sa.select(*columns).where(wanted)).mappings()
+                found.update((row["run_key"], Observation(**row)) for row in rows)
+        return found
 
     def __len__(self) -> int:
         with self.engine.connect() as connection:

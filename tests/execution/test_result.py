@@ -1,0 +1,116 @@
+"""What a search's result says: gains of the transfers themselves, ties, zeros, and honest sentences."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from transfercast.core.plan import Step
+from transfercast.core.records import ALONE, Candidate, Observation, Pair
+from transfercast.execution.result import Best, SearchResult, Training, tied_with
+
+
+def training(position, source, target, score, gain=math.nan, error=0.05, recipe="full", metric="positive_f1"):
+    step = Step(
+        position=position, source=source, target=target, recipe=recipe, score=0.5, lower=None, upper=None, hours=0.1,
+        expected_best=None,
+    )  # fmt: skip
+    seen = Observation(
+        source=source, target=target, recipe=recipe, encoder="e", seed=0, metric=metric, split="validation", score=score,
+        hours=0.25,
+    )  # fmt: skip
+    return Training(step, seen, error, gain)
+
+
+def best(source, target, validation, test, tied=()):
+    return Best(Pair(source, target), "full", validation, 0.05, test, Path("model"), tied)
+
+
+@pytest.fixture
+def crisis():
+    """Two targets; of three transfers one beats its target alone."""
+    trainings = (
+        training(0, ALONE, "a", 0.50), training(1, ALONE, "b", 0.40), training(2, "x", "a", 0.20, -0.30),
+        training(3, "y", "a", 0.45, -0.05), training(4, "x", "b", 0.50, 0.10),
+    )  # fmt: skip
+    bests = {"a": best(ALONE, "a", 0.50, 0.48), "b": best("x", "b", 0.50, 0.45)}
+    return SearchResult(trainings, bests, {"a": 0.50, "b": 0.40}, {"a": 0.48, "b": 0.41})
+
+
+def test_the_headline_is_the_transfers_own_gain_not_a_maximum_with_the_target_alone_among_the_choices(crisis):
+    # gains -0.30, -0.05, +0.10: mean -0.25 / 3 = -0.083333; best transfers -0.05 and +0.10: mean +0.025
+    assert crisis.mean_transfer_gain == pytest.approx(-0.25 / 3)
+    assert crisis.gain_over_baseline == pytest.approx(0.025)
+    assert crisis.test_gain == pytest.approx(0.02)  # (0.48 - 0.48 + 0.45 - 0.41) / 2
+    assert crisis.headline() == (
+        "1 of 3 transfers beat the target alone on validation; mean gain of all transfers -0.083. "
+        "On test, the chosen models differ from the targets alone by +0.020 on average."
+    )
+
+
+def test_where_no_transfer_helps_the_gain_is_negative():
+    trainings = (training(0, ALONE, "a", 0.5), training(1, "x", "a", 0.3, -0.2))
+    result = SearchResult(trainings, {"a": best(ALONE, "a", 0.5, 0.5)}, {"a": 0.5}, {})
+    assert result.gain_over_baseline == pytest.approx(-0.2)
+    assert result.headline() == "0 of 1 transfer beat the target alone on validation; mean gain of the transfer -0.200."
+
+
+def test_of_several_targets_the_best_is_that_of_the_largest_gain_and_one_without_a_baseline_comes_last(crisis):
+    assert crisis.best.pair == Pair("x", "b")
+    without = SearchResult(crisis.trainings, crisis.bests, {"a": 0.50}, {})
+    assert without.best.pair == Pair(ALONE, "a")
+    none = SearchResult(crisis.trainings, {"c": best("x", "c", 0.7, 0.6), "d": best("x", "d", 0.8, 0.7)}, {}, {})
+    assert none.best.pair == Pair("x", "d")
+
+
+def test_scores_less_than_a_standard_error_apart_are_called_ties():
+    rows = [
+        training(0, ALONE, "a", 0.58),
+        training(1, "x", "a", 0.60),
+        training(2, "y", "a", 0.551),
+        training(3, "z", "a", 0.549),
+    ]
+    tied = tied_with(rows[1], rows)
+    assert [candidate.source for candidate in tied] == [ALONE, "y"]  # z is 0.051 away
+    result = SearchResult(tuple(rows), {"a": best("x", "a", 0.6, 0.5, tied)}, {"a": 0.58}, {})
+    assert result.notes() == [
+        "a: (alone) and y are within a standard error (0.050) of the best, so the validation rows cannot tell them apart."
+    ]
+
+
+def test_without_a_standard_error_nothing_is_called_a_tie():
+    rows = [training(0, ALONE, "a", 0.6, error=math.nan), training(1, "x", "a", 0.6, error=math.nan)]
+    assert tied_with(rows[0], rows) == ()
+
+
+def test_many_ties_are_counted_and_those_of_several_recipes_named_with_them():
+    def note(tied):
+        return SearchResult((), {"a": best("x", "a", 0.6, 0.5, tied)}, {"a": 0.5}, {}).notes()[0]
+
+    assert note(tuple(Candidate(f"s{n}", "a", "full") for n in range(7))).startswith("a: 7 trainings are within")
+    two = (Candidate("s", "a", "full"), Candidate("s", "a", "features"))
+    assert note(two).startswith("a: s (full) and s (features) are within")
+
+
+def test_a_score_of_zero_is_pointed_at_with_cause_and_remedy():
+    rows = (training(0, ALONE, "a", 0.0), training(1, "x", "a", 0.3, 0.3), training(2, "y", "b", 0.0, metric="accuracy"))
+    notes = SearchResult(rows, {}, {"a": 0.0}, {}).notes()
+    assert len(notes) == 1
+    assert "0.000 for (alone) -> a" in notes[0]
+    assert "more epochs or a higher rate" in notes[0]
+
+
+def test_a_result_is_short_to_look_at_and_a_frame_to_work_with(crisis):
+    assert repr(crisis).startswith("SearchResult(2 targets, 5 trainings, 0 failures; 1 of 3 transfers beat")
+    assert len(repr(crisis)) < 300
+    frame = crisis.to_frame()
+    assert list(frame) == [
+        "trial", "source", "target", "recipe", "forecast", "score", "standard_error", "gain", "hours",
+    ]  # fmt: skip
+    assert frame.trial.tolist() == [0, 1, 2, 3, 4]
+    assert frame.score.tolist() == [0.5, 0.4, 0.2, 0.45, 0.5]
+    assert frame.forecast.isna().tolist() == [True, True, False, False, False]
+    assert frame.gain.isna().tolist() == [True, True, False, False, False]
+    assert list(SearchResult((), {}, {}, {}).to_frame()) == list(frame)

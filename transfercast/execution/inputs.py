@@ -1,0 +1,77 @@
+"""What a plan is run on, checked against what the plan was made for before any folder is made or anything trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transfercast.core.errors import InputError
+from transfercast.core.plan import Plan, Step
+from transfercast.core.records import ALONE, Recipe, checked_name
+from transfercast.sources.encoders import checkpoint_folder
+from transfercast.sources.models import pick_device
+from transfercast.sources.pool import SourcePool
+from transfercast.tasks.family import task_of
+from transfercast.tasks.task import Task
+
+
+class PlanInputs:
+    """Pool, encoder and tasks of a plan.
+
+    Args:
+        plan: whose steps are to be run.
+        device: cpu, cuda, mps; None takes the best there is.
+
+    Raises:
+        InputError: if the plan is not whole, or if pool or a task is no longer what it was made for.
+    """
+
+    def __init__(self, plan: Plan, device: str | None) -> None:
+        _check_steps(plan)
+        about = plan.provenance
+        if about.pool is None:
+            raise InputError("the plan's table names no pool, so nothing can be trained from it.")
+        self.device = pick_device(device)
+        self.pool = SourcePool.load(about.pool)
+        self.encoder = checkpoint_folder(about.encoder)
+        for source in dict.fromkeys(step.source for step in plan.steps if step.source != ALONE):
+            if source not in self.pool:
+                raise InputError(f"{about.pool}: source {source!r} of the plan is not there. Fit it again.")
+            if self.pool[source].fingerprint != about.sources.get(source):
+                raise InputError(f"{about.pool}: source {source!r} has changed since. Make features and plan anew.")
+        self.tasks = {name: _task(plan, name) for name in plan.targets}
+
+    def checkpoint(self, source: str) -> Path:
+        """Where a training starts from."""
+        return self.encoder if source == ALONE else self.pool[source].checkpoint
+
+
+def _check_steps(plan: Plan) -> None:
+    """Refuse what no plan of ours holds; names become folders, so a changed file may not name one outside."""
+    checked_name(plan.id[:12], "plan")
+    if not plan.steps:
+        raise InputError("the plan has no steps. Make it anew with: transfercast plan")
+    if [step.position for step in plan.steps] != list(range(len(plan.steps))):
+        raise InputError("the plan's steps are not numbered 0, 1, 2, ...: the file was changed. Make it anew.")
+    for step in plan.steps:
+        _check_step(step)
+
+
+def _check_step(step: Step) -> None:
+    checked_name(step.target, f"step {step.position} of the plan: target")
+    if step.source != ALONE:
+        checked_name(step.source, f"step {step.position} of the plan: source")
+    Recipe.parse(step.recipe)
+
+
+def _task(plan: Plan, name: str) -> Task:
+    facts = plan.provenance.targets.get(name)
+    if facts is None:
+        raise InputError(f"target {name!r}: the plan does not say how to read it (provenance.targets). Make it anew.")
+    if facts.spec is None:
+        raise InputError(f"target {name!r} cannot be read again: its table does not say from which file.")
+    task = task_of(facts.spec)
+    if task.fingerprint != facts.fingerprint:
+        raise InputError(f"{facts.spec.get('train')}: target {name!r} has changed. Make features and plan anew.")
+    if task.metric != facts.metric:
+        raise InputError(f"target {name!r}: the plan's metric is {facts.metric!r}, the task's {task.metric!r}. Make it anew.")
+    return task

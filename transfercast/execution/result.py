@@ -1,0 +1,222 @@
+"""What a search found: trainings, the best of each target, what failed, and what the figures can and cannot say."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from transfercast.core.errors import TransfercastError
+from transfercast.core.plan import Step
+from transfercast.core.records import ALONE, Candidate, Observation, Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A finished training of a plan.
+
+    Attributes:
+        step: of the plan, with its forecast.
+        observation: its score on validation.
+        standard_error: of that score, for so many validation rows; NaN where unknown.
+        gain: of a transfer, score minus that of the target alone; NaN without a baseline, and of the baseline itself.
+    """
+
+    step: Step
+    observation: Observation
+    standard_error: float
+    gain: float
+
+    @property
+    def candidate(self) -> Candidate:
+        """Source, target and recipe."""
+        return Candidate(self.step.source, self.step.target, self.step.recipe)
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The training of a target with the highest validation score.
+
+    Attributes:
+        pair, recipe: what was trained.
+        validation, standard_error: its score on validation, by which it was chosen, and that score's standard error.
+        score: its score on the test rows; NaN if the test failed.
+        model: folder of its checkpoint.
+        tied: other trainings of the target less than a standard error below it, best first.
+    """
+
+    pair: Pair
+    recipe: str
+    validation: float
+    standard_error: float
+    score: float
+    model: Path
+    tied: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step that failed: its position, what it was to do, and why it did not."""
+
+    position: int
+    what: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        trainings: that are finished, on validation, in the order of the plan.
+        bests: by target; targets without any finished training are missing.
+        baselines: validation score of each target trained alone, where that was trained.
+        baseline_tests: its test score.
+        failures: steps that failed; the next start of the search tries them again.
+    """
+
+    trainings: tuple[Training, ...]
+    bests: dict[str, Best]
+    baselines: dict[str, float]
+    baseline_tests: dict[str, float]
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def observations(self) -> tuple[Observation, ...]:
+        """Scores on validation, in the order of the plan."""
+        return tuple(training.observation for training in self.trainings)
+
+    @property
+    def best(self) -> Best:
+        """Of one target, its best; of several, that with the largest gain over its baseline.
+
+        Raises:
+            TransfercastError: if no training succeeded.
+        """
+        if not self.bests:
+            raise TransfercastError("no training of this search succeeded; `failures` says why. Start it again to retry.")
+        return max(self.bests.values(), key=lambda best: (self._gain(best), best.validation))
+
+    def _gain(self, best: Best) -> float:
+        baseline = self.baselines.get(best.pair.target)
+        return -math.inf if baseline is None else best.validation - baseline
+
+    @property
+    def transfer_gains(self) -> tuple[float, ...]:
+        """Score minus baseline of each finished transfer whose target has a baseline."""
+        return tuple(training.gain for training in self.trainings if not math.isnan(training.gain))
+
+    @property
+    def mean_transfer_gain(self) -> float:
+        """Mean of `transfer_gains`; NaN where there are none."""
+        gains = self.transfer_gains
+        return sum(gains) / len(gains) if gains else math.nan
+
+    @property
+    def gain_over_baseline(self) -> float:
+        """Mean over targets of the best transfer's gain; negative where no transfer beat the targets alone.
+
+        It is a maximum of noisy scores on the rows they were chosen by, so it is too high by what the noise gives.
+        NaN where no target has both a transfer and a baseline.
+        """
+        gains: dict[str, list[float]] = defaultdict(list)
+        for training in self.trainings:
+            if not math.isnan(training.gain):
+                gains[training.step.target].append(training.gain)
+        return sum(map(max, gains.values())) / len(gains) if gains else math.nan
+
+    @property
+    def test_gain(self) -> float:
+        """Mean over targets of the chosen model's test score minus that of the target alone; NaN where none has both."""
+        gains = [best.score - self.baseline_tests[name] for name, best in self.bests.items() if name in self.baseline_tests]
+        known = [gain for gain in gains if not math.isnan(gain)]
+        return sum(known) / len(known) if known else math.nan
+
+    def headline(self) -> str:
+        """One or two sentences: how transfers did against the targets alone."""
+        gains = self.transfer_gains
+        if not gains:
+            return "No transfer can be compared with its target trained alone."
+        better = sum(gain > 0 for gain in gains)
+        text = (
+            f"{better} of {len(gains)} {'transfer' if len(gains) == 1 else 'transfers'} beat the target alone on validation; "
+            f"mean gain of {'the transfer' if len(gains) == 1 else 'all transfers'} {self.mean_transfer_gain:+.3f}."
+        )
+        if not math.isnan(self.test_gain):
+            text += f" On test, the chosen models differ from the targets alone by {self.test_gain:+.3f} on average."
+        return text
+
+    def notes(self) -> list[str]:
+        """Sentences on what the figures cannot say: ties, scores of zero, targets without a baseline."""
+        return [*self._ties(), *self._zeros(), *self._without_baseline()]
+
+    def _ties(self) -> list[str]:
+        return [
+            f"{target}: {_named(best.tied)} {'is' if len(best.tied) == 1 else 'are'} within a standard error "
+            f"({best.standard_error:.3f}) of the best, so the validation rows cannot tell them apart."
+            for target, best in self.bests.items()
+            if best.tied
+        ]
+
+    def _zeros(self) -> list[str]:
+        zeros = [
+            training.candidate
+            for training in self.trainings
+            if training.observation.score == 0 and training.observation.metric in ("positive_f1", "span_f1")
+        ]
+        if not zeros:
+            return []
+        pairs = ", ".join(dict.fromkeys(f"{each.source} -> {each.target}" for each in zeros))
+        return [
+            f"F1 is 0.000 for {pairs}: such a model found nothing, mostly because it was trained too little for so few "
+            f"positive rows. Plan a recipe with more epochs or a higher rate, or take more rows."
+        ]
+
+    def _without_baseline(self) -> list[str]:
+        missing = [target for target in self.bests if target not in self.baselines]
+        return [f"{', '.join(missing)}: not trained alone, so gains are unknown."] if missing else []
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a finished training: trial, source, target, recipe, forecast, score, standard_error, gain, hours."""
+        rows = [
+            {
+                "trial": training.step.position,
+                **training.candidate._asdict(),
+                "forecast": math.nan if training.step.score is None or training.step.source == ALONE else training.step.score,
+                "score": training.observation.score,
+                "standard_error": training.standard_error,
+                "gain": training.gain,
+                "hours": training.observation.hours,
+            }
+            for training in self.trainings
+        ]
+        return pd.DataFrame(rows, columns=list(_FRAME_COLUMNS))
+
+    def __repr__(self) -> str:
+        return (
+            f"SearchResult({len(self.bests)} targets, {len(self.trainings)} trainings, {len(self.failures)} failures; "
+            f"{self.headline()})"
+        )
+
+
+MOST_NAMED = 4
+"""More ties than these are counted, not named."""
+
+_FRAME_COLUMNS = ("trial", "source", "target", "recipe", "forecast", "score", "standard_error", "gain", "hours")
+
+
+def _named(candidates: tuple[Candidate, ...]) -> str:
+    one_recipe = len({candidate.recipe for candidate in candidates}) == 1
+    names = [c.source if one_recipe else f"{c.source} ({c.recipe})" for c in candidates]
+    if len(names) > MOST_NAMED:
+        return f"{len(names)} trainings"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def tied_with(best: Training, trainings: list[Training]) -> tuple[Candidate, ...]:
+    """Trainings of the same target whose score is less than the best's standard error below it, best first."""
+    close = [t for t in trainings if t is not best and best.observation.score - t.observation.score < best.standard_error]
+    return tuple(training.candidate for training in sorted(close, key=lambda t: -t.observation.score))

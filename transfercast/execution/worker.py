@@ -1,0 +1,288 @@
+"""One process's share of a search: it claims steps, runs them, and records what they gave.
+
+For each step the writes are ordered model, observation, Optuna's trial, step: a claimed step whose observation is there
+already is closed and not run, so that a kill between any two writes repeats no finished training and loses none.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import optuna
+from safetensors import SafetensorError
+from sqlalchemy.exc import SQLAlchemyError
+
+from transfercast.core.errors import TransfercastError
+from transfercast.core.files import reason
+from transfercast.core.kinds import Kind
+from transfercast.core.plan import Plan, Step
+from transfercast.core.records import ALONE, Observation, Recipe, run_key_of
+from transfercast.execution import claims
+from transfercast.execution.checkpoints import CheckpointStore
+from transfercast.execution.inputs import PlanInputs
+from transfercast.execution.result import Best, Failure, SearchResult, Training, tied_with
+from transfercast.execution.standard_error import standard_error
+from transfercast.execution.study import TrialRecord
+from transfercast.history.store import History
+from transfercast.sources.encoders import load_tokenizer, weights_fingerprint
+from transfercast.sources.finetune import Trained, fine_tune, scored
+from transfercast.sources.models import load_model
+from transfercast.sources.source import Source
+from transfercast.sources.spans import spans_of
+from transfercast.tasks.task import Task
+
+log = logging.getLogger(__name__)
+
+FAILURES = (
+    TransfercastError, RuntimeError, ValueError, OSError, MemoryError, SafetensorError, SQLAlchemyError,
+    optuna.exceptions.OptunaError,
+)  # fmt: skip
+"""What a step may fail with while others go on: out of memory, a full disk, a database that is gone for a moment."""
+
+
+class Worker:
+    """Runs steps of a plan.
+
+    Args:
+        plan: the same for all processes.
+        inputs: its pool and tasks.
+        history: where observations go, and where the steps are claimed.
+        record: Optuna's studies.
+        checkpoints: where models are kept.
+    """
+
+    def __init__(
+        self, plan: Plan, inputs: PlanInputs, history: History, record: TrialRecord, checkpoints: CheckpointStore
+    ) -> None:
+        self.plan, self.inputs, self.history, self.record, self.checkpoints = plan, inputs, history, record, checkpoints
+        first = len(plan.steps)
+        self.tests = {first + number: target for number, target in enumerate(plan.targets)}
+        self._run_keys = {
+            split: [run_key_of(**self._identity(s, split)) for s in plan.steps] for split in ("validation", "test")
+        }
+        self._causes: dict[int, str] = {}
+
+    def enter(self) -> None:
+        """Write down all steps, and after the trainings one a target for its test scores; close what the dead left open."""
+        engine = self.history.engine
+        test_of = {target: position for position, target in self.tests.items()}
+        positions = [*range(len(self.plan.steps)), *self.tests]
+        claims.enter(engine, self.plan.id, positions, {step.position: test_of[step.target] for step in self.plan.steps})
+        self.record.close_orphans(lambda: claims.at_work(engine, self.plan.id))
+
+    def run(self, position: int) -> None:
+        """Run one claimed step and close it; interrupted, it is given back, for this process may live on."""
+        engine, plan = self.history.engine, self.plan.id
+        state = claims.PLANNED
+        try:
+            with claims.heartbeat(engine, plan, position):
+                state = self._test(position) if position in self.tests else self._train(self.plan.steps[position])
+        finally:
+            claims.update(engine, plan, position, state=state)
+
+    def _train(self, step: Step) -> str:
+        known = self.history.find(self._run_key(step))
+        if known is not None:  # run by another plan, or by a worker that was killed right after
+            self.record.add(step, known.score, self._gain(step, known))
+        else:
+            trial = self.record.begin(step)
+            try:
+                known = self._fine_tuned(step, trial)
+            except optuna.TrialPruned:
+                self.record.prune(trial)
+                return claims.DONE
+            except FAILURES as error:
+                self._note_failure(step.position, f"{step.source} -> {step.target}", error)
+                self.record.fail(trial, self._causes[step.position])
+                return claims.FAILED
+            self.record.complete(trial, known.score, self._gain(step, known))
+        self._keep_the_best(step.target)
+        return claims.DONE
+
+    def _note_failure(self, position: int, what: str, error: Exception) -> None:
+        self._causes[position] = f"{type(error).__name__}: {reason(error)}"
+        log.error("step %d, %s: %s", position, what, self._causes[position])
+
+    def _fine_tuned(self, step: Step, trial: optuna.Trial) -> Observation:
+        alone = self._trained_alone(step)
+        if alone is not None:
+            observation = self._observation(step, alone.scores["validation"], alone.seconds / 3600)
+            self.checkpoints.copy(observation, alone.checkpoint)
+        else:
+            trained = self._trained(step, self.record.watch(trial))
+            score = trained.score(self.inputs.tasks[step.target], "validation", Recipe.parse(step.recipe).max_tokens)
+            observation = self._observation(step, score, trained.seconds / 3600)
+            self.checkpoints.keep(observation, trained)
+        self.history.append([observation])
+        return observation
+
+    def _trained_alone(self, step: Step) -> Source | None:
+        """The target's own model, if measuring it for the features was this very training."""
+        if step.source != ALONE:
+            return None
+        recipe, seed = Recipe.parse(step.recipe), self.plan.provenance.seed
+        return self.inputs.pool.found_alone(self.inputs.tasks[step.target], recipe, seed)
+
+    def _trained(self, step: Step, after_epoch: Callable[[int, float], None] | None = None) -> Trained:
+        checkpoint, seed = self.inputs.checkpoint(step.source), self.plan.provenance.seed
+        task, recipe = self.inputs.tasks[step.target], Recipe.parse(step.recipe)
+        return fine_tune(task, checkpoint, recipe, seed=seed, device=self.inputs.device, after_epoch=after_epoch)
+
+    def _identity(self, step: Step, split: str) -> dict[str, Any]:
+        """The fields of an observation that say which run it is."""
+        about = self.plan.provenance
+        facts = about.targets[step.target]
+        origin = weights_fingerprint(self.inputs.encoder) if step.source == ALONE else about.sources[step.source]
+        return {
+            "source": step.source,
+            "target": step.target,
+            "recipe": step.recipe,
+            "encoder": about.encoder,
+            "seed": about.seed,
+            "metric": facts.metric,
+            "split": split,
+            "source_fingerprint": origin,
+            "target_fingerprint": facts.fingerprint,
+        }
+
+    def _run_key(self, step: Step, split: str = "validation") -> str:
+        return self._run_keys[split][step.position]
+
+    def _observation(self, step: Step, score: float, hours: float, split: str = "validation") -> Observation:
+        return Observation(
+            **self._identity(step, split),
+            score=score,
+            hours=hours,
+            device=str(self.inputs.device),
+            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            features=step.features,
+        )
+
+    def _observed(self, target: str, split: str = "validation") -> list[tuple[Step, Observation]]:
+        """Recorded runs of a target in this plan, in its order."""
+        key_of = {step.position: self._run_key(step, split) for step in self.plan.steps if step.target == target}
+        recorded = self.history.find_all(list(key_of.values()))
+        steps = (self.plan.steps[position] for position in key_of)
+        return [(step, recorded[key_of[step.position]]) for step in steps if key_of[step.position] in recorded]
+
+    def _gain(self, step: Step, observation: Observation) -> float | None:
+        """Score minus that of the target alone, where the plan has it and it is known."""
+        baseline = _baseline(self._observed(step.target))
+        return None if baseline is None or step.source == ALONE else observation.score - baseline[1].score
+
+    def _keep_the_best(self, target: str) -> None:
+        """Remove models of a target but the best, and the baseline's while its test score is open."""
+        observed = self._observed(target)
+        keep = [_best(observed)[1]]
+        baseline = _baseline(observed)
+        if baseline is not None and self.history.find(self._run_key(baseline[0], "test")) is None:
+            keep.append(baseline[1])
+        self.checkpoints.prune((observation for _, observation in observed), keep)
+
+    def _test(self, position: int) -> str:
+        """Score a target's best model and the target alone on its test rows, each once."""
+        target = self.tests[position]
+        try:
+            observed = self._observed(target)
+            if not observed:
+                raise TransfercastError("no training of this target succeeded")
+            best, baseline = _best(observed), _baseline(observed)
+            self._test_once(*best, keep=True)
+            if baseline is not None:
+                self._test_once(*baseline, keep=False)
+            self._keep_the_best(target)
+        except FAILURES as error:
+            self._note_failure(position, f"test of {target}", error)
+            return claims.FAILED
+        return claims.DONE
+
+    def _test_once(self, step: Step, observation: Observation, keep: bool) -> None:
+        is_open = self.history.find(self._run_key(step, "test")) is None
+        if (keep or is_open) and not self.checkpoints.holds(observation):
+            # another search ran it and has let its model go: it is made again
+            self.checkpoints.keep(observation, self._trained(step))
+        if is_open:
+            score = self._test_score(step, observation)
+            self.history.append([self._observation(step, score, observation.hours, "test")])
+
+    def _test_score(self, step: Step, observation: Observation) -> float:
+        task, folder = self.inputs.tasks[step.target], self.checkpoints.folder_of(observation)
+        model = load_model(folder, task.kind).to(self.inputs.device)
+        return scored(model, load_tokenizer(folder), task, task.splits["test"], Recipe.parse(step.recipe).max_tokens)
+
+    def result(self) -> SearchResult:
+        """What was found, read back from the history."""
+        trainings: list[Training] = []
+        bests, baselines, baseline_tests = {}, {}, {}
+        for target in self.plan.targets:
+            found = self._trainings(target)
+            tested = {step.position: test.score for step, test in self._observed(target, "test")}
+            if found:
+                bests[target] = self._best_of(found, tested)
+            for training in found:
+                if training.step.source == ALONE and target not in baselines:
+                    baselines[target] = training.observation.score
+                    if training.step.position in tested:
+                        baseline_tests[target] = tested[training.step.position]
+            trainings += found
+        trainings.sort(key=lambda training: training.step.position)
+        return SearchResult(tuple(trainings), bests, baselines, baseline_tests, self._failures())
+
+    def _trainings(self, target: str) -> list[Training]:
+        observed = self._observed(target)
+        baseline = _baseline(observed)
+        units = _validation_units(self.inputs.tasks[target])
+        return [
+            Training(
+                step,
+                observation,
+                standard_error(observation.metric, observation.score, *units),
+                math.nan if baseline is None or step.source == ALONE else observation.score - baseline[1].score,
+            )
+            for step, observation in observed
+        ]
+
+    def _best_of(self, trainings: list[Training], tested: dict[int, float]) -> Best:
+        best = max(trainings, key=lambda training: training.observation.score)
+        return Best(
+            pair=best.step.pair,
+            recipe=best.step.recipe,
+            validation=best.observation.score,
+            standard_error=best.standard_error,
+            score=tested.get(best.step.position, math.nan),
+            model=self.checkpoints.folder_of(best.observation),
+            tied=tied_with(best, trainings),
+        )
+
+    def _failures(self) -> tuple[Failure, ...]:
+        states = claims.states(self.history.engine, self.plan.id)
+        return tuple(self._failure(int(step.position)) for step in states if step.state == claims.FAILED)
+
+    def _failure(self, position: int) -> Failure:
+        if position in self.tests:
+            cause = self._causes.get(position, "another process ran it; its log says why")
+            return Failure(position, f"test of {self.tests[position]}", cause)
+        step = self.plan.steps[position]
+        return Failure(position, f"{step.source} -> {step.target}", self._causes.get(position) or self.record.cause(step))
+
+
+def _best(observed: list[tuple[Step, Observation]]) -> tuple[Step, Observation]:
+    return max(observed, key=lambda run: run[1].score)
+
+
+def _baseline(observed: list[tuple[Step, Observation]]) -> tuple[Step, Observation] | None:
+    return next((run for run in observed if run[0].source == ALONE), None)
+
+
+def _validation_units(task: Task) -> tuple[int, int]:
+    """Rows of a task's validation split, and positive rows or gold spans among them."""
+    labels = task.splits["validation"].labels
+    if task.kind is Kind.BINARY:
+        return len(labels), int((labels == 1).sum())
+    if task.kind is Kind.SEQUENCE:
+        return len(labels), sum(len(spans_of(tags)) for tags in labels)
+    return len(labels), 0
