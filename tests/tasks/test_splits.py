@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import write_csv
+from transfercast.tasks.family import read_family
 from transfercast.tasks.rows import Raw
 from transfercast.tasks.sampling import set_aside
 from transfercast.tasks.task import Task
@@ -77,7 +78,7 @@ def test_every_class_of_three_texts_is_in_every_split_and_no_text_in_two(rows, s
     label_of = dict(rows)  # one label a text
     ids = [f"{(number + 1) * 0x9E3779B97F4A7C15 % 2**64:016x}" for number, _ in rows]
     raw = Raw("x", [0] * len(rows), ids, ids, [label_of[number] for number, _ in rows])
-    cut = set_aside(raw, ["validation", "test"], seed, str)
+    cut = set_aside(raw, ["validation", "test"], seed, lambda label: (label,))
     assert sum(map(len, cut.values())) == len(labels)
     for label in "ab":
         texts = {text for text, given_label in zip(ids, raw.labels, strict=True) if given_label == label}
@@ -99,3 +100,12 @@ def test_a_rare_class_is_in_every_split(tmp_path, positives):
     path = write_csv(tmp_path / "rows.csv", [(f"text {i}", int(i < positives)) for i in range(200)])
     task = Task.from_csv(path, text="text", label="label")
     assert all(part.labels.any() for part in task.splits.values())
+
+
+def test_tasks_of_a_multilabel_file_share_their_documents_and_each_split_has_every_rare_label(tmp_path):
+    write_csv(tmp_path / "rows.csv", [(f"text {i}", int(i < 4), int(i % 50 == 7), i % 2) for i in range(300)], "text,a,b,c")
+    toml = tmp_path / "tasks.toml"
+    toml.write_text('[[task]]\ntrain = "rows.csv"\nkind = "multilabel"\nlabels = ["a", "b", "c"]\n', encoding="utf-8")
+    tasks = read_family(toml).sources
+    assert ids_of(tasks[0]) == ids_of(tasks[1]) == ids_of(tasks[2])
+    assert all(set(part.labels.tolist()) == {0, 1} for task in tasks for part in task.splits.values())

@@ -32,7 +32,7 @@ from transfercast.core.files import reason
 from transfercast.core.records import checked_name
 from transfercast.core.validation import checked
 from transfercast.tasks.inference import labelling_of
-from transfercast.tasks.labels import class_of, examples_of, is_positive, names_of
+from transfercast.tasks.labels import classes_of, examples_of, is_positive, names_of
 from transfercast.tasks.notes import leaks, understood
 from transfercast.tasks.readers import hub, read_records
 from transfercast.tasks.rows import Raw, columns_of, raw_rows
@@ -75,7 +75,7 @@ def read_task(spec: TaskSpec) -> Task:
     given = {split: _raw(spec, place) for split in SPLITS if (place := getattr(spec, split)) is not None}
     labelling = labelling_of(spec, given)
     missing = [split for split in SPLITS if split not in given]
-    cut = set_aside(given["train"], missing, spec.seed, partial(class_of, spec, labelling)) if missing else {}
+    cut = set_aside(given["train"], missing, spec.seed, partial(classes_of, spec, labelling)) if missing else {}
     raws = {**given, **cut}
     names = names_of(spec, labelling.kind, raws)
     carries = partial(is_positive, labelling)

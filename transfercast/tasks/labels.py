@@ -14,11 +14,16 @@ from transfercast.tasks.spec import TaskSpec
 from transfercast.tasks.task import Examples
 
 
-def class_of(spec: TaskSpec, labelling: Labelling, label: Any) -> str:
-    """The class by which a row is kept in every split: "1" or "0" in binary tasks, the label of several, else none ("")."""
+def classes_of(spec: TaskSpec, labelling: Labelling, label: Any) -> tuple[str, ...]:
+    """The classes that a row holds, each of which is kept in every split; where labels are no classes, the one class "".
+
+    Of a multi-label file those of all its labels, so that its tasks share their documents.
+    """
+    if spec.kind == "multilabel":
+        return tuple(f"{name}={value}" for name, value in zip(spec.labels, label, strict=True))
     if labelling.kind is Kind.BINARY:
-        return str(_flag(spec, labelling, label))
-    return str(label) if labelling.kind is Kind.MULTICLASS else ""
+        return (str(_flag(spec, labelling, label)),)
+    return (str(label),) if labelling.kind is Kind.MULTICLASS else ("",)
 
 
 def is_positive(labelling: Labelling, label: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ SHARE_SET_ASIDE = 0.1
 _TURN = (math.sqrt(5) - 1) / 2  # multiples of the golden ratio lie far apart, so seeds set other texts aside
 
 
-def set_aside(raw: Raw, missing: list[str], seed: int, class_of: Callable[[Any], str]) -> dict[str, Raw]:
+def set_aside(raw: Raw, missing: list[str], seed: int, classes_of: Callable[[Any], Iterable[str]]) -> dict[str, Raw]:
     """Cut about a tenth of `raw` for each missing split, by the hash of each text.
 
     The hash is a number in [0, 1), turned by the seed: below 0.1 it is validation's, below 0.2 test's. So the same text is
@@ -28,14 +28,15 @@ def set_aside(raw: Raw, missing: list[str], seed: int, class_of: Callable[[Any],
         raw: rows of one file.
         missing: of `validation` and `test`, those to cut.
         seed: of the hash.
-        class_of: the class of a label; "" for all where labels are no classes.
+        classes_of: the classes that a label says a row holds.
     """
     split_of, texts_of = {}, defaultdict(set)
-    classes = {label: class_of(label) for label in set(raw.labels)}
+    classes = {label: classes_of(label) for label in set(raw.labels)}
     for text, label in zip(raw.ids, raw.labels, strict=True):
         wanted = _split(_place(text, seed))
         split_of[text] = wanted if wanted in missing else "train"
-        texts_of[classes[label]].add(text)
+        for name in classes[label]:
+            texts_of[name].add(text)
     splits = ["train", *missing]
     for _, texts in sorted(texts_of.items()):
         if len(texts) >= len(splits):
