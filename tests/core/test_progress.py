@@ -67,9 +67,9 @@ def test_a_loop_inside_a_long_item_shows_a_sign_of_life_once_a_minute(clock):
             for _ in progress(range(20), "help: epochs"):
                 clock.now += 10
     assert stream.getvalue().splitlines() == [
-        "help: epochs: 6 of 20, 0:01:00 elapsed, about 0:02:20 left",
-        "help: epochs: 12 of 20, 0:02:00 elapsed, about 0:01:20 left",
-        "help: epochs: 18 of 20, 0:03:00 elapsed, about 0:00:20 left",
+        "trials: 0 of 1; help: epochs: 6 of 20, 0:01:00 elapsed, about 0:02:20 left",
+        "trials: 0 of 1; help: epochs: 12 of 20, 0:02:00 elapsed, about 0:01:20 left",
+        "trials: 0 of 1; help: epochs: 18 of 20, 0:03:00 elapsed, about 0:00:20 left",
         "trials: 1 of 1, 0:03:20 elapsed, about 0:00:00 left",
     ]
 

@@ -71,7 +71,8 @@ class Watch:
         ends = loop is self.loops[0] and loop.done == loop.total
         silent = self.clock() - max(self.last_line, self.loops[0].started)
         if loop.done and (ends or silent >= pause or (loop is self.loops[0] and self.last_line < loop.started)):
-            self.console.print(loop.line(), markup=False, highlight=False, soft_wrap=True)
+            line = "; ".join([*(outer.count() for outer in self.loops[:-1]), f"{loop.count()}, {loop.times()}"])
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
             self.last_line = self.clock()
 
     def end(self, loop: _Loop) -> None:
@@ -109,10 +110,9 @@ class _Loop:
         elapsed = f"{_clock_time(self.clock() - self.started)} elapsed"
         return elapsed if left is None else f"{elapsed}, about {_clock_time(left)} left"
 
-    def line(self) -> str:
-        """All of it in one line."""
-        count = f"{self.done}" if self.total is None else f"{self.done} of {self.total}"
-        return f"{self.what}: {count}, {self.times()}"
+    def count(self) -> str:
+        """How many items are finished."""
+        return f"{self.what}: {self.done}" + ("" if self.total is None else f" of {self.total}")
 
 
 class _Times(ProgressColumn):
