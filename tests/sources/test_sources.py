@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from transfercast.core.errors import ArtifactError, InputError
+from transfercast.core.files import MARKER
 from transfercast.core.kinds import Kind
 from transfercast.core.records import Recipe
 from transfercast.sources.encoders import OFFLINE, checkpoint_folder, load_tokenizer
@@ -165,7 +166,7 @@ def pool(tmp_path_factory, family, tiny_encoder):
 def test_a_pool_keeps_safetensors_and_scores(pool):
     assert sorted(pool) == ["good", "help", "storm"]
     source = pool["good"]
-    assert {path.suffix for path in source.checkpoint.iterdir()} <= {".json", ".safetensors", ".txt"}
+    assert {path.suffix for path in source.checkpoint.iterdir() if path.name != MARKER} <= {".json", ".safetensors", ".txt"}
     assert set(source.scores) == {"validation", "test"}
     assert source.seconds > 0
     assert load_model(source.checkpoint, source.kind) is not None
