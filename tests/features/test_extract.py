@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.conftest import WORDS, sentences, write_csv
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError
 from transfercast.core.records import Recipe
@@ -72,7 +73,7 @@ def test_only_the_measures_asked_for_are_taken(pool, family, tmp_path):
 
 
 def test_a_measure_that_was_asked_for_and_does_not_apply_says_why(pool, tmp_path, caplog):
-    rows = "\n".join(f"we need water {number},{number / 10}" for number in range(40))
+    rows = "\n".join(f"{WORDS[number % 20]} {WORDS[number // 2]},{number / 10}" for number in range(40))
     (tmp_path / "values.csv").write_text(f"text,label\n{rows}\n")
     target = Task.from_csv(tmp_path / "values.csv", text="text", label="label", kind="regression")
     few = {"recipe": FAST, "documents": 3, "cache": ArrayCache(tmp_path / "cache")}
@@ -153,8 +154,6 @@ def test_each_model_reads_the_same_rows_once_for_all_measures(pool, family, tmp_
 
 
 def test_a_changed_checkpoint_or_file_never_meets_a_stale_entry(pool, family, tmp_path):
-    from tests.conftest import sentences, write_csv
-
     copy = tmp_path / "pool"
     shutil.copytree(pool.folder, copy)
     cache, measures_taken = tmp_path / "cache", ["logme", "leep"]
@@ -352,3 +351,19 @@ def test_a_seed_out_of_range_is_told_before_any_work(pool, family, tmp_path, see
     monkeypatch.setattr(SourcePool, "target_model", lambda *_: pytest.fail("work was begun"))
     with pytest.raises(InputError, match=f"seed {seed}: give a whole number"):
         extract(pool, family, tmp_path, seed=seed)
+
+
+def test_texts_longer_than_the_encoder_reads_are_measured_by_their_beginning_also_by_attribution(tmp_path, tiny_encoder):
+    entries = []
+    for number, cue in enumerate(("good", "help")):
+        rows = [(f"{text} " + "road " * 100, label) for text, label in sentences(16, cue, seed=number)]
+        for split in ("train", "validation", "test"):
+            write_csv(tmp_path / cue / f"{split}.csv", rows)
+        entries.append(f'[[task]]\ntrain = "{cue}/train.csv"\nvalidation = "{cue}/validation.csv"\ntest = "{cue}/test.csv"\n')
+    (tmp_path / "tasks.toml").write_text("\n".join(entries))
+    family = read_family(tmp_path / "tasks.toml")
+    recipe = Recipe(epochs=1, max_tokens=8192)
+    pool = SourcePool.fit(tmp_path / "pool", family.sources, encoder=str(tiny_encoder), recipe=recipe)
+    assert {source.max_tokens for source in pool.values()} == {64}
+    frame = extract_features(pool, family.targets, recipe=recipe, documents=2, cache=ArrayCache(tmp_path / "cache")).frame
+    assert frame[["logme", "leep", "task_emb", "ansat_b_0.05"]].notna().all(axis=None)

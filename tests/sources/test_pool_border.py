@@ -234,6 +234,8 @@ def test_a_pool_that_cannot_be_written_is_told_before_anything_is_trained(place,
     monkeypatch.setattr("transfercast.sources.pool.trained_alone", lambda *_, **__: pytest.fail("a training was begun"))
     with pytest.raises(InputError, match=r"is not a folder\. Name another place"):
         SourcePool.fit(tmp_path / place.removesuffix("/sources"), family.sources, encoder="offline", recipe=FAST)
+    with pytest.raises(InputError, match=r"cannot be written, for /proc takes no files"):
+        SourcePool.fit("/proc/pool", family.sources, encoder="offline", recipe=FAST)
 
 
 @pytest.mark.parametrize("metric", METRICS)

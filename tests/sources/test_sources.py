@@ -155,7 +155,8 @@ def test_scores_worked_by_hand():
     # a monotone but bent relation: Spearman 1, Pearson of (0, 1, 4) with (0, 1, 2) is 4 / (sqrt(2) sqrt(26/3))
     expected = (1 + 4 / np.sqrt(2 * 26 / 3)) / 2
     assert score_of(Kind.REGRESSION, np.array([0.0, 1.0, 4.0]), np.array([0.0, 1.0, 2.0])) == pytest.approx(expected)
-    assert score_of(Kind.REGRESSION, np.zeros(3), np.array([0.0, 1.0, 2.0])) == 0
+    for useless in (np.zeros(3), np.array([np.nan, 1.0, 2.0]), np.array([np.inf, 1.0, 2.0])):
+        assert score_of(Kind.REGRESSION, useless, np.array([0.0, 1.0, 2.0])) == 0
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -157,9 +158,13 @@ def check_place(path: Path) -> None:
         InputError: if a file stands where one of its folders is needed, or that folder takes no files.
     """
     folder = next(place for place in path.absolute().parents if os.path.lexists(place))
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        why = "takes no files from you" if folder.is_dir() else "is not a folder"
-        raise InputError(f"{path}: cannot be written, for {folder} {why}. Name another place.")
+    where = f"{path}: cannot be written, for {folder}"
+    if not folder.is_dir():
+        raise InputError(f"{where} is not a folder. Name another place.")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # permissions alone do not tell
+    except OSError as error:
+        raise InputError(f"{where} takes no files ({reason(error)}). Name another place.") from error
 
 
 @contextmanager

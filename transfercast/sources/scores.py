@@ -31,14 +31,21 @@ def score_of(kind: Kind, predicted: Any, labels: Any) -> float:
         return dice([spans_of(tags) for tags in labels], [spans_of(tags) for tags in predicted])
     if not np.isfinite(predicted).all() or np.ptp(predicted) == 0 or np.ptp(labels) == 0:
         return 0.0
-    return float((pearsonr(predicted, labels).statistic + spearmanr(predicted, labels).statistic) / 2)
+    mean = float((pearsonr(predicted, labels).statistic + spearmanr(predicted, labels).statistic) / 2)
+    return mean if np.isfinite(mean) else 0.0  # of predictions too large, or all but constant
 
 
-_NOTHING_LEARNED = {
-    "positive_f1": "it finds no positive row; the label is rare, or learned too little",
-    "accuracy": "it gets no row right; it learned too little, or the labels are mixed up",
-    "pearson_spearman": "it predicts no number, or one for all rows; it learned too little, or its training diverged",
-    "span_f1": "it finds no span; spans are rare, or learned too little",
+_CAUSE_AND_REMEDY = {
+    "positive_f1": (
+        "it finds no positive row; the label is rare, or learned too little",
+        "more rows, more of them positive (positive_share)",
+    ),
+    "accuracy": ("it gets no row right; it learned too little, or the labels are mixed up", "more rows"),
+    "pearson_spearman": (
+        "it predicts no number, or one for all rows; it learned too little, or its training diverged",
+        "more rows",
+    ),
+    "span_f1": ("it finds no span; spans are rare, or learned too little", "more rows, more of them with spans"),
 }
 
 
@@ -51,7 +58,8 @@ def warning_of(score: float, metric: str) -> str | None:
     """
     if score != 0:
         return None
+    cause, remedy = _CAUSE_AND_REMEDY[metric]
     return (
-        f"{metric} is 0.000: {_NOTHING_LEARNED[metric]}. Give it more rows, more of them positive (positive_share), "
-        f"more epochs or another learning rate (--recipe full/lr=3e-4/epochs=8). What rests on it means little."
+        f"{metric} is 0.000: {cause}. Give it {remedy}, more epochs or another learning rate "
+        f"(as in --recipe full/lr=3e-4/epochs=8). What rests on this score means little."
     )
