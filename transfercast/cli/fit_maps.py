@@ -30,7 +30,7 @@ def fit_maps(
     from transfercast.sources.pool import SourcePool
 
     held = SourcePool.load(pool)
-    from transfercast.features.fit_maps import fit_maps as fit  # brings torch, which a wrong path need not wait for
+    from transfercast.features.fit_maps import fit_maps as fit  # torch, which takes seconds, comes after the checks
 
     written = fit(held, out, pooling=pooling, rows=rows, device=device)
     show(({"map": path.name, "folder": str(path)} for path in written), as_json)
