@@ -11,14 +11,17 @@ import sys
 import joblib
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+from tests.conftest import WORDS, sentences, write_csv
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError
 from transfercast.core.records import Recipe
 from transfercast.core.table import FeatureTable
 from transfercast.features.extract import extract_features
 from transfercast.sources.pool import SourcePool, adopt
-from transfercast.tasks.family import read_family
+from transfercast.tasks.family import read_family, task_of
 from transfercast.tasks.task import Task
 
 FAST = Recipe(learning_rate=1e-2, epochs=4, batch_size=8, max_tokens=16)
@@ -70,7 +73,7 @@ def test_only_the_measures_asked_for_are_taken(pool, family, tmp_path):
 
 
 def test_a_measure_that_was_asked_for_and_does_not_apply_says_why(pool, tmp_path, caplog):
-    rows = "\n".join(f"we need water {number},{number / 10}" for number in range(40))
+    rows = "\n".join(f"{WORDS[number % 20]} {WORDS[number // 2]},{number / 10}" for number in range(40))
     (tmp_path / "values.csv").write_text(f"text,label\n{rows}\n")
     target = Task.from_csv(tmp_path / "values.csv", text="text", label="label", kind="regression")
     few = {"recipe": FAST, "documents": 3, "cache": ArrayCache(tmp_path / "cache")}
@@ -80,7 +83,7 @@ def test_a_measure_that_was_asked_for_and_does_not_apply_says_why(pool, tmp_path
     assert "leep is not defined for regression targets, only for binary, multiclass, sequence" in caplog.text
     caplog.clear()
     extract_features(pool, [target], only=["logme"], **few)
-    assert caplog.text == ""
+    assert "not defined" not in caplog.text
 
 
 QUICK = ["logme", "leep", "text_emb", "sizes"]
@@ -151,11 +154,6 @@ def test_each_model_reads_the_same_rows_once_for_all_measures(pool, family, tmp_
 
 
 def test_a_changed_checkpoint_or_file_never_meets_a_stale_entry(pool, family, tmp_path):
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    from tests.conftest import sentences, write_csv
-
     copy = tmp_path / "pool"
     shutil.copytree(pool.folder, copy)
     cache, measures_taken = tmp_path / "cache", ["logme", "leep"]
@@ -277,3 +275,95 @@ def test_sequences_are_measured_by_spans_words_and_activities(tmp_path, tiny_enc
     assert frame[["ss", "wss", "logme", "ansat_a_0.05", "ansat_b_0.05", "ansat_ab_0.05"]].notna().all(axis=None)
     assert (frame["ss"] > 0.9).all()  # both learn to mark the same spans
     np.testing.assert_allclose(frame["wss"], frame["ss"] * [pool[s].scores["test"] for s in ("second", "first")])
+
+
+def test_the_same_data_under_another_name_is_not_paired_with_itself(pool, family, tmp_path):
+    spec = family.targets[0].spec
+    copied = tmp_path / "copy.csv"
+    shutil.copy(spec["train"], copied)
+    same_files = task_of({**spec, "name": "renamed", "rows": {"train": 9}})  # fewer rows of the same files
+    same_rows = task_of({**family.sources[0].spec, "name": "copied", "train": str(copied)})
+    other = task_of({**family.targets[1].spec, "name": "other"})
+    frame = extract_features(
+        pool, [same_files, same_rows, other], recipe=FAST, only=["single_task"], cache=ArrayCache(tmp_path / "cache")
+    ).frame
+    sources = {
+        target: set(frame.xs(target, level="target").index.unique("source")) for target in ("renamed", "copied", "other")
+    }
+    assert sources == {"renamed": {"help", "storm"}, "copied": {"help", "storm"}, "other": {"good", "storm"}}
+
+
+def test_what_says_nothing_is_nan_with_a_reason_and_costs_no_other_measure(pool, family, tmp_path, caplog):
+    copy = tmp_path / "pool"
+    shutil.copytree(pool.folder, copy)
+    weights = copy / "sources" / "help" / "model.safetensors"
+    tensors = {name: torch.full_like(value, torch.nan) for name, value in load_file(weights).items()}
+    save_file(tensors, weights, metadata={"format": "pt"})
+    names = [
+        "logme",
+        "logme_layers",
+        "h_score",
+        "nearest_neighbours",
+        "frozen_transfer",
+        "leep",
+        "nce",
+        "span_similarity",
+        "single_task",
+    ]
+    table = extract(SourcePool.load(copy), family, tmp_path / "cache", only=names)
+    rows = table.frame.xs("help", level="source")
+    assert rows[["source_score", "target_score"]].notna().all(axis=None)
+    assert rows.drop(columns=["source_score", "target_score"]).isna().all(axis=None)
+    assert table.frame.xs("good", level="source").notna().all(axis=None)
+    assert table.provenance.failed == {}
+    assert "source help: h_score is NaN: its embeddings are NaN or infinite" in caplog.text
+
+
+def test_a_source_whose_record_cannot_be_read_is_left_out_as_any_other_that_fails(pool, family, tmp_path):
+    copy = tmp_path / "pool"
+    shutil.copytree(pool.folder, copy)
+    (copy / "sources" / "help" / "source.json").write_text("{")
+    (copy / "sources" / "storm" / "model.safetensors").unlink()
+    table = extract(SourcePool.load(copy), family, tmp_path / "cache", only=["logme"])
+    assert {candidate.source for candidate in table.candidates} == {"good"}
+    assert set(table.provenance.failed) == {"help", "storm"}
+    assert set(table.provenance.sources) == {"good"}
+
+
+def test_scores_of_exactly_nothing_are_pointed_at(pool, family, tmp_path, caplog):
+    for part in ("sources", "targets"):
+        for name in ("good", "help"):
+            record = tmp_path / "pool" / part / name / "source.json"
+            if part == "sources" or name == "help":
+                shutil.copytree(pool.folder / part / name, record.parent)
+    for record in (tmp_path / "pool").glob("*/*/source.json"):
+        about = json.loads(record.read_text())
+        record.write_text(json.dumps(about | {"scores": dict.fromkeys(about["scores"], 0.0)}))
+    extract_features(
+        SourcePool.load(tmp_path / "pool"), [family.targets[1]], recipe=FAST, only=["single_task"], cache=ArrayCache(tmp_path)
+    )
+    assert "source good: on validation, positive_f1 is 0.000: it finds no positive row" in caplog.text
+    assert "target help trained alone: on validation, positive_f1 is 0.000" in caplog.text
+
+
+@pytest.mark.parametrize("seed", [-1, 2**70])
+def test_a_seed_out_of_range_is_told_before_any_work(pool, family, tmp_path, seed, monkeypatch):
+    monkeypatch.setattr(SourcePool, "target_model", lambda *_: pytest.fail("work was begun"))
+    with pytest.raises(InputError, match=f"seed {seed}: give a whole number"):
+        extract(pool, family, tmp_path, seed=seed)
+
+
+def test_texts_longer_than_the_encoder_reads_are_measured_by_their_beginning_also_by_attribution(tmp_path, tiny_encoder):
+    entries = []
+    for number, cue in enumerate(("good", "help")):
+        rows = [(f"{text} " + "road " * 100, label) for text, label in sentences(16, cue, seed=number)]
+        for split in ("train", "validation", "test"):
+            write_csv(tmp_path / cue / f"{split}.csv", rows)
+        entries.append(f'[[task]]\ntrain = "{cue}/train.csv"\nvalidation = "{cue}/validation.csv"\ntest = "{cue}/test.csv"\n')
+    (tmp_path / "tasks.toml").write_text("\n".join(entries))
+    family = read_family(tmp_path / "tasks.toml")
+    recipe = Recipe(epochs=1, max_tokens=8192)
+    pool = SourcePool.fit(tmp_path / "pool", family.sources, encoder=str(tiny_encoder), recipe=recipe)
+    assert {source.max_tokens for source in pool.values()} == {64}
+    frame = extract_features(pool, family.targets, recipe=recipe, documents=2, cache=ArrayCache(tmp_path / "cache")).frame
+    assert frame[["logme", "leep", "task_emb", "ansat_b_0.05"]].notna().all(axis=None)

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
 from transfercast.core.errors import ShapeError
+from transfercast.core.kinds import Kind
+from transfercast.features.measures.frozen_transfer import frozen_transfer
 from transfercast.features.measures.h_score import h_score
 from transfercast.features.measures.leep import leep
 from transfercast.features.measures.logme import logme
+from transfercast.features.measures.logme_layers import logme_layers
 from transfercast.features.measures.nce import nce
 from transfercast.features.measures.nearest_neighbours import K, nearest_neighbours
 
@@ -153,7 +156,43 @@ def test_neighbours_of_values_are_judged_by_correlation():
 
 
 def test_neighbours_may_be_the_same_point_twice_but_never_the_row_itself():
-    assert nearest_neighbours(np.zeros((2, 1)), np.array([0, 1])) == 0.0
+    assert nearest_neighbours(np.array([[0.0], [0.0], [9.0]]), np.array([0, 1, 2])) == 0.0
+
+
+def frozen(features, labels):
+    return frozen_transfer(features, labels, Kind.BINARY)
+
+
+LABELS = np.arange(12) % 2
+
+
+@pytest.mark.parametrize("function", [logme, h_score, nearest_neighbours, frozen])
+@pytest.mark.parametrize("shape", [(12, 4), (12, 20)])
+@pytest.mark.parametrize("value", [0.0, 0.7, -3e4])
+def test_features_that_are_the_same_for_every_row_say_nothing(function, shape, value):
+    assert math.isnan(function(np.full(shape, value), LABELS))
+
+
+@pytest.mark.parametrize("function", [logme, h_score, nearest_neighbours, frozen, leep, nce])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_features_that_are_no_numbers_say_nothing(function, value):
+    features = np.random.default_rng(0).dirichlet(np.ones(4), 12)
+    features[7, 2] = value
+    if function in (leep, nce) and value == math.inf:
+        pytest.skip("no probability is infinite")
+    assert math.isnan(function(features, LABELS))
+
+
+def test_features_that_differ_in_one_row_still_say_something():
+    features = np.zeros((12, 4))
+    features[3] = 1
+    assert all(math.isfinite(function(features, LABELS)) for function in (logme, h_score, nearest_neighbours, frozen))
+
+
+def test_the_best_layer_is_the_best_of_those_that_say_something():
+    rng = np.random.default_rng(0)
+    layers = np.stack([np.zeros((12, 4)), rng.normal(size=(12, 4))])
+    assert logme_layers(layers, layers[1], LABELS)[2] == pytest.approx(logme(layers[1], LABELS))
 
 
 @pytest.mark.parametrize("function", [leep, nce, h_score, nearest_neighbours])

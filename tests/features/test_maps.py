@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.conftest import sentences, write_csv
 from transfercast.core.cache import ArrayCache
@@ -157,4 +160,47 @@ def test_sources_without_a_task_get_no_map(pool, tmp_path, caplog):
     adopt(tmp_path / "pool", "other", str(pool["storm"].checkpoint))
     with pytest.raises(InputError, match="adopted without its task"):
         fit_maps(SourcePool.load(tmp_path / "pool"), tmp_path / "maps")
-    assert "source other was adopted" in caplog.text
+    assert "source other is left out: it was adopted without its task" in caplog.text
+
+
+def test_a_source_that_cannot_be_read_gets_no_map_and_the_others_do(pool, tmp_path, caplog):
+    shutil.copytree(pool.folder, tmp_path / "pool")
+    (tmp_path / "pool" / "sources" / "help" / "model.safetensors").write_bytes(b"nonsense")
+    written = fit_maps(SourcePool.load(tmp_path / "pool"), tmp_path / "maps", rows=8, cache=ArrayCache(tmp_path / "cache"))
+    assert [path.name for path in written] == ["good", "storm"]
+    assert "source help is left out" in caplog.text
+
+
+def test_maps_that_are_of_no_use_are_left_out_each_with_its_reason(maps, reviews, tmp_path, caplog):
+    folder = tmp_path / "maps"
+    shutil.copytree(maps, folder)
+    zero = SpaceMap(np.zeros((16, 16), dtype=np.float32), np.ones(16, dtype=np.float32))
+    huge = SpaceMap(np.full((16, 16), 3e38, dtype=np.float32), np.ones(16, dtype=np.float32))
+    base = MapCard.read(folder / "good").base_model
+    zero.save(folder / "zero", base_model=base, task="zero", pooling="mean")
+    huge.save(folder / "huge", base_model=base, task="huge", pooling="mean")
+    for name in ("nan", "gone", "of-a-list"):
+        shutil.copytree(folder / "good", folder / name)
+    save_file({"weight": np.full((16, 16), np.nan), "bias": np.ones(16)}, folder / "nan" / "model.safetensors")
+    (folder / "gone" / "model.safetensors").unlink()
+    config = json.loads((folder / "of-a-list" / "config.json").read_text())
+    (folder / "of-a-list" / "config.json").write_text(json.dumps(config | {"base_model_name": ["bert"]}))
+    found = rank_maps(reviews, folder, jobs=1, cache=ArrayCache(tmp_path / "cache"))
+    assert set(found.scores) == {"good", "help", "storm"}
+    assert set(found.failed) == {"zero", "huge", "nan", "gone", "of-a-list"}
+    assert "to the same point" in found.failed["zero"]
+    assert all(f"map {name} is left out" in caplog.text for name in found.failed)
+
+
+def test_an_encoder_that_hf_dataset_selector_does_not_know_costs_only_the_maps_that_do_not_say_their_pooling(
+    maps, reviews, tmp_path, monkeypatch
+):
+    folder = tmp_path / "maps"
+    shutil.copytree(maps, folder)
+    config = json.loads((folder / "good" / "config.json").read_text())
+    del config["transfercast_pooling"]
+    (folder / "good" / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("transfercast.features.rank.load_config", lambda folder: SimpleNamespace(model_type="electra"))
+    found = rank_maps(reviews, folder, jobs=1, cache=ArrayCache(tmp_path / "cache"))
+    assert set(found.scores) == {"help", "storm"}
+    assert "no pooling for electra" in found.failed["good"]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests.conftest import sentences, write_csv
+from tests.sources.test_broken_models import DAMAGES
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError
 from transfercast.core.records import Recipe
@@ -110,3 +114,43 @@ def test_only_measures_of_embeddings_can_rank(reviews, tiny_encoder):
         rank_encoders(reviews, [str(tiny_encoder)], measure="leep")
     with pytest.raises(InputError, match="pooling 'max'"):
         rank_encoders(reviews, [str(tiny_encoder)], pooling="max")
+
+
+def test_models_that_cannot_be_read_are_left_out_whatever_they_raise(tiny_encoder, reviews, tmp_path, caplog):
+    for name, damage in DAMAGES.items():
+        folder = tmp_path / name.replace(" ", "-")
+        shutil.copytree(tiny_encoder, folder)
+        damage(folder)
+    names = [str(path) for path in tmp_path.iterdir()]
+    found = rank_encoders(reviews, [*names, str(tiny_encoder)], cache=ArrayCache(tmp_path / "cache"))
+    assert list(found.scores) == [str(tiny_encoder)]
+    assert set(found.failed) == set(names)
+    assert all("\n" not in reason for reason in found.failed.values())
+    assert caplog.text.count("is left out") == len(DAMAGES)
+    with pytest.raises(InputError, match="nothing could be ranked; the first reason"):
+        rank_encoders(reviews, names, cache=ArrayCache(tmp_path / "cache"))
+
+
+def test_a_model_that_says_the_same_of_every_text_is_left_out(tiny_encoder, reviews, tmp_path):
+    for name, scale in (("zero", 0.0), ("nan", float("nan"))):
+        shutil.copytree(tiny_encoder, tmp_path / name)
+        weights = load_file(tmp_path / name / "model.safetensors")
+        save_file(
+            {key: scale * value for key, value in weights.items()}, tmp_path / name / "model.safetensors", {"format": "pt"}
+        )
+    names = [str(tmp_path / name) for name in ("zero", "nan")]
+    for measure in ("logme", "h_score", "nearest_neighbours"):
+        found = rank_encoders(reviews, [*names, str(tiny_encoder)], measure=measure, cache=ArrayCache(tmp_path / "cache"))
+        assert list(found.scores) == [str(tiny_encoder)]
+        assert "the same embedding" in found.failed[names[0]]
+        assert "NaN or infinite" in found.failed[names[1]]
+
+
+def test_texts_longer_than_the_encoder_reads_are_ranked_by_their_beginning(tiny_encoder, tmp_path):
+    rows = [(f"{text} " * 60, label) for text, label in sentences(40, "storm", seed=5)]
+    task = Task.from_csv(write_csv(tmp_path / "long.csv", rows), text="text", label="label")
+    cut, at_limit = (
+        rank_encoders(task, [str(tiny_encoder)], max_tokens=tokens, cache=ArrayCache(tmp_path / "c"))
+        for tokens in (100_000, 64)
+    )
+    assert cut.scores == at_limit.scores

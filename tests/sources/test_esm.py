@@ -6,10 +6,13 @@ import json
 import shutil
 from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from typer.testing import CliRunner
 
+from transfercast.cli import app
 from transfercast.core.errors import ArtifactError, InputError, ShapeError
 from transfercast.sources.esm import PENALTIES, MapCard, SpaceMap, fit_adam, fit_ridge
 from transfercast.sources.hub_maps import fetch_maps
@@ -79,7 +82,7 @@ def test_a_card_that_is_none_is_refused(tmp_path):
             MapCard.read(tmp_path)
     card = {"task_id": "t", "base_model_name": "b", "esm_architecture": "mlp"}
     (tmp_path / "config.json").write_text(json.dumps(card))
-    with pytest.raises(ArtifactError, match="only linear maps"):
+    with pytest.raises(ArtifactError, match="Only linear maps"):
         MapCard.read(tmp_path)
 
 
@@ -96,6 +99,43 @@ def test_a_damaged_map_is_refused(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ArtifactError, match="cannot be read"):
         SpaceMap.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "told"),
+    [
+        (np.float32(1), np.ones(1), "not weight and bias of a linear map"),
+        (np.ones(3), np.ones(3), "not weight and bias of a linear map"),
+        (np.ones((3, 3, 3)), np.ones(3), "not weight and bias of a linear map"),
+        (np.ones((3, 3)), np.ones((3, 1)), "not weight and bias of a linear map"),
+        (np.ones((0, 3)), np.ones(0), "empty, NaN or infinite"),
+        (np.ones((3, 0)), np.ones(3), "empty, NaN or infinite"),
+        (np.full((3, 3), np.nan), np.ones(3), "empty, NaN or infinite"),
+        (np.eye(3), np.array([1.0, np.inf, 1.0]), "empty, NaN or infinite"),
+    ],
+)
+def test_weights_that_map_nothing_are_refused(tmp_path, weight, bias, told):
+    save_file({"model.weight": np.asarray(weight), "model.bias": bias}, tmp_path / "model.safetensors")
+    with pytest.raises(ArtifactError, match=told):
+        SpaceMap.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000, b"\xff\xfe", b"7",
+        *(
+            json.dumps({"task_id": "t", "base_model_name": "b", "esm_architecture": "linear"} | wrong).encode()
+            for wrong in ({"base_model_name": 7}, {"base_model_name": None}, {"base_model_name": ["b"]}, {"task_id": {}},
+                          {"task_subset": 3}, {"transfercast_pooling": "max"})
+        ),
+    ],
+)  # fmt: skip
+def test_a_card_with_a_wrong_field_is_one_error(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ArtifactError, match="not the config of an embedding space map") as told:
+        MapCard.read(tmp_path)
+    assert "\n" not in str(told.value)
 
 
 def test_a_map_needs_the_same_texts_twice():
@@ -124,6 +164,32 @@ class Hub:
         self.fetched.append(name)
         for file in allow_patterns:
             shutil.copy(self.folder / name.removeprefix("someone/") / file, local_dir)
+
+
+class Unreachable:
+    """The hub without a network, as its HTTP client tells it, which is no OSError."""
+
+    def model_info(self, name):
+        raise httpx.ConnectError("[Errno -3] Temporary failure in name resolution")
+
+
+def test_without_a_network_fetching_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.HfApi", Unreachable)
+    done = CliRunner().invoke(app, ["fetch-maps", "bert-base-uncased", "--out", str(tmp_path / "maps")])
+    assert done.exit_code == 2
+    assert done.stderr == "error: the hub tells nothing of 'bert-base-uncased' (ConnectError). Check name and network.\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_on_the_hub_is_no_path(tmp_path, monkeypatch, caplog):
+    hub = Hub(tmp_path / "hub")
+    monkeypatch.setattr(hub, "list_models", lambda filter: [SimpleNamespace(id="../.."), SimpleNamespace(id="/etc")])
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub.download)
+    with pytest.raises(InputError, match="none of the 2 maps"):
+        fetch_maps("b", tmp_path / "maps")
+    assert hub.fetched == []
+    assert "map ../.. is left out" in caplog.text
 
 
 def test_published_maps_are_fetched_once_and_bad_ones_left_out(tmp_path, monkeypatch, caplog):

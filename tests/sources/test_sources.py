@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from transfercast.core.errors import ArtifactError, InputError
+from transfercast.core.files import MARKER
 from transfercast.core.kinds import Kind
 from transfercast.core.records import Recipe
 from transfercast.sources.encoders import OFFLINE, checkpoint_folder, load_tokenizer
@@ -154,7 +155,8 @@ def test_scores_worked_by_hand():
     # a monotone but bent relation: Spearman 1, Pearson of (0, 1, 4) with (0, 1, 2) is 4 / (sqrt(2) sqrt(26/3))
     expected = (1 + 4 / np.sqrt(2 * 26 / 3)) / 2
     assert score_of(Kind.REGRESSION, np.array([0.0, 1.0, 4.0]), np.array([0.0, 1.0, 2.0])) == pytest.approx(expected)
-    assert score_of(Kind.REGRESSION, np.zeros(3), np.array([0.0, 1.0, 2.0])) == 0
+    for useless in (np.zeros(3), np.array([np.nan, 1.0, 2.0]), np.array([np.inf, 1.0, 2.0])):
+        assert score_of(Kind.REGRESSION, useless, np.array([0.0, 1.0, 2.0])) == 0
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +167,7 @@ def pool(tmp_path_factory, family, tiny_encoder):
 def test_a_pool_keeps_safetensors_and_scores(pool):
     assert sorted(pool) == ["good", "help", "storm"]
     source = pool["good"]
-    assert {path.suffix for path in source.checkpoint.iterdir()} <= {".json", ".safetensors", ".txt"}
+    assert {path.suffix for path in source.checkpoint.iterdir() if path.name != MARKER} <= {".json", ".safetensors", ".txt"}
     assert set(source.scores) == {"validation", "test"}
     assert source.seconds > 0
     assert load_model(source.checkpoint, source.kind) is not None

@@ -20,8 +20,8 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    "demo", "rank", "fit-sources", "features", "explain", "plan", "search", "history", "evaluate", "train-meta",
-    "fit-maps", "fetch-maps", "measures", "serve",
+    "demo", "rank", "fit-sources", "pool", "features", "explain", "plan", "search", "history", "evaluate", "train-meta",
+    "fit-maps", "fetch-maps", "measures", "cache", "serve",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import typer
 
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, Device, say, say_tasks, show
-from transfercast.core.records import Recipe
+from transfercast.core.records import Recipe, checked_seed
 
 if TYPE_CHECKING:
     from transfercast.core.table import FeatureTable
@@ -38,17 +38,21 @@ def features(
 
     Example: transfercast features pool tasks.toml --out features.parquet --recipe full/lr=3e-4/epochs=6
     """
+    from transfercast.core.files import check_place
+    from transfercast.sources.pool import SourcePool
     from transfercast.tasks.family import read_family
 
     parsed = Recipe.parse(recipe)
+    checked_seed(seed)
+    check_place(out)
     family = read_family(tasks)
+    held = SourcePool.load(pool)
     say_tasks(family.targets, as_json)
 
     from transfercast.features.extract import extract_features  # torch, which takes seconds, comes after the checks
-    from transfercast.sources.pool import SourcePool
 
     table = extract_features(
-        SourcePool.load(pool), family.targets,
+        held, family.targets,
         recipe=parsed, seed=seed, documents=documents, only=only, jobs=jobs, device=device,
     )  # fmt: skip
     table.save(out)

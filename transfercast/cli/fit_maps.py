@@ -27,9 +27,11 @@ def fit_maps(
 
     Example: transfercast fit-maps pool --out maps
     """
-    from transfercast.features.fit_maps import fit_maps as fit
     from transfercast.sources.pool import SourcePool
 
-    written = fit(SourcePool.load(pool), out, pooling=pooling, rows=rows, device=device)
+    held = SourcePool.load(pool)
+    from transfercast.features.fit_maps import fit_maps as fit  # torch, which takes seconds, comes after the checks
+
+    written = fit(held, out, pooling=pooling, rows=rows, device=device)
     show(({"map": path.name, "folder": str(path)} for path in written), as_json)
     say(f"{len(written)} maps. Next: transfercast rank DATA.csv --maps {out}", as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, Device, say, say_tasks, show
 from transfercast.core.errors import InputError
-from transfercast.core.records import Recipe
+from transfercast.core.records import Recipe, checked_seed
 
 
 @app.command("fit-sources")
@@ -20,7 +21,10 @@ def fit_sources(
     encoder: Annotated[str, typer.Option(help="offline, a folder, or a name on the hub.")] = "offline",
     recipe: Annotated[str, typer.Option(help="ADAPTATION/lr=/epochs=/batch=/tokens=; full, features or ulmfit.")] = "full",
     seed: Annotated[int, typer.Option(help="Of initialisation and row order.")] = 0,
-    adopt: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER_OR_HUB_NAME[@SCORE]; again for more.")] = None,
+    adopt: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FOLDER_OR_HUB_NAME, with @SCORE behind where its own test score is known; again for more."),
+    ] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
@@ -30,17 +34,22 @@ def fit_sources(
 
     Example: transfercast fit-sources tasks.toml --pool pool --recipe full/lr=3e-4/epochs=4
     """
+    from transfercast.core.files import check_place
+    from transfercast.sources.encoders import checkpoint_folder
+    from transfercast.sources.pool import SourcePool
+    from transfercast.sources.pool import adopt as adopted
     from transfercast.tasks.family import read_family
 
     if tasks is None and not adopt:
         raise InputError("nothing to do: name a tasks.toml, or a checkpoint with --adopt NAME=FOLDER.")
     parsed = Recipe.parse(recipe)
+    checked_seed(seed)
     requests = [_request(text) for text in adopt or []]
+    check_place(pool / "sources" / "source")
     family = read_family(tasks) if tasks is not None else None
+    for place in [place for _, place, _ in requests] + [encoder] * (family is not None):
+        checkpoint_folder(place)
     say_tasks(family.sources if family is not None else (), as_json)
-
-    from transfercast.sources.pool import SourcePool  # torch, which takes seconds, comes after the checks
-    from transfercast.sources.pool import adopt as adopted
 
     for name, place, score in requests:
         adopted(pool, name, place, score=score)
@@ -57,6 +66,7 @@ def fit_sources(
             "rows": source.train_rows,
             "seconds": round(source.seconds, 1),
             "encoder": source.encoder,
+            "warning": source.warning if as_json else source.mark,
         }
         for source in held.values()
     ]
@@ -69,8 +79,10 @@ def _request(text: str) -> tuple[str, str, float | None]:
     place, _, score = place.rpartition("@") if "@" in place else (place, "", "")
     try:
         known = float(score) if score else None
-    except ValueError as error:
-        raise InputError(f"--adopt {text}: score {score!r} is not a number. Write NAME=FOLDER@0.83.") from error
+    except ValueError:
+        known = math.nan
+    if known is not None and not -1 <= known <= 1:
+        raise InputError(f"--adopt {text}: score {score!r} is not a number from -1 to 1. Write NAME=FOLDER@0.83.")
     if not name or not place:
         raise InputError(f"--adopt {text}: write NAME=FOLDER_OR_HUB_NAME, and @SCORE where its own test score is known.")
     return name, place, known

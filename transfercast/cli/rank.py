@@ -49,10 +49,16 @@ def rank(
 
     Example: transfercast rank reviews.csv --maps maps
     """
+    from transfercast.sources.encoders import refuse_if_none_is_there
+    from transfercast.sources.esm import config_files
+
     if (maps is None) == (not encoders):
         raise InputError("name the encoders to rank, or a folder of maps by --maps.")
     options = {"text": text, "text_pair": text_pair, "label": label, "kind": kind, "positive": positive, "format": file_format}
     task = _task(data, target, rows, options)
+    if maps is not None:
+        config_files(maps)
+    refuse_if_none_is_there(encoders or [])
     say_tasks([task], as_json)
 
     from transfercast.features.rank import rank_encoders, rank_maps  # torch, which takes seconds, comes after the checks

@@ -27,7 +27,7 @@ import numpy as np
 from joblib import Memory
 from platformdirs import user_cache_path
 
-from transfercast.core.files import reason
+from transfercast.core.files import reason, size_of
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +70,21 @@ class ArrayCache:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        private = _private(folder or user_cache_path("transfercast"))
-        self._compute = Memory(private, verbose=0).cache(_computed, ignore=["compute"])
+        self.folder = _private(folder or user_cache_path("transfercast"))
+        self._memory = Memory(self.folder, verbose=0)
+        self._compute = self._memory.cache(_computed, ignore=["compute"])
 
     def get(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
         """What `compute()` gave the first time it was asked for under (kind, key)."""
         return self._compute(kind, key, compute)
+
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return size_of(self.folder)
+
+    def prune(self, limit: int) -> None:
+        """Delete the entries that were not used for longest, until at most `limit` bytes are left."""
+        self._memory.reduce_size(bytes_limit=limit)
 
     def holds(self, kind: str, key: str) -> bool:
         """Whether (kind, key) is there already."""

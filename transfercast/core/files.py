@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -150,6 +151,22 @@ def remove_folder(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def check_place(path: Path) -> None:
+    """Stop before work whose result could not be written to `path`.
+
+    Raises:
+        InputError: if a file stands where one of its folders is needed, or that folder takes no files.
+    """
+    folder = next(place for place in path.absolute().parents if os.path.lexists(place))
+    where = f"{path}: cannot be written, for {folder}"
+    if not folder.is_dir():
+        raise InputError(f"{where} is not a folder. Name another place.")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # permissions alone do not tell
+    except OSError as error:
+        raise InputError(f"{where} takes no files ({reason(error)}). Name another place.") from error
+
+
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
     """Give a new folder to fill; when the block ends well it takes the place of `path`, else it is removed.
@@ -185,6 +202,11 @@ def remove_leftovers(folder: Path) -> None:
         marker = left / MARKER
         if not left.is_symlink() and marker.is_file() and is_alive(marker.read_text(encoding="ascii").strip()) is False:
             shutil.rmtree(left, ignore_errors=True)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes that a folder's files take, those of its folders included; links are not followed."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def sha256_of(path: Path) -> str:

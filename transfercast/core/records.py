@@ -21,6 +21,9 @@ _RECIPE_EXAMPLE = "Write it as in 'full/lr=0.0001/epochs=3/batch=16/tokens=128'.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
+HIGHEST_SEED = 2**32 - 1
+
+
 def checked_name(name: str, what: str) -> str:
     """`name`, if it can also be a folder's name.
 
@@ -32,6 +35,17 @@ def checked_name(name: str, what: str) -> str:
             f"{what} name {name!r}: use up to 100 letters, digits, '.', '_', '+' or '-', the first a letter or digit."
         )
     return name
+
+
+def checked_seed(seed: int) -> int:
+    """`seed`, if every random generator takes it.
+
+    Raises:
+        InputError: otherwise.
+    """
+    if not 0 <= seed <= HIGHEST_SEED:
+        raise InputError(f"seed {seed}: give a whole number from 0 to {HIGHEST_SEED}.")
+    return seed
 
 
 class Pair(NamedTuple):

@@ -26,3 +26,12 @@ def redacted(text: str) -> str:
     'postgresql://me:***@db/x is down'
     """
     return _PASSWORD.sub(r"\g<before>***", text)
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes as people read it.
+
+    >>> megabytes(90_400_000), megabytes(1_700_000_000), megabytes(0)
+    ('90.4 MB', '1.7 GB', '0.0 MB')
+    """
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

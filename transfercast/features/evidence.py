@@ -104,7 +104,7 @@ class Gatherer:
             "target_kind": lambda: target.kind,
             "target_labels": lambda: seen.labels,
             "target_values": lambda: values_of(target, reading()) if split else np.asarray(seen.labels),
-            "source_predictions": lambda: reading().predictions(source.kind, source.label_names),
+            "source_predictions": lambda: predictions_of(source, reading()),
             "source_probabilities": lambda: reading().outputs,
             "source_embeddings": lambda: reading().embeddings,
             "source_layers": lambda: reading().layers,
@@ -195,6 +195,11 @@ class Gatherer:
     def terms(self, documents: dict[str, tuple[Any, Any]], kind: Kind) -> list[list[str]]:
         """The terms of each document, aligned with its activities."""
         return [[term_of(word) for word in words_of(text, kind is Kind.SEQUENCE)] for text, _ in documents.values()]
+
+
+def predictions_of(source: Source, reading: Reading) -> Any:
+    """What a source predicts of the rows read; None where its probabilities are NaN, of which a class 0 would be made."""
+    return reading.predictions(source.kind, source.label_names) if np.isfinite(reading.outputs).all() else None
 
 
 def own_task(source: Source) -> Task | None:

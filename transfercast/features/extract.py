@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
 from transfercast.core.cache import ArrayCache
-from transfercast.core.errors import InputError
+from transfercast.core.errors import InputError, TransfercastError
+from transfercast.core.files import reason
 from transfercast.core.progress import progress
-from transfercast.core.records import Recipe
+from transfercast.core.records import Recipe, checked_seed
 from transfercast.core.table import INDEX, FeatureTable, Provenance, TargetFacts
 from transfercast.core.version import VERSION
 from transfercast.features.evidence import Gatherer
 from transfercast.features.registry import Measure, measures
+from transfercast.features.rows import useless
 from transfercast.sources.models import pick_device
 from transfercast.sources.pool import DEFAULT_RECIPE, SourcePool
 from transfercast.sources.source import Source
@@ -41,7 +44,7 @@ def extract_features(
     device: str | None = None,
     cache: ArrayCache | None = None,
 ) -> FeatureTable:
-    """Measure every source of the pool against every target; a source is not paired with its own task.
+    """Measure every source of the pool against every target; a source is not paired with its own task, whatever its name.
 
     Each target is first trained alone with `recipe` (once; the pool keeps it), for its own score and its activities.
     What a source says of a target's rows is taken once, for all measures, and kept: a run that was killed goes on. A
@@ -66,16 +69,20 @@ def extract_features(
         raise InputError("no targets. Name at least one task to transfer to.")
     if documents < 1:
         raise InputError(f"documents is {documents}; attribution needs at least 1.")
+    checked_seed(seed)
     chosen = _chosen(only)
-    if not any(source.name != task.name for task in targets for source in pool.values()):
+    if not any(not is_own_task(source, task) for task in targets for source in pool.values()):
         raise InputError(f"{pool.folder}: no source besides the target itself. Fit or adopt more sources.")
     _tell_what_does_not_apply(chosen if only is not None else [], pool, targets)
     gatherer = Gatherer(cache or ArrayCache(), pick_device(device), documents, TOLERANCE, pool.encoder)
     alone = {task.name: pool.target_model(task, recipe, seed, device) for task in progress(targets, "targets alone")}
+    _warn_of_scores(pool, alone)
     rows: dict[tuple[str, str, str], np.ndarray] = {}
-    failed: dict[str, str] = {}
+    failed = dict(pool.left_out)
     work = [(gatherer, [one.name for one in chosen], source, targets, alone) for source in pool.values()]
-    for name, found in progress(_in_parallel(work, jobs), "sources", total=len(work)):
+    for name, found, notes in progress(_in_parallel(work, jobs), "sources", total=len(work)):
+        for note in notes:
+            log.warning("source %s: %s", name, note)
         if isinstance(found, str):
             log.warning("source %s is left out: %s", name, found)
             failed[name] = found
@@ -90,6 +97,28 @@ def extract_features(
     return FeatureTable(frame, schema, _provenance(pool, targets, alone, seed, failed))
 
 
+_DATA = ("format", "train", "validation", "test", "hub", "hub_config", "text", "text_pair", "label", "positive")
+"""Of a task's description: which rows and labels it has, whatever it is called and however many of them it keeps."""
+
+
+def is_own_task(source: Source, task: Task) -> bool:
+    """Whether a source was trained on a task's data: by its name, its contents, or its files and columns."""
+    if source.name == task.name or source.task == task.fingerprint:
+        return True
+    if source.spec is None or task.spec is None:
+        return False
+    return all(source.spec.get(key) == task.spec.get(key) for key in _DATA)
+
+
+def _warn_of_scores(pool: SourcePool, alone: dict[str, Source]) -> None:
+    for source in pool.values():
+        if source.warning is not None:
+            log.warning("source %s: %s", source.name, source.warning)
+    for target, model in alone.items():
+        if model.warning is not None:
+            log.warning("target %s trained alone: %s", target, model.warning)
+
+
 def _chosen(only: Sequence[str] | None) -> list[Measure]:
     known = measures()
     unknown = [name for name in only or () if name not in known]
@@ -99,18 +128,22 @@ def _chosen(only: Sequence[str] | None) -> list[Measure]:
 
 
 def _tell_what_does_not_apply(asked: list[Measure], pool: SourcePool, targets: Sequence[Task]) -> None:
-    pairs = [(source, task) for task in targets for source in pool.values() if source.name != task.name]
+    pairs = [(source, task) for task in targets for source in pool.values() if not is_own_task(source, task)]
     for one in asked:
         missing = [(source, task, one.why_not(source.kind, task.kind)) for source, task in pairs]
-        for reason in dict.fromkeys(why for *_, why in missing if why is not None):
-            first = next(f"{source.name} to {task.name}" for source, task, why in missing if why == reason)
-            log.warning("%s; its columns stay empty, first for %s", reason, first)
+        for why_not in dict.fromkeys(why for *_, why in missing if why is not None):
+            first = next(f"{source.name} to {task.name}" for source, task, why in missing if why == why_not)
+            log.warning("%s; its columns stay empty, first for %s", why_not, first)
 
 
 Work = tuple[Gatherer, list[str], Source, Sequence[Task], dict[str, Source]]
 
 
-def _in_parallel(work: list[Work], jobs: int | None) -> Iterator[tuple[str, dict[str, np.ndarray] | str]]:
+Rows = tuple[str, dict[str, np.ndarray] | str, list[str]]
+"""A source's name, its row for each target or what went wrong, and why some of its measures are NaN."""
+
+
+def _in_parallel(work: list[Work], jobs: int | None) -> Iterator[Rows]:
     """Each source's rows as they are done, or in order where the backend cannot tell (multiprocessing)."""
     calls = [delayed(_rows_of)(*one) for one in work]
     try:
@@ -121,30 +154,41 @@ def _in_parallel(work: list[Work], jobs: int | None) -> Iterator[tuple[str, dict
         yield from Parallel(n_jobs=jobs)(calls)
 
 
-def _rows_of(
-    gatherer: Gatherer, names: list[str], source: Source, targets: Sequence[Task], alone: dict[str, Source]
-) -> tuple[str, dict[str, np.ndarray] | str]:
-    """One source against all targets; what went wrong, where something did."""
+def _rows_of(gatherer: Gatherer, names: list[str], source: Source, targets: Sequence[Task], alone: dict[str, Source]) -> Rows:
+    """One source against all targets."""
     chosen = [measures()[name] for name in names]
+    notes: dict[str, None] = {}  # a set in order
     try:
-        return source.name, {
-            task.name: _row(gatherer, chosen, source, task, alone[task.name]) for task in targets if task.name != source.name
+        rows = {
+            task.name: _row(gatherer, chosen, source, task, alone[task.name], notes)
+            for task in targets
+            if not is_own_task(source, task)
         }
-    except (
-        Exception
-    ) as error:  # own measures and hub checkpoints may raise anything; it is reported in `failed`, the others go on
-        return source.name, f"{type(error).__name__}: {error}"
+        return source.name, rows, list(notes)
+    except Exception as error:  # own measures and hub checkpoints may raise anything; it is reported, the others go on
+        what = reason(error) if isinstance(error, TransfercastError) else f"{type(error).__name__}: {reason(error)}"
+        return source.name, what, list(notes)
 
 
-def _row(gatherer: Gatherer, chosen: list[Measure], source: Source, target: Task, alone: Source) -> np.ndarray:
+def _row(
+    gatherer: Gatherer, chosen: list[Measure], source: Source, target: Task, alone: Source, notes: dict[str, None]
+) -> np.ndarray:
     defined = [one for one in chosen if one.why_not(source.kind, target.kind) is None]
     evidence = gatherer.gather({name for one in defined for name in one.needs}, source, target, alone)
     parts = []
     for one in chosen:
         given = {name: evidence[name] for name in one.needs} if one in defined else {}
         missing = one not in defined or any(value is None for value in given.values())
-        parts.append(np.full(len(one.columns), np.nan) if missing else np.atleast_1d(one.function(**given)))
+        part = np.full(len(one.columns), np.nan) if missing else np.atleast_1d(one.function(**given))
+        parts.append(part)
+        if not missing and np.isnan(part).all() and (why := _why_nan(given)) is not None:
+            notes[f"{one.name} is NaN: {why}"] = None
     return np.concatenate(parts).astype(np.float64)
+
+
+def _why_nan(given: dict[str, Any]) -> str | None:
+    arrays = [value for value in given.values() if isinstance(value, np.ndarray) and value.ndim > 1]
+    return next((why for rows in arrays if (why := useless(rows.reshape(-1, rows.shape[-1]))) is not None), None)
 
 
 def _provenance(
@@ -167,7 +211,7 @@ def _provenance(
         pool=str(Path(pool.folder).resolve()),
         encoder=pool.encoder,
         seed=seed,
-        sources={source.name: source.fingerprint for source in pool.values()},
+        sources={source.name: source.fingerprint for source in pool.values() if source.name not in failed},
         targets=facts,
         failed=failed,
         version=VERSION,

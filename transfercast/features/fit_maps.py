@@ -7,6 +7,7 @@ from pathlib import Path
 
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError
+from transfercast.core.files import check_place, reason, refuse_foreign
 from transfercast.core.poolings import POOLINGS, Pooling
 from transfercast.core.progress import progress
 from transfercast.features.artifacts import Artifacts
@@ -28,6 +29,8 @@ def fit_maps(
 ) -> list[Path]:
     """Fit and write the map of every source whose task is known, each into a folder of the source's name.
 
+    A source that cannot be read is left out with a warning.
+
     Args:
         pool: the sources.
         folder: where maps go; those that are there already are replaced.
@@ -37,21 +40,29 @@ def fit_maps(
         cache: where embeddings are kept; by default the user's cache folder.
 
     Raises:
-        InputError: if no source's task is known, or the encoder has no such pooling.
+        InputError: if no source's task is known, no map could be fitted, or the folder holds files of others.
     """
     if pooling not in POOLINGS:
         raise InputError(f"pooling {pooling!r}: choose of {', '.join(POOLINGS)}.")
+    for name in pool:
+        check_place(Path(folder) / name)
+        refuse_foreign(Path(folder) / name)
     artifacts = Artifacts(cache or ArrayCache(), pick_device(device))
-    written = []
+    written: list[Path] = []
+    failed: dict[str, str] = {}
     for source in progress(list(pool.values()), "maps"):
-        task = own_task(source)
-        if task is None:
-            log.warning("source %s was adopted without its task: no map, for there are no texts to fit it on.", source.name)
+        try:
+            task = own_task(source)
+            if task is None:
+                raise InputError("it was adopted without its task, so there are no texts to fit a map on")
+            found = artifacts.space_map(source, pool.encoder, some(task.seen, rows).texts, pooling)
+        except Exception as error:  # whatever is wrong with one source, the others' maps are fitted
+            failed[source.name] = reason(error)
+            log.warning("source %s is left out: %s", source.name, failed[source.name])
             continue
-        found = artifacts.space_map(source, pool.encoder, some(task.seen, rows).texts, pooling)
         path = Path(folder) / source.name
         found.save(path, base_model=pool.encoder, task=source.name, pooling=pooling)
         written.append(path)
     if not written:
-        raise InputError(f"{pool.folder}: every source was adopted without its task, so no map can be fitted.")
+        raise InputError(f"{pool.folder}: no map could be fitted; the first reason: {next(iter(failed.values()))}.")
     return written

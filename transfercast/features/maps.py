@@ -15,9 +15,11 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy.linalg import blas
 
-from transfercast.core.errors import ShapeError, TransfercastError
+from transfercast.core.errors import InputError, ShapeError
+from transfercast.core.files import reason
 from transfercast.features.measures.logme import logme
 from transfercast.features.regression import PrecisionError, Problem, columns_of, largest_evidence
+from transfercast.features.rows import useless
 from transfercast.sources.esm import SpaceMap
 
 BATCH = 20
@@ -50,10 +52,13 @@ class MappedTarget:
 
         Raises:
             ShapeError: if the lengths differ, or there are fewer than two rows.
+            InputError: if the embeddings are no numbers, or all the same.
         """
         base, values = np.asarray(base, dtype=np.float64), np.asarray(values)
         if len(base) != len(values) or len(values) < 2:
             raise ShapeError(f"a label for every row, and two rows: {len(base)} rows, {len(values)} labels.")
+        if (why := useless(base)) is not None:
+            raise InputError(f"the base encoder cannot be used: {why}. Name another.")
         mean, columns = base.mean(0), columns_of(values)
         constant = np.sqrt(len(base)) * columns.mean(0)
         centred = columns - columns.mean(0)
@@ -65,13 +70,15 @@ class MappedTarget:
         )  # fmt: skip
 
     def esm_logme(self, found: SpaceMap) -> float:
-        """LogME of the rows mapped, in nats a sample.
+        """LogME of the rows mapped, in nats a sample; NaN where the map sends all rows to one point.
 
         Raises:
             ShapeError: if the map is for another width.
         """
         if found.weight.shape[1] != self.base.shape[1]:
             raise ShapeError(f"a map of {found.weight.shape[1]} dimensions for a base encoder of {self.base.shape[1]}.")
+        if not found.weight.any():
+            return float("nan")
         if self.root is not None:
             try:
                 return self._in_float32(self.root, found)
@@ -105,7 +112,8 @@ def _scores(target: MappedTarget, batch: Mapping[str, Path]) -> dict[str, float 
     found: dict[str, float | str] = {}
     for name, folder in batch.items():
         try:
-            found[name] = target.esm_logme(SpaceMap.load(folder))
-        except TransfercastError as error:
-            found[name] = str(error)
+            score = target.esm_logme(SpaceMap.load(folder))
+            found[name] = score if np.isfinite(score) else "it maps every row to the same point, or beyond all numbers"
+        except Exception as error:  # whatever is wrong with one map, the others are scored
+            found[name] = reason(error)
     return found

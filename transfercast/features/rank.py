@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from transformers import AutoConfig
 
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError, TransfercastError
+from transfercast.core.files import reason
 from transfercast.core.kinds import Kind
 from transfercast.core.poolings import LAYERS, POOLINGS, Layers, Pooling
 from transfercast.core.progress import progress
@@ -24,8 +24,9 @@ from transfercast.features.artifacts import Artifacts
 from transfercast.features.evidence import values_of
 from transfercast.features.maps import MappedTarget, score_maps
 from transfercast.features.registry import Measure, measures
-from transfercast.sources.encoders import checkpoint_folder
-from transfercast.sources.esm import MapCard
+from transfercast.features.rows import useless
+from transfercast.sources.encoders import checkpoint_folder, load_config
+from transfercast.sources.esm import MapCard, config_files
 from transfercast.sources.models import pick_device
 from transfercast.tasks.task import Task
 
@@ -95,13 +96,17 @@ def rank_encoders(
         try:
             reading = artifacts.base_reading(encoder, seen.texts, max_tokens, split=split)
             given = {"target_values": values_of(task, reading), "target_kind": task.kind}
-            scores[encoder] = max(
+            candidates = reading.pooled("mean" if split else pooling, layers)
+            found = [
                 chosen.function(source_embeddings=embeddings, **{name: given[name] for name in chosen.needs if name in given})
-                for embeddings in reading.pooled("mean" if split else pooling, layers)
-            )
-        except (TransfercastError, OSError, ValueError) as error:
-            log.warning("%s is left out: %s", encoder, error)
-            failed[encoder] = str(error)
+                for embeddings in candidates
+            ]
+            if np.isnan(found).all():
+                raise InputError(useless(candidates[-1]) or f"{measure} is not defined on its embeddings")
+            scores[encoder] = float(np.nanmax(found))
+        except Exception as error:  # transformers, safetensors and torch raise unrelated classes; the others are ranked
+            failed[encoder] = reason(error)
+            log.warning("%s is left out: %s", encoder, failed[encoder])
     return _ranked(measure, scores, failed, len(seen))
 
 
@@ -146,10 +151,13 @@ def rank_maps(
     if encoder is None and len(names) != 1:
         raise InputError(f"{maps}: maps of {len(names)} encoders ({', '.join(sorted(names))}). Name the one to use.")
     base = encoder or names.pop()
-    config = AutoConfig.from_pretrained(checkpoint_folder(base), trust_remote_code=False)
+    config = load_config(checkpoint_folder(base))
     by_pooling: dict[Pooling, dict[str, Path]] = {}
     for name, card in cards.items():
-        by_pooling.setdefault(card.pooling_for(config), {})[name] = card.folder
+        try:
+            by_pooling.setdefault(card.pooling_for(config), {})[name] = card.folder
+        except TransfercastError as error:
+            failed[name] = str(error)
     split, seen = task.kind is Kind.SEQUENCE, task.seen
     reading = Artifacts(cache or ArrayCache(), pick_device(device)).base_reading(base, seen.texts, max_tokens, split=split)
     scores: dict[str, float] = {}
@@ -161,25 +169,25 @@ def rank_maps(
                 failed[name] = score
             else:
                 scores[name] = score
-    for name, reason in failed.items():
-        log.warning("map %s is left out: %s", name, reason)
+    for name, why in failed.items():
+        log.warning("map %s is left out: %s", name, why)
     return _ranked("esm_logme", scores, failed, len(seen))
 
 
 def _cards(folder: Path) -> tuple[dict[str, MapCard], dict[str, str]]:
     cards, failed = {}, {}
-    for path in sorted(folder.glob("*/config.json")):
+    for path in config_files(folder):
         try:
             cards[path.parent.name] = MapCard.read(path.parent)
         except TransfercastError as error:
             failed[path.parent.name] = str(error)
     if not cards:
-        raise InputError(f"{folder}: no maps. Make some with: transfercast fit-maps POOL --out {folder}")
+        raise InputError(f"{folder}: no map can be read; the first reason: {next(iter(failed.values()))}")
     return cards, failed
 
 
 def _ranked(measure: str, scores: dict[str, float], failed: dict[str, str], rows: int) -> Ranking:
     if not scores:
         raise InputError(f"nothing could be ranked; the first reason: {next(iter(failed.values()), 'nothing was named')}")
-    order = sorted(scores, key=lambda name: -scores[name] if np.isfinite(scores[name]) else np.inf)
+    order = sorted(scores, key=lambda name: -scores[name])
     return Ranking(measure, {name: scores[name] for name in order}, failed, rows)

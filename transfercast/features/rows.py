@@ -1,4 +1,4 @@
-"""Labels as one-hot rows, checked against what they go with; shared by several measures."""
+"""Rows of features and labels, checked; shared by several measures."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def class_rows(values: np.ndarray, labels: np.ndarray, least: int = 1) -> tuple[
     if len(values) != len(labels) or len(labels) < least:
         raise ShapeError(f"a label for every row, and at least {least}: {len(values)} rows, {len(labels)} labels.")
     return values, one_hot(labels)
+
+
+def useless(features: np.ndarray) -> str | None:
+    """Why nothing can be measured of (n, d) features of n rows; None where something can."""
+    if not np.isfinite(features).all():
+        return "its embeddings are NaN or infinite: the model's weights are damaged, or its training diverged"
+    if len(features) > 1 and (features[0] == features[1]).all() and (features == features[0]).all():
+        return "it gives every row the same embedding"
+    return None
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+
+log = logging.getLogger(__name__)
 
 IGNORED = -100  # label of a word piece that is not scored
+UNLIMITED = 10**9
 
 
 def tokenized(tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, words: bool) -> Any:
@@ -19,6 +25,33 @@ def tokenized(tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, words: bo
     if isinstance(texts[0], str):
         return tokenizer(list(texts), **options)
     return tokenizer([first for first, _ in texts], [second for _, second in texts], **options)
+
+
+def tokenized_for(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, words: bool) -> Any:
+    """As `tokenized`, of at most as many tokens as the model has positions for."""
+    limit = min(max_tokens, most_tokens(model))
+    encodings = tokenized(tokenizer, texts, limit, words)
+    if limit < max_tokens and max(map(len, encodings["input_ids"]), default=0) == limit:
+        _say_cut(limit, max_tokens)
+    return encodings
+
+
+def most_tokens(model: Any) -> int:
+    """How many tokens a model can read: the size of its table of positions; without a table there is no limit.
+
+    RoBERTa and its kin count positions from behind the padding's, BART and OPT from an offset.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and name.endswith(("position_embeddings", "embed_positions", "wpe")):
+            unused = getattr(module, "offset", 0) if module.padding_idx is None else module.padding_idx + 1
+            return int(module.num_embeddings - unused)
+    return UNLIMITED
+
+
+@cache
+def _say_cut(limit: int, asked: int) -> None:
+    """Once a process, however many texts and models there are."""
+    log.warning("texts are cut at %d tokens, for the encoder has no positions beyond (%d were allowed).", limit, asked)
 
 
 def padded(encodings: Any, rows: Any, pad_token_id: int, device: torch.device) -> dict[str, torch.Tensor]:

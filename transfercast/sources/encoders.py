@@ -7,25 +7,33 @@ for the wheel is somebody else's and this project would otherwise run on whateve
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+import logging
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from transfercast.core.cache import fingerprint
-from transfercast.core.errors import ArtifactError, InputError, MissingExtraError
-from transfercast.core.files import sha256_of
+from transfercast.core.errors import ArtifactError, InputError, MissingExtraError, TransfercastError
+from transfercast.core.files import reason, sha256_of
+
+log = logging.getLogger(__name__)
 
 OFFLINE = "offline"
 OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 _MODEL_FILES = ["config.json", "tokenizer*.json", "vocab*", "merges.txt", "special_tokens_map.json", "*.model"]
+_VOCABULARIES = ["tokenizer.json", "vocab.*", "*.model"]
+"""Files one of which a tokenizer needs; without them transformers makes one that knows no word."""
 
 
 def checkpoint_folder(name: str) -> Path:
     """The folder of an encoder or fine-tuned model: `offline`, a folder, or a name on the hub.
+
+    Of a folder that a Trainer filled with checkpoint-500, checkpoint-1000 and so on, the latest of these.
 
     Raises:
         InputError: if there is no such folder or hub model, or its weights are not safetensors.
@@ -34,9 +42,7 @@ def checkpoint_folder(name: str) -> Path:
     """
     if name == OFFLINE:
         return _offline_folder()
-    folder = Path(name)
-    if not folder.is_dir():
-        folder = _downloaded(name)
+    folder = _latest_checkpoint(Path(name)) if os.path.isdir(name) else _downloaded(name)
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json; expected a model folder as transformers saves it.")
     if not list(folder.glob("*.safetensors")):
@@ -45,6 +51,35 @@ def checkpoint_folder(name: str) -> Path:
             f"model.save_pretrained(folder, safe_serialization=True)."
         )
     return folder
+
+
+def refuse_if_none_is_there(names: Sequence[str]) -> None:
+    """Stop before work that needs at least one of several encoders.
+
+    Raises:
+        TransfercastError: if none of them can be found; why the first cannot.
+    """
+    errors = []
+    for name in names:
+        try:
+            checkpoint_folder(name)
+            return
+        except TransfercastError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _latest_checkpoint(folder: Path) -> Path:
+    if (folder / "config.json").is_file():
+        return folder
+    numbers = [int(number) for path in folder.glob("checkpoint-*") if (number := path.name.partition("-")[2]).isdecimal()]
+    if not numbers:
+        return folder
+    latest = folder / f"checkpoint-{max(numbers)}"
+    if len(numbers) > 1:
+        log.warning("%s holds %d checkpoints; the latest is taken, %s.", folder, len(numbers), latest.name)
+    return latest
 
 
 def _offline_folder() -> Path:
@@ -62,11 +97,10 @@ def _offline_folder() -> Path:
 
 def _downloaded(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # the hub's client and the HTTP client below it raise unrelated classes
         raise InputError(
             f"{name!r} is neither 'offline', nor a folder, nor a model that could be fetched from the hub "
             f"({type(error).__name__}). Check the name and the network."
@@ -74,8 +108,14 @@ def _downloaded(name: str) -> Path:
 
 
 def weights_fingerprint(folder: Path) -> str:
-    """SHA-256 of a checkpoint's weights; of one file its plain hash, of several a hash over theirs."""
+    """SHA-256 of a checkpoint's weights; of one file its plain hash, of several a hash over theirs.
+
+    Raises:
+        ArtifactError: if there are none.
+    """
     files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ArtifactError(f"{folder}: its weights (*.safetensors) are gone. Put them back, or fit or adopt the source again.")
     hashes = [_hash_once(file, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
     return hashes[0] if len(hashes) == 1 else fingerprint(files=hashes)
 
@@ -109,17 +149,63 @@ def quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+@contextmanager
+def reading(folder: Path, what: str) -> Iterator[None]:
+    """Turn whatever goes wrong while a part of a checkpoint is read into one error.
+
+    Raises:
+        InputError: in place of any error but ours; transformers, tokenizers, safetensors, json and torch raise unrelated ones.
+    """
+    try:
+        with quiet_transformers():
+            yield
+    except TransfercastError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{folder}: {what} cannot be read ({reason(error)}). Save the model again, or name another."
+        ) from error
+
+
+def load_config(folder: Path) -> Any:
+    """The checkpoint's configuration.
+
+    Raises:
+        InputError: if it cannot be read, or needs code of its own.
+    """
+    from transformers import AutoConfig
+
+    with reading(folder, "config.json"):
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
 def load_tokenizer(folder: Path) -> Any:
     """The checkpoint's fast tokenizer, with a padding token.
 
     Raises:
-        InputError: if it has no fast tokenizer; words could not be aligned with pieces.
+        InputError: if it has none, it cannot be read, it is not fast (words could not be aligned with pieces), or it knows
+            tokens for which the encoder has no embedding.
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if not any(file for pattern in _VOCABULARIES for file in folder.glob(pattern)):
+        raise InputError(
+            f"{folder}: no tokenizer (tokenizer.json). Save it beside the model: tokenizer.save_pretrained(folder)."
+        )
+    with reading(folder, "the tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise InputError(f"{folder}: no fast tokenizer (tokenizer.json). Save it with a current transformers.")
+    known = getattr(load_config(folder).get_text_config(), "vocab_size", None)
+    if known is not None and len(tokenizer) > known:
+        raise InputError(
+            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the encoder embeddings for {known}. "
+            f"Save the tokenizer and the model of the same training."
+        )
     if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token is None:
+            raise InputError(
+                f"{folder}: the tokenizer has neither a padding nor an end token. Set tokenizer.pad_token and save it."
+            )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

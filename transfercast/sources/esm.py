@@ -12,16 +12,18 @@ Schulte, Hamborg, Akbik, "Less is More" (EMNLP 2024), arXiv:2410.15148.
 
 from __future__ import annotations
 
-import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel
 
-from transfercast.core.errors import ArtifactError, ShapeError
-from transfercast.core.files import replaced_folder, write_json
-from transfercast.core.poolings import POOLINGS, Pooling
+from transfercast.core.errors import ArtifactError, InputError, ShapeError
+from transfercast.core.files import parse_json, reason, replaced_folder, write_json
+from transfercast.core.poolings import Pooling
+from transfercast.core.validation import checked
 
 _WEIGHTS = "model.safetensors"
 _POOLING = "transfercast_pooling"
@@ -56,7 +58,11 @@ class SpaceMap:
             base_model: name of the base encoder.
             task: name of the source's task.
             pooling: of the embeddings that it maps.
+
+        Raises:
+            InputError: if it cannot be written, as on a full disk.
         """
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         about = {
@@ -68,27 +74,62 @@ class SpaceMap:
             _POOLING: pooling,
         }
         with replaced_folder(Path(folder)) as new:
-            save_file({"model.weight": self.weight, "model.bias": self.bias}, new / _WEIGHTS)
             write_json(new / "config.json", about)
+            try:
+                save_file({"model.weight": self.weight, "model.bias": self.bias}, new / _WEIGHTS)
+            except (OSError, SafetensorError) as error:
+                raise InputError(
+                    f"{folder}: the map cannot be written ({reason(error)}). Make room, and start again."
+                ) from error
+            shutil.copymode(new / "config.json", new / _WEIGHTS)  # safetensors writes for its user alone
 
     @classmethod
     def load(cls, folder: str | Path) -> SpaceMap:
         """Read a map that was written here or by hf-dataset-selector.
 
         Raises:
-            ArtifactError: if there is none, or it is no linear map.
+            ArtifactError: if there is none, it is no linear map, or its weights are no numbers.
         """
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         file = Path(folder) / _WEIGHTS
         try:
             tensors = {_NAMES.get(name, name): values for name, values in load_file(file).items()}
-        except (OSError, SafetensorError) as error:
-            raise ArtifactError(f"{file} cannot be read: {error}. Fit the map again.") from error
-        if set(tensors) != {"weight", "bias"} or tensors["bias"].shape != tensors["weight"].shape[:1]:
-            raise ArtifactError(f"{file}: {', '.join(tensors)} are not weight and bias of a linear map. Fit the map again.")
-        return cls(tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32))
+        except Exception as error:  # of safetensors, of numpy for types that it lacks, of the file system
+            raise ArtifactError(f"{file} cannot be read: {reason(error)}. Fit the map again.") from error
+        shapes = {name: values.shape for name, values in tensors.items()}
+        if set(shapes) != {"weight", "bias"} or len(shapes["weight"]) != 2 or shapes["bias"] != shapes["weight"][:1]:
+            raise ArtifactError(f"{file}: {_listed(shapes)} are not weight and bias of a linear map. Fit the map again.")
+        weight, bias = (tensors[name].astype(np.float32) for name in ("weight", "bias"))
+        if not weight.size or not np.isfinite(weight).all() or not np.isfinite(bias).all():
+            raise ArtifactError(f"{file}: its weights are empty, NaN or infinite. Fit the map again.")
+        return cls(weight, bias)
+
+
+def _listed(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "no tensors"
+
+
+class _MapConfig(BaseModel):
+    """A map's config.json, ours or hf-dataset-selector's, which has more keys."""
+
+    base_model_name: str
+    task_id: str
+    task_subset: str | None = None
+    esm_architecture: Literal["linear"]
+    transfercast_pooling: Pooling | None = None
+
+
+def config_files(folder: Path) -> list[Path]:
+    """The config.json of each map in a folder of maps, by name.
+
+    Raises:
+        InputError: if there is none.
+    """
+    files = sorted(path for path in folder.glob("*/config.json") if not path.parent.name.startswith("."))
+    if not files:
+        raise InputError(f"{folder}: no maps. Make some with: transfercast fit-maps POOL --out {folder}")
+    return files
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +156,14 @@ class MapCard:
             ArtifactError: if it is none, or of a map that is not linear.
         """
         path = folder / "config.json"
+        where = f"{path}, not the config of an embedding space map"
         try:
-            about = json.loads(path.read_text(encoding="utf-8"))
-            task, subset = about["task_id"], about.get("task_subset")
-            found = cls(folder, about["base_model_name"], f"{task}/{subset}" if subset else task, about.get(_POOLING))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ArtifactError(f"{path}: not the config of an embedding space map ({error!r}).") from error
-        if about.get("esm_architecture") != "linear" or found.pooling not in (None, *POOLINGS):
-            raise ArtifactError(f"{path}: only linear maps of poolings {', '.join(POOLINGS)} can be read.")
-        return found
+            content = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"{where}: cannot be read ({reason(error)}).") from error
+        about = checked(_MapConfig, where, parse_json(content, where), ArtifactError, "Only linear maps can be read.")
+        task = f"{about.task_id}/{about.task_subset}" if about.task_subset else about.task_id
+        return cls(folder, about.base_model_name, task, about.transfercast_pooling)
 
     def pooling_for(self, config: Any) -> Pooling:
         """The pooling of its embeddings, given the base encoder's configuration.

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from transfercast.core.kinds import Kind
 from transfercast.core.progress import progress
-from transfercast.core.records import Recipe
-from transfercast.sources.batches import IGNORED, padded, piece_labels, shuffled, tokenized
+from transfercast.core.records import Recipe, checked_seed
+from transfercast.sources.batches import IGNORED, padded, piece_labels, shuffled, tokenized_for
 from transfercast.sources.encoders import load_tokenizer
 from transfercast.sources.inference import read
 from transfercast.sources.models import new_model
@@ -70,20 +70,20 @@ def fine_tune(
 
     Returns:
         The model after the last epoch, on `device`.
+
+    Raises:
+        InputError: if the checkpoint cannot be read, or the seed is out of range.
     """
     tokenizer = load_tokenizer(checkpoint)
     examples = task.splits["train"]
-    encodings = tokenized(tokenizer, examples.texts, recipe.max_tokens, words=task.kind is Kind.SEQUENCE)
-    labels: Any = examples.labels
-    if task.kind is Kind.SEQUENCE:
-        number = {name: i for i, name in enumerate(task.label_names)}
-        labels = piece_labels(encodings, examples.labels, number)
-    lengths = np.array([len(ids) for ids in encodings["input_ids"]])
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checked_seed(seed))
     seconds = 0.0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         model = new_model(checkpoint, task).to(device)
+        encodings = tokenized_for(model, tokenizer, examples.texts, recipe.max_tokens, words=task.kind is Kind.SEQUENCE)
+        lengths = np.array([len(ids) for ids in encodings["input_ids"]])
+        labels = _labels(task, encodings)
         model.config.pad_token_id = tokenizer.pad_token_id
         optimiser = optimiser_for(model, recipe)
         rates = [group["lr"] for group in optimiser.param_groups]
@@ -109,6 +109,13 @@ def fine_tune(
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     return Trained(model.eval(), tokenizer, seconds)
+
+
+def _labels(task: Task, encodings: Any) -> Any:
+    labels = task.splits["train"].labels
+    if task.kind is not Kind.SEQUENCE:
+        return labels
+    return piece_labels(encodings, labels, {name: number for number, name in enumerate(task.label_names)})
 
 
 def _loss(model: Any, kind: Kind, batch: dict[str, torch.Tensor], labels: Any, rows: np.ndarray) -> torch.Tensor:

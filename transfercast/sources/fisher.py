@@ -9,7 +9,7 @@ import torch
 
 from transfercast.core.kinds import Kind
 from transfercast.core.progress import progress
-from transfercast.sources.batches import IGNORED, padded, piece_labels, tokenized
+from transfercast.sources.batches import IGNORED, padded, piece_labels, tokenized_for
 from transfercast.tasks.task import Examples
 
 
@@ -32,7 +32,7 @@ def fisher(
     embeddings = {id(parameter) for parameter in model.get_input_embeddings().parameters()}
     blocks = [parameter for parameter in model.base_model.parameters() if id(parameter) not in embeddings]
     sums = [torch.zeros_like(block) for block in blocks]
-    encodings = tokenized(tokenizer, examples.texts, max_tokens, words=kind is Kind.SEQUENCE)
+    encodings = tokenized_for(model, tokenizer, examples.texts, max_tokens, words=kind is Kind.SEQUENCE)
     labels: Any = examples.labels
     if kind is Kind.SEQUENCE:
         labels = piece_labels(encodings, examples.labels, {name: number for number, name in enumerate(label_names)})

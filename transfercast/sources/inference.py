@@ -11,7 +11,7 @@ import torch
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
 from transfercast.core.poolings import Layers, Pooling
-from transfercast.sources.batches import by_length, padded, tokenized
+from transfercast.sources.batches import by_length, padded, tokenized_for
 
 TOKENS_A_BATCH = 4096
 
@@ -80,11 +80,11 @@ def read(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, *,
     Args:
         model, tokenizer: as `load_model` or `load_encoder`, and `load_tokenizer`, give them.
         texts: n strings or pairs; with `split`, n tuples of tokens.
-        max_tokens: longer texts are cut.
+        max_tokens: longer texts are cut, and where the model has fewer positions, at these.
         split: whether texts are sentences that are read word by word.
     """
     model.eval()
-    encodings = tokenized(tokenizer, texts, max_tokens, words=split)
+    encodings = tokenized_for(model, tokenizer, texts, max_tokens, words=split)
     lengths = np.array([len(ids) for ids in encodings["input_ids"]])
     read_rows: list[tuple[torch.Tensor, ...]] = [()] * len(texts)
     for rows in by_length(lengths, TOKENS_A_BATCH):

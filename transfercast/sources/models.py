@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import torch
 
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
-from transfercast.sources.encoders import quiet_transformers
+from transfercast.sources.encoders import load_config, reading
 from transfercast.tasks.task import Task
+
+POOLER = "pooler."
+"""Weights that an encoder may lack: nothing rests on a pooler that was never trained but a head that learns with it."""
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -36,10 +40,13 @@ def new_model(checkpoint: Path, task: Task) -> Any:
 
     The head is fresh, unless the checkpoint was trained for labels of the same names (as any two binary tasks are): then
     its head is kept, so that a source that decides alike starts ahead.
-    """
-    from transformers import AutoConfig, AutoModel
 
-    config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
+    Raises:
+        InputError: if the checkpoint cannot be read, or its encoder is not whole.
+    """
+    from transformers import AutoModel
+
+    config = load_config(checkpoint)
     family = _family(task.kind)
     same_head = (config.architectures or [""])[0].endswith(family.__name__.removeprefix("AutoModel"))
     names = task.label_names or ("value",)
@@ -49,12 +56,11 @@ def new_model(checkpoint: Path, task: Task) -> Any:
     config.id2label = dict(enumerate(names))
     config.label2id = {name: number for number, name in enumerate(names)}
     config.problem_type = "regression" if task.kind is Kind.REGRESSION else None
-    with quiet_transformers():
+    with reading(checkpoint, "the model"):
         model = family.from_config(config)
-        encoder = AutoModel.from_pretrained(checkpoint, trust_remote_code=False, use_safetensors=True)
-    missing = model.base_model.load_state_dict(encoder.state_dict(), strict=False).missing_keys
-    if missing:
-        raise InputError(f"{checkpoint}: its encoder lacks the weights {missing[:3]}. Is it a whole model?")
+    encoder, missing = _loaded(AutoModel, checkpoint)
+    lacking = model.base_model.load_state_dict(encoder.state_dict(), strict=False).missing_keys
+    _refuse_missing(checkpoint, {*lacking, *missing}, allowed=POOLER)
     return model.float()
 
 
@@ -68,25 +74,61 @@ def load_model(checkpoint: Path, kind: Kind) -> Any:
     """A fine-tuned model with its head, ready for inference.
 
     Raises:
-        InputError: if the checkpoint has no head for this kind.
+        InputError: if the checkpoint cannot be read, is not whole, or has no head for this kind.
     """
-    with quiet_transformers():
-        model, report = _family(kind).from_pretrained(
-            checkpoint, trust_remote_code=False, use_safetensors=True, output_loading_info=True
-        )
-    if report["missing_keys"]:
-        raise InputError(f"{checkpoint}: no trained head (missing {sorted(report['missing_keys'])[:3]}).")
+    model, missing = _loaded(_family(kind), checkpoint)
+    _refuse_missing(checkpoint, missing)
     return model.float().eval()
 
 
 def load_encoder(checkpoint: Path) -> Any:
-    """A checkpoint's encoder without a head, ready for inference; without its pooler, too, where that was never trained."""
+    """A checkpoint's encoder without a head, ready for inference; without its pooler, too, where that was never trained.
+
+    Raises:
+        InputError: if the checkpoint cannot be read, or is not whole.
+    """
     from transformers import AutoModel
 
-    with quiet_transformers():
-        model, report = AutoModel.from_pretrained(
-            checkpoint, trust_remote_code=False, use_safetensors=True, output_loading_info=True
-        )
-    if any(name.startswith("pooler.") for name in report["missing_keys"]):
+    model, missing = _loaded(AutoModel, checkpoint)
+    _refuse_missing(checkpoint, missing, allowed=POOLER)
+    if missing:
         model.pooler = None
     return model.float().eval()
+
+
+def _loaded(family: Any, checkpoint: Path) -> tuple[Any, set[str]]:
+    """A model and the names of its weights that the checkpoint lacks.
+
+    Raises:
+        InputError: if the checkpoint cannot be read, or its weights are of another shape or depth than its configuration.
+    """
+    with reading(checkpoint, "the model"):
+        model, report = family.from_pretrained(
+            checkpoint, trust_remote_code=False, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    for name, stored, wanted in sorted(report["mismatched_keys"]):
+        raise InputError(
+            f"{checkpoint}: {name} is {tuple(stored)} in the weights, and {tuple(wanted)} by config.json. "
+            f"Put the model's own config.json there."
+        )
+    layers = {_numberless(name) for name in model.state_dict()}
+    prefix = f"{model.base_model_prefix}."
+    for name in sorted(report["unexpected_keys"]):
+        if {_numberless(name), _numberless(name.removeprefix(prefix)), _numberless(prefix + name)} & layers:
+            raise InputError(
+                f"{checkpoint}: the weights hold {name}, more than config.json says. Put the model's own config.json there."
+            )
+    return model, set(report["missing_keys"])
+
+
+def _numberless(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
+
+
+def _refuse_missing(checkpoint: Path, missing: set[str], allowed: str | None = None) -> None:
+    lacking = sorted(name for name in missing if allowed is None or not name.startswith(allowed))
+    if lacking:
+        raise InputError(
+            f"{checkpoint}: its weights lack {', '.join(lacking[:3])}{' and more' if len(lacking) > 3 else ''}. "
+            f"Name a whole model that was saved after its training."
+        )

@@ -5,20 +5,22 @@ A source's folder appears whole or not at all, so a pool run that was killed goe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from transfercast.core.errors import InputError
-from transfercast.core.files import replaced_folder
-from transfercast.core.kinds import METRIC_OF, Kind
+from transfercast.core.errors import InputError, TransfercastError
+from transfercast.core.files import check_place, replaced_folder
+from transfercast.core.kinds import METRIC_OF, METRICS, Kind
 from transfercast.core.progress import progress
-from transfercast.core.records import Recipe, checked_name
-from transfercast.sources.encoders import OFFLINE, checkpoint_folder, load_tokenizer
-from transfercast.sources.finetune import fine_tune
-from transfercast.sources.models import load_model, pick_device
+from transfercast.core.records import Recipe, checked_name, checked_seed
+from transfercast.sources.encoders import OFFLINE, checkpoint_folder, load_config, load_tokenizer
 from transfercast.sources.source import RECORD, Source, identity_of, save_trained
 from transfercast.tasks.task import Task
+
+log = logging.getLogger(__name__)
 
 DEFAULT_RECIPE = Recipe()
 
@@ -30,10 +32,12 @@ class SourcePool(Mapping[str, Source]):
     Attributes:
         folder: where the pool lies.
         sources: by name, in alphabetical order.
+        left_out: what is wrong with those that cannot be read, by folder.
     """
 
     folder: Path
     sources: dict[str, Source]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Source:
         return self.sources[name]
@@ -58,18 +62,29 @@ class SourcePool(Mapping[str, Source]):
 
     @classmethod
     def load(cls, folder: str | Path) -> SourcePool:
-        """Read a pool; unfinished sources are not in it.
+        """Read a pool; unfinished sources are not in it, and one whose record cannot be read is left out with a warning.
 
         Raises:
             InputError: if the folder holds no source.
-            ArtifactError: if a source's record is damaged.
+            ArtifactError: if the record of every source is damaged.
         """
         folder = Path(folder).resolve()
         records = sorted((folder / "sources").glob(f"*/{RECORD}"))
         if not records:
             raise InputError(f"{folder}: no sources. Make some with: transfercast fit-sources TASKS.toml --pool {folder}")
-        sources = [Source.read(record.parent) for record in records if not record.parent.name.startswith(".")]
-        return cls(folder, {source.name: source for source in sources})
+        sources: dict[str, Source] = {}
+        errors: dict[str, TransfercastError] = {}
+        for path in (record.parent for record in records if not record.parent.name.startswith(".")):
+            try:
+                sources[path.name] = Source.read(path)
+            except TransfercastError as error:
+                errors[path.name] = error
+        if errors and not sources:
+            raise next(iter(errors.values()))
+        left_out = {name: str(error) for name, error in errors.items()}
+        for name, why in left_out.items():
+            log.warning("source %s is left out: %s", name, why)
+        return cls(folder, sources, left_out)
 
     @classmethod
     def fit(
@@ -90,11 +105,19 @@ class SourcePool(Mapping[str, Source]):
             encoder: `offline`, a folder, or a name on the hub.
             recipe, seed: the same for all.
             device: cpu, cuda, mps; None takes the best there is.
+
+        Raises:
+            InputError: if the encoder cannot be read, or the pool cannot be written.
         """
         folder = Path(folder).resolve()
+        check_place(folder / "sources" / RECORD)
+        checkpoint_folder(encoder)
         for task in progress(tasks, "sources"):
             trained_alone(folder / "sources" / task.name, task, encoder, recipe, seed, device, splits=("validation", "test"))
-        return cls.load(folder)
+        pool = cls.load(folder)
+        for name in (task.name for task in tasks if pool[task.name].warning is not None):
+            log.warning("source %s: %s", name, pool[name].warning)
+        return pool
 
     def found_alone(self, task: Task, recipe: Recipe, seed: int) -> Source | None:
         """The target trained alone in just this way, if the pool has it: among its targets, or as a source."""
@@ -139,15 +162,20 @@ def trained_alone(
     recipe: Recipe,
     seed: int,
     device: str | None,
-    splits: tuple[str, ...],
+    splits: tuple[Literal["validation", "test"], ...],
 ) -> Source:
     """The encoder fine-tuned on a task into `folder`; read back where it is there already."""
+    checked_seed(seed)
     base = checkpoint_folder(encoder)
     identity = identity_of(task, base, recipe, seed)
     if (folder / RECORD).is_file():
         found = Source.read(folder)
         if found.identity == identity:
             return found
+    from transfercast.sources.batches import most_tokens  # torch only where something is trained
+    from transfercast.sources.finetune import fine_tune
+    from transfercast.sources.models import pick_device
+
     where = pick_device(device)
     trained = fine_tune(task, base, recipe, seed=seed, device=where)
     with replaced_folder(folder) as new:
@@ -164,7 +192,7 @@ def trained_alone(
             seed=seed,
             seconds=trained.seconds,
             train_rows=len(task.splits["train"]),
-            max_tokens=recipe.max_tokens,
+            max_tokens=min(recipe.max_tokens, most_tokens(trained.model)),
             device=str(where),
             task=task.fingerprint,
             identity=identity,
@@ -183,13 +211,19 @@ def adopt(
     max_tokens: int = 128,
 ) -> Source:
     """As `SourcePool.adopt`, also into a pool that is still empty."""
+    from transfercast.sources.batches import most_tokens
+    from transfercast.sources.models import load_model
+
     folder = Path(pool).resolve() / "sources" / checked_name(name, "source")
     if (folder / RECORD).is_file():
         raise InputError(f"{folder.parent.parent}: a source {name!r} is there already. Adopt under another name.")
     model_folder = checkpoint_folder(checkpoint).resolve()
     kind, label_names = _kind_of(model_folder)
+    metric = METRICS[METRIC_OF[kind]]
+    if score is not None and not metric.lowest <= score <= metric.highest:
+        raise InputError(f"source {name!r}: score {score} is outside [{metric.lowest:g}, {metric.highest:g}] of {metric.name}.")
     load_tokenizer(model_folder)
-    load_model(model_folder, kind)
+    model = load_model(model_folder, kind)
     with replaced_folder(folder) as new:
         Source(
             name=name,
@@ -197,18 +231,18 @@ def adopt(
             label_names=label_names,
             checkpoint=model_folder,
             encoder=encoder,
-            metric=METRIC_OF[kind],
+            metric=metric.name,
             scores={} if score is None else {"test": score},
-            max_tokens=max_tokens,
+            max_tokens=min(max_tokens, most_tokens(model)),
         ).write(new)
     return Source.read(folder)
 
 
 def _kind_of(folder: Path) -> tuple[Kind, tuple[str, ...]]:
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = load_config(folder)
     architecture = (config.architectures or ["none"])[0]
+    if set(config.id2label) != set(range(config.num_labels)):
+        raise InputError(f"{folder}/config.json: id2label must name the classes 0 to {config.num_labels - 1}, each once.")
     names = tuple(str(config.id2label[number]) for number in range(config.num_labels))
     if architecture.endswith("ForTokenClassification"):
         return Kind.SEQUENCE, names

@@ -2,83 +2,152 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from transfercast.core.cache import fingerprint
-from transfercast.core.errors import ArtifactError
-from transfercast.core.files import read_json, write_json
-from transfercast.core.kinds import Kind
-from transfercast.core.records import Recipe
+from transfercast.core.errors import ArtifactError, InputError
+from transfercast.core.files import read_json, reason, write_json
+from transfercast.core.kinds import METRIC_OF, METRICS, Kind
+from transfercast.core.records import Recipe, checked_name, checked_seed
+from transfercast.core.validation import checked
 from transfercast.sources.encoders import quiet_transformers, weights_fingerprint
-from transfercast.sources.finetune import Trained
 from transfercast.tasks.task import Task
+
+if TYPE_CHECKING:  # so that a pool can be read, and a wrong path told, before torch is imported
+    from transfercast.sources.finetune import Trained
 
 FORMAT = 1
 RECORD = "source.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+def _checked_by(check: Callable[[Any], Any]) -> AfterValidator:
+    def validate(value: Any) -> Any:
+        try:
+            check(value)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    return AfterValidator(validate)
+
+
+class Source(BaseModel):
     """A fine-tuned model that others may start from.
 
     Attributes:
         name: unique in its pool; for a trained source its task's name.
         kind, label_names: of the task it was trained on.
-        checkpoint: folder with safetensors, config and tokenizer.
+        checkpoint: folder with safetensors, config and tokenizer: the source's own, or for adopted ones any.
         encoder: name of the base encoder; "unknown" for adopted checkpoints.
         metric: by which `scores` are measured; scores has `validation` and `test` where they are known.
         recipe, seed, seconds, train_rows: of the training; None or 0 for adopted checkpoints.
+        max_tokens: at which its texts are cut; never more than its encoder has positions for.
         task: the task's fingerprint, or "" for adopted checkpoints.
         identity: fingerprint of what was trained (task, encoder weights, recipe, seed).
         spec: how to read its task again; None for adopted checkpoints.
     """
 
-    name: str
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, _checked_by(lambda name: checked_name(name, "source"))]
     kind: Kind
     label_names: tuple[str, ...]
     checkpoint: Path
     encoder: str
     metric: str
-    scores: dict[str, float] = field(default_factory=dict)
-    recipe: str | None = None
-    seed: int | None = None
-    seconds: float = 0.0
-    train_rows: int = 0
-    max_tokens: int = 128
+    scores: dict[Literal["validation", "test"], float] = {}
+    recipe: Annotated[str, _checked_by(Recipe.parse)] | None = None
+    seed: Annotated[int, _checked_by(checked_seed)] | None = None
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    train_rows: Annotated[int, Field(ge=0)] = 0
+    max_tokens: Annotated[int, Field(ge=1)] = 128
     device: str = "cpu"
     task: str = ""
     identity: str = ""
     spec: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Source:
+        if self.metric != METRIC_OF[self.kind]:
+            raise ValueError(f"metric {self.metric!r} is not that of {self.kind} tasks, {METRIC_OF[self.kind]!r}")
+        metric = METRICS[self.metric]
+        for split, score in self.scores.items():
+            if not metric.lowest <= score <= metric.highest:
+                raise ValueError(
+                    f"its {split} score {score} is outside [{metric.lowest:g}, {metric.highest:g}] of {self.metric}"
+                )
+        return self
 
     @property
     def fingerprint(self) -> str:
         """Of the weights as they are on disk now."""
         return weights_fingerprint(self.checkpoint)
 
+    @property
+    def warning(self) -> str | None:
+        """Why its scores are not to be relied on, and what to do; None where nothing is wrong with them."""
+        from transfercast.sources.scores import warning_of  # with scikit-learn, which reading a pool does not need
+
+        for split, score in self.scores.items():
+            if (wrong := warning_of(score, self.metric)) is not None:
+                return f"on {split}, {wrong}"
+        return None
+
+    @property
+    def mark(self) -> str:
+        """A word for a column of a table: empty, unless there is a warning."""
+        return "" if self.warning is None else "nothing learned"
+
     def write(self, folder: Path) -> None:
         """Write the record into a folder; it comes last, so its presence means that all else is there."""
-        about = asdict(self)
-        about["checkpoint"] = "." if self.checkpoint == folder else str(self.checkpoint)
+        about = self.model_dump(mode="json")
+        if self.checkpoint == folder:
+            about["checkpoint"] = "."
         write_json(folder / RECORD, {"format": FORMAT, **about})
 
     @classmethod
     def read(cls, folder: Path) -> Source:
-        """Read the record of a folder.
+        """Read the record of POOL/sources/NAME or POOL/targets/NAME.
+
+        A pool may come from somebody else, so nothing in it leads out of it: names are those of their folders, links are not
+        followed, and only the checkpoint of an adopted source lies elsewhere, at the absolute path where it was adopted.
 
         Raises:
-            ArtifactError: if the record is damaged or of a newer format.
+            ArtifactError: if the record is damaged or of a newer format, or leads out of the pool.
         """
-        about = read_json(folder / RECORD, "a source's record", FORMAT)
+        record = folder / RECORD
+        _refuse_links_out(folder)
+        about = read_json(record, "a source's record", FORMAT)
         del about["format"]
-        try:
-            about["checkpoint"] = folder / about["checkpoint"]
-            about["kind"] = Kind(about["kind"])
-            about["label_names"] = tuple(about["label_names"])
-            return cls(**about)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{folder / RECORD}: damaged ({error}). Delete the folder and fit it again.") from error
+        source = checked(cls, f"{record}, damaged", about, ArtifactError, "Delete the folder and fit it again.")
+        if source.name != folder.name:
+            raise ArtifactError(
+                f"{record}: the name {source.name!r} is not that of its folder. Name the folder so, or delete it."
+            )
+        adopted = source.checkpoint.is_absolute() and source.recipe is None
+        place = (folder / source.checkpoint).resolve()
+        if not adopted and not place.is_relative_to(_pool_of(folder)):
+            raise ArtifactError(f"{record}: checkpoint {str(source.checkpoint)!r} leads out of the pool. Adopt it by its path.")
+        if not place.is_dir():
+            raise ArtifactError(
+                f"{record}: no folder at checkpoint {str(source.checkpoint)!r}. Put it back, or adopt it again."
+            )
+        return source.model_copy(update={"checkpoint": source.checkpoint if adopted else place})
+
+
+def _pool_of(folder: Path) -> Path:
+    return folder.parent.parent.resolve()
+
+
+def _refuse_links_out(folder: Path) -> None:
+    for path in (folder, *folder.iterdir()):
+        if not path.resolve().is_relative_to(_pool_of(folder)):
+            raise ArtifactError(f"{path}: a link that leads out of the pool, which is not followed. Copy there what it names.")
 
 
 def identity_of(task: Task, encoder: Path, recipe: Recipe, seed: int) -> str:
@@ -87,7 +156,20 @@ def identity_of(task: Task, encoder: Path, recipe: Recipe, seed: int) -> str:
 
 
 def save_trained(trained: Trained, folder: Path) -> None:
-    """Write weights (safetensors), configuration and tokenizer of a fine-tuned model."""
-    with quiet_transformers():
-        trained.model.save_pretrained(folder, safe_serialization=True)
-    trained.tokenizer.save_pretrained(folder)
+    """Write weights (safetensors), configuration and tokenizer of a fine-tuned model.
+
+    Raises:
+        InputError: if they cannot be written, as on a full disk.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        with quiet_transformers():
+            trained.model.save_pretrained(folder, safe_serialization=True)
+        trained.tokenizer.save_pretrained(folder)
+        for weights in folder.glob("*.safetensors"):  # which safetensors writes for its user alone
+            shutil.copymode(folder / "config.json", weights)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{folder.parent}: the model cannot be written ({reason(error)}). Make room, and start again."
+        ) from error

@@ -13,7 +13,7 @@ import numpy as np
 from transfercast.core.errors import ShapeError
 from transfercast.core.kinds import ALL_KINDS, Kind
 from transfercast.features.registry import measure
-from transfercast.features.rows import one_hot
+from transfercast.features.rows import one_hot, useless
 from transfercast.sources.scores import score_of
 
 FOLDS = 5
@@ -24,7 +24,7 @@ OUTSIDE = 0
 
 @measure(kinds=ALL_KINDS, better="higher", group="embeddings", paper="peters2019tune")
 def frozen_transfer(source_embeddings: np.ndarray, target_values: np.ndarray, target_kind: Kind) -> float:
-    """Cross-validated score of a linear probe, in [0, 1], or in [-1, 1] for values.
+    """Cross-validated score of a linear probe, in [0, 1], or in [-1, 1] for values; NaN where features are useless.
 
     Args:
         source_embeddings: (n, d) features of the target's rows (for sequences, of its words).
@@ -42,6 +42,8 @@ def frozen_transfer(source_embeddings: np.ndarray, target_values: np.ndarray, ta
     features, values = np.asarray(source_embeddings, dtype=np.float64), np.asarray(target_values)
     if len(features) != len(values) or len(values) < FOLDS:
         raise ShapeError(f"a label for every row, and at least {FOLDS}: {len(features)} rows, {len(values)} labels.")
+    if useless(features) is not None:
+        return float("nan")
     classes = None if target_kind is Kind.REGRESSION else np.unique(values)
     wanted = values.astype(np.float64)[:, None] if classes is None else one_hot(values)
     stratified = classes is not None and np.unique(values, return_counts=True)[1].min() >= FOLDS

@@ -14,12 +14,12 @@ from scipy.linalg import solve
 
 from transfercast.core.kinds import LABELLED
 from transfercast.features.registry import measure
-from transfercast.features.rows import class_rows
+from transfercast.features.rows import class_rows, useless
 
 
 @measure(kinds=LABELLED, better="higher", group="embeddings", paper="bao2019hscore")
 def h_score(source_embeddings: np.ndarray, target_values: np.ndarray) -> float:
-    """Between-class spread of the features in units of their shrunk covariance; at least 0.
+    """Between-class spread of the features in units of their shrunk covariance; at least 0, NaN where features have no spread.
 
     Args:
         source_embeddings: (n, d) features of the target's rows (for sequences, of its words).
@@ -31,6 +31,8 @@ def h_score(source_embeddings: np.ndarray, target_values: np.ndarray) -> float:
     from sklearn.covariance import ledoit_wolf
 
     features, member = class_rows(source_embeddings, target_values, least=2)
+    if useless(features) is not None:
+        return float("nan")
     features = features - features.mean(0)
     covariance, shrinkage = ledoit_wolf(features, assume_centered=True)
     sizes = member.sum(0)

@@ -24,6 +24,7 @@ from transfercast.core.errors import ShapeError
 from transfercast.core.kinds import ALL_KINDS
 from transfercast.features.registry import measure
 from transfercast.features.regression import Problem, columns_of, largest_evidence
+from transfercast.features.rows import useless
 
 
 @measure(kinds=ALL_KINDS, better="higher", group="embeddings", paper="you2021logme", version=2)
@@ -35,7 +36,8 @@ def logme(source_embeddings: np.ndarray, target_values: Any) -> float:
         target_values: (n,) class numbers, or real values; or (n, C) labels of a multi-label task, or several values.
 
     Returns:
-        A value in units of nats a sample; higher means that a linear map explains the labels better.
+        A value in units of nats a sample; higher means that a linear map explains the labels better. NaN where features
+        are no numbers, or the same for every row.
 
     Raises:
         ShapeError: if the lengths differ, or there are fewer than two rows.
@@ -43,6 +45,8 @@ def logme(source_embeddings: np.ndarray, target_values: Any) -> float:
     features, values = np.ascontiguousarray(source_embeddings, dtype=np.float64), np.asarray(target_values)
     if len(values) != len(features) or len(values) < 2:
         raise ShapeError(f"logme needs a label for every row, and two rows: {len(features)} rows, {len(values)} labels.")
+    if useless(features) is not None:
+        return float("nan")
     columns = columns_of(values)
     n, d = features.shape
     wide = d > n

@@ -29,5 +29,5 @@ def logme_layers(source_layers: np.ndarray, source_cls: np.ndarray, target_value
         source_cls: (n, d) the last layer's first token (for sequences, the last layer's words).
         target_values: (n,) class numbers, or real values.
     """
-    best = max(logme(layer, target_values) for layer in source_layers)
+    best = np.fmax.reduce([logme(layer, target_values) for layer in source_layers])  # NaN only where every layer's is
     return np.array([logme(source_cls, target_values), logme(source_layers.mean(0), target_values), best])

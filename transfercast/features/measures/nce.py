@@ -16,7 +16,7 @@ from transfercast.features.rows import class_rows
 
 @measure(kinds=LABELLED, sources=LABELLED, better="higher", group="label space", paper="tran2019nce")
 def nce(source_probabilities: np.ndarray, target_values: np.ndarray) -> float:
-    """What the source's most probable classes leave open of the target's labels, in nats; at most 0.
+    """What the source's most probable classes leave open of the target's labels, in nats; at most 0, NaN for NaN.
 
     Args:
         source_probabilities: (n, Z) of the source's classes, on the target's rows (for sequences, its words).
@@ -26,6 +26,8 @@ def nce(source_probabilities: np.ndarray, target_values: np.ndarray) -> float:
         ShapeError: if the lengths differ, or there are no rows.
     """
     probabilities, member = class_rows(source_probabilities, target_values)
+    if np.isnan(probabilities).any():  # of which argmax would make class 0
+        return float("nan")
     chosen = np.eye(probabilities.shape[1])[probabilities.argmax(1)]
     joint = member.T @ chosen / len(member)  # (C, Z)
     alone = joint.sum(0, keepdims=True)

@@ -12,6 +12,7 @@ import numpy as np
 from transfercast.core.errors import ShapeError
 from transfercast.core.kinds import ALL_KINDS
 from transfercast.features.registry import measure
+from transfercast.features.rows import useless
 
 K = 5
 
@@ -24,6 +25,9 @@ def nearest_neighbours(source_embeddings: np.ndarray, target_values: np.ndarray)
         source_embeddings: (n, d) features of the target's rows (for sequences, of its words).
         target_values: (n,) class numbers, or real values.
 
+    Returns:
+        At most 1; NaN where features are no numbers, or the same for every row.
+
     Raises:
         ShapeError: if the lengths differ, or there are fewer than two rows.
     """
@@ -32,6 +36,8 @@ def nearest_neighbours(source_embeddings: np.ndarray, target_values: np.ndarray)
     features, values = np.asarray(source_embeddings), np.asarray(target_values)
     if len(features) != len(values) or len(values) < 2:
         raise ShapeError(f"a label for every row, and at least 2: {len(features)} rows, {len(values)} labels.")
+    if useless(features) is not None:
+        return float("nan")
     k = min(K, len(values) - 1)
     others = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)  # never a row itself
     if not np.issubdtype(values.dtype, np.integer):
