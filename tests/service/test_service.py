@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +116,18 @@ def test_the_examples_on_the_page_work(learner, path):
     client, _ = learner
     answer = client.post(path, content=pages.EXAMPLES[path], headers={"Content-Type": "application/json"})
     assert answer.is_success, answer.text
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "service.md"
+
+
+def test_the_bodies_in_the_docs_are_taken(learner):
+    client, _ = learner
+    examples = re.findall(r"curl -X POST http://127\.0\.0\.1:8000(\S+) -H [^\n]+ -d '(.*?)'", DOCS.read_text(), re.DOTALL)
+    assert [path for path, _ in examples] == ["/v1/forecasts", "/v1/plans", "/v1/observations"]
+    for path, content in examples:
+        answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
+        assert answer.is_success, answer.text
 
 
 def test_reasons_come_only_where_they_are_asked_for(client):

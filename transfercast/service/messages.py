@@ -183,8 +183,8 @@ _NUMBERS = ("score", "lower", "upper", "prior_share", "base", "support")
 
 def answer_of(forecast: Forecast) -> bytes:
     """A forecast as it is sent: a ForecastAnswer in JSON, written without checking it against the model again."""
-    columns = {name: getattr(forecast, name).tolist() for name in _NUMBERS}
-    columns |= dict(zip(INDEX, zip(*forecast.candidates, strict=True), strict=True))
+    columns: dict[str, Any] = dict(zip(INDEX, zip(*forecast.candidates, strict=True), strict=True))
+    columns |= {name: getattr(forecast, name).tolist() for name in _NUMBERS}
     columns["beats_baseline"] = [None if math.isnan(value) else value for value in forecast.beats_baseline.tolist()]
     columns["why"] = [dict(zip(forecast.groups, row, strict=True)) for row in forecast.why.tolist()]
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
