@@ -56,7 +56,10 @@ SOURCES = (
 
 async def client(port: int, body: bytes, until: float, pause: float, found: list[tuple[float, float]]) -> None:
     """Ask, wait, ask again; keeps (start, seconds) of each answer."""
-    head = f"POST /v1/forecasts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        "POST /v1/forecasts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.perf_counter() < until:
         started = time.perf_counter()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.predictor.test_predictor import past, table_of
 from transfercast.core.errors import ArtifactError
-from transfercast.core.files import sha256_of
+from transfercast.core.files import MARKER, sha256_of
 from transfercast.core.table import FeatureTable
 from transfercast.predictor.model import Predictor
 from transfercast.predictor.retrain import train_meta
@@ -28,15 +28,19 @@ def version(made, tmp_path):
 
 def change(version, name, changes):
     """Change a file, and the hash beside it as well, as somebody would who means it."""
-    path = version / name
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    put(version, name, json.dumps({**json.loads((version / name).read_text()), **changes}).encode())
+
+
+def put(version, name, content):
+    """Replace a file, and the hash beside it."""
+    (version / name).write_bytes(content)
     manifest = json.loads((version / "manifest.json").read_text())
-    manifest["sha256"][name] = sha256_of(path)
+    manifest["sha256"][name] = sha256_of(version / name)
     (version / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_an_artifact_holds_json_and_markdown_only(version):
-    assert {path.suffix for path in version.iterdir()} == {".json", ".md"}
+    assert {path.suffix for path in version.iterdir() if path.name != MARKER} == {".json", ".md"}
     assert "held out whole" in (version / "CARD.md").read_text().replace("\n", " ")
 
 
@@ -58,16 +62,25 @@ def test_another_format_is_refused(version, number, told):
         Predictor.load(version)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("left_children", 99_999), ("right_children", 0), ("split_indices", 9999), ("parents", 3)]
-)
-def test_tampered_trees_are_refused_before_xgboost_sees_them_even_with_matching_hashes(version, field, value):
-    model = json.loads((version / "booster-0.json").read_text())
-    trees = model["learner"]["gradient_booster"]["model"]["trees"]
-    tree = next(t for t in trees if len(t["left_children"]) > 3)
-    tree[field][1 if field == "parents" else 0] = value
-    change(version, "booster-0.json", model)
-    with pytest.raises(ArtifactError, match=r"booster, tree \d+"):
+@pytest.mark.parametrize("name", ["model.json", "past.json", "residuals.json", "booster-0.json", "manifest.json"])
+@pytest.mark.parametrize("content", [b'{"a": [1, ', b"[" * 100_000, b"\xff\xfe", b"[]", b"1" * 5_000,
+                                     b'{"format": 3, "sha256": {"\\u0000": ""}}'],
+                         ids=["cut", "deep", "not UTF-8", "a list", "5,000 digits", "a name that no file has"])  # fmt: skip
+def test_what_is_no_json_of_ours_is_refused_in_one_line_even_with_matching_hashes(version, name, content):
+    if name == "manifest.json":
+        (version / name).write_bytes(content)
+    else:
+        put(version, name, content)
+    with pytest.raises(ArtifactError) as told:
+        Predictor.load(version)
+    assert name in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(version):
+    (version / "past.json").unlink()
+    (version / "past.json").mkdir()
+    with pytest.raises(ArtifactError, match=r"past\.json: missing"):
         Predictor.load(version)
 
 
@@ -77,7 +90,10 @@ def test_tampered_trees_are_refused_before_xgboost_sees_them_even_with_matching_
      ("model.json", {"boosters": [["booster-0.json", "new target", "trees"], ["CARD.md", "new target", "ranker"]]}),
      ("model.json", {"ridges": {"new target": {"mean": [0], "scale": [1], "weights": [1], "intercept": 0}}}),
      ("model.json", {"choice": {"learner": "ridge"}}), ("past.json", {"scores": [[0, 99, 0, 0.5]]}),
-     ("past.json", {"tasks": 3}), ("residuals.json", {"t0": ["a"]})],
+     ("past.json", {"scores": [[0, 0.5]]}), ("past.json", {"tasks": 3}), ("residuals.json", {"t0": ["a"]}),
+     ("residuals.json", {"t0": [None]}), ("model.json", {"scaling": {"goal": "standing"}}), ("model.json", {"surprise": 1}),
+     ("model.json", {"scaling": {"goal": "score", "levels": {"observed": {"m": ""}, "score": {}, "gain": 0, "gain_with": {}}}}),
+     ("past.json", {"tasks": [str(number) for number in range(20_000)]})],
 )  # fmt: skip
 def test_what_does_not_fit_together_is_refused_even_with_matching_hashes(version, name, changes):
     change(version, name, changes)

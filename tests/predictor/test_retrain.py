@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.predictor.test_predictor import SCHEMA, past, table_of
-from transfercast.core.errors import InputError
+from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.records import Observation
 from transfercast.history.store import History
-from transfercast.predictor import artifact
+from transfercast.predictor import retrain, versions
 from transfercast.predictor.learner import Settings
 from transfercast.predictor.model import Predictor
 from transfercast.predictor.retrain import train_meta
@@ -67,7 +68,7 @@ def test_a_champion_is_judged_with_its_own_features_and_no_others(tmp_path, feat
 
 def test_the_last_versions_are_kept_and_the_others_go(tmp_path):
     made = [train_meta(past(4, seed=seed), tmp_path, minutes=0, keep=2, margin=100).version for seed in range(4)]
-    assert artifact.promoted_ids(tmp_path) == made[-2:]
+    assert versions.promoted_ids(tmp_path) == made[-2:]
     assert sorted(path.name for path in (tmp_path / "versions").iterdir()) == made[-2:]
     assert Predictor.roll_back(tmp_path) == made[-2]
 
@@ -79,7 +80,7 @@ def test_rolling_back_the_only_version_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("stage", ["transfercast.predictor.retrain.learn", "transfercast.predictor.artifact.write",
-                                   "transfercast.predictor.artifact.promote"])  # fmt: skip
+                                   "transfercast.predictor.versions.promote"])  # fmt: skip
 def test_whatever_fails_half_way_the_champion_stays_and_the_next_one_works(tmp_path, monkeypatch, stage):
     first = train_meta(past(), tmp_path, minutes=0)
 
@@ -99,6 +100,37 @@ def test_two_retrainings_at_once_are_refused(tmp_path):
 
     with FileLock(tmp_path / ".retraining.lock"), pytest.raises(InputError, match="another retraining is at work"):
         train_meta(past(), tmp_path, minutes=0)
+
+
+def test_of_first_retrainings_at_once_the_loser_leaves_the_winner_its_folder_and_lock(tmp_path):
+    folder = tmp_path / "meta"
+    with retrain._alone(folder):
+        for _ in range(2):  # the second would find no lock if the first had taken it away
+            with pytest.raises(InputError, match="another retraining is at work"), retrain._alone(folder):
+                pytest.fail("two at once")
+        assert folder.is_dir()
+    with retrain._alone(folder):
+        pass
+
+
+@pytest.mark.parametrize("place", ["a file", "/proc/meta"])
+def test_a_folder_that_cannot_be_made_is_told(tmp_path, place):
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(InputError, match=r"cannot be written .*Name another folder"):
+        train_meta(past(), tmp_path / place, minutes=0)
+
+
+def test_a_challenger_that_cannot_be_loaded_again_is_not_promoted(tmp_path, monkeypatch):
+    first = train_meta(past(), tmp_path, minutes=0, learners=("ridge",))
+    write = retrain.predictor_of
+
+    def broken(name, learned):
+        return replace(write(name, learned), residuals={"t0": np.array([np.nan])})  # NaN is not written as a number
+
+    monkeypatch.setattr(retrain, "predictor_of", broken)
+    with pytest.raises(ArtifactError, match=r"residuals\.json"):
+        train_meta(past(7), tmp_path, minutes=0, learners=("ridge",), margin=100)
+    assert Predictor.load(tmp_path).id == first.version
 
 
 def test_a_history_without_the_champion_s_columns_is_refused(tmp_path):

@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from transfercast.cli import app
+from transfercast.core import environment
 from transfercast.core.errors import InputError, MissingExtraError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+EVERYWHERE = ("0.0.0.0", "::", "")  # addresses that stand for all of the machine's
 
 
 @app.command()
@@ -23,6 +25,9 @@ def serve(
     workers: Annotated[
         int, typer.Option(min=1, max=64, help="Processes that forecast; as many as cores for many clients.")
     ] = 1,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(help="A name that clients reach the service by, besides HOST and loopback; repeatable.")
+    ] = None,
 ) -> None:
     """Serve forecasts and plans over HTTP, and learn from observations. Set TRANSFERCAST_API_KEY to ask for a key.
 
@@ -32,9 +37,22 @@ def serve(
         import uvicorn
 
         from transfercast.service.app import create_app
+        from transfercast.service.limits import MOST_CONNECTIONS
+        from transfercast.service.protocol import BoundedProtocol
     except ImportError as error:
         raise MissingExtraError("the service needs: pip install 'transfercast[service]'.") from error
-    key = os.environ.get("TRANSFERCAST_API_KEY") or None
+    key = os.environ.get(environment.API_KEY) or None
     if host not in LOOPBACK and key is None:
-        raise InputError(f"--host {host} is reachable from elsewhere: set TRANSFERCAST_API_KEY first, or bind 127.0.0.1.")
-    uvicorn.run(create_app(predictor, key, history, workers), host=host, port=port, access_log=False)
+        raise InputError(f"--host {host} is reachable from elsewhere: set {environment.API_KEY} first, or bind 127.0.0.1.")
+    named = [host, *LOOPBACK, *(allowed_host or ())]
+    hosts = None if host in EVERYWHERE and not allowed_host else named
+    uvicorn.run(
+        create_app(predictor, key, history, workers, hosts),
+        host=host,
+        port=port,
+        http=BoundedProtocol,
+        ws="none",
+        access_log=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=10,
+    )

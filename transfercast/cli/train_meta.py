@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +12,7 @@ import typer
 
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, say, show
+from transfercast.core import environment
 from transfercast.core.choices import Goal, Learner
 
 
@@ -16,7 +20,7 @@ from transfercast.core.choices import Goal, Learner
 def train_meta(
     history: Annotated[
         str,
-        typer.Option(envvar="TRANSFERCAST_HISTORY", help="A database URL, an SQLite file, or a CSV or Parquet file."),
+        typer.Option(envvar=environment.HISTORY, help="A database URL, an SQLite file, or a CSV or Parquet file."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the predictor's versions.")],
     minutes: Annotated[float, typer.Option(min=0, help="Time limit for tuning.")] = 1.0,
@@ -28,8 +32,12 @@ def train_meta(
     keep: Annotated[int, typer.Option(min=1, help="Promoted versions that stay to be rolled back to.")] = 5,
     jobs: Annotated[int, typer.Option(help="Held-out folds at once; -1 for all cores.")] = 1,
     html: Annotated[Path | None, typer.Option(help="Also write the report as a page.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write the report as JSON.")] = None,
     roll_back: Annotated[
         bool, typer.Option("--roll-back", help="Put the version before in force again; trains nothing.")
+    ] = False,
+    end_with_stdin: Annotated[
+        bool, typer.Option("--end-with-stdin", hidden=True, help="End when the process that began this one does.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -37,6 +45,8 @@ def train_meta(
 
     Example: transfercast train-meta --history sqlite:///history.db --out meta
     """
+    if end_with_stdin:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     from transfercast.predictor.learner import LEARNERS
     from transfercast.predictor.retrain import opened
     from transfercast.predictor.retrain import train_meta as trained
@@ -52,19 +62,28 @@ def train_meta(
     learners = LEARNERS if learner is None else (learner,)
     past = opened(history)
     past.describe(column for one in measures().values() for column in one.schema())
-    report = trained(
+    outcome = trained(
         past, out, minutes, tables=tables, features=features, goal=goal, learners=learners, margin=margin, keep=keep, jobs=jobs
     )
     show(
-        report.rows(),
+        outcome.rows(),
         as_json,
-        f"{report.observations} observed transfers to {report.targets} targets, held out by target",
+        f"{outcome.observations} observed transfers to {outcome.targets} targets, held out by target",
     )
     if html is not None:
-        report.save_html(html)
-    verdict = "promoted" if report.promoted else "kept the champion"
+        outcome.save_html(html)
+    if report is not None:
+        outcome.save_json(report)
+    verdict = "promoted" if outcome.promoted else "kept the champion"
     say(
-        f"{report.version} ({report.choice['learner']}): {verdict}, {report.reason}. In {report.folder}. "
+        f"{outcome.version} ({outcome.choice['learner']}): {verdict}, {outcome.reason}. In {outcome.folder}. "
         f"Next: transfercast plan --predictor {out}",
         as_json,
     )
+
+
+def _end_with_stdin() -> None:
+    """End this process when its standard input is closed, which happens when whoever began it ends, even if killed."""
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os._exit(1)

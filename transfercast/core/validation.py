@@ -14,6 +14,9 @@ Checked = TypeVar("Checked", bound=BaseModel)
 MOST_SHOWN = 80
 """Letters of a wrong value that a message repeats."""
 
+MOST_PROBLEMS = 10
+"""Mistakes that a message names; it says how many more there are."""
+
 
 def checked(
     model: type[Checked], where: str, fields: dict[str, Any], raises: type[TransfercastError] = InputError, remedy: str = ""
@@ -37,8 +40,10 @@ def checked(
 
 
 def problems(error: ValidationError, model: type[BaseModel]) -> str:
-    """All mistakes of a validation, in one line."""
-    return "; ".join(_problem(details, model) for details in error.errors(include_url=False))
+    """The mistakes of a validation, in one line."""
+    found = error.errors(include_url=False)
+    more = f"; and {len(found) - MOST_PROBLEMS} more" if len(found) > MOST_PROBLEMS else ""
+    return "; ".join(_problem(details, model) for details in found[:MOST_PROBLEMS]) + more
 
 
 def _problem(details: Any, model: type[BaseModel]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,14 @@ import numpy as np
 
 from transfercast.core.choices import Bounds
 from transfercast.core.errors import ArtifactError, InputError
-from transfercast.core.files import replaced_folder
 from transfercast.core.forecast import Forecast
 from transfercast.core.records import Candidate
-from transfercast.core.table import Column, FeatureTable
-from transfercast.predictor import artifact
+from transfercast.core.table import FeatureTable
+from transfercast.predictor import persistence, versions
 from transfercast.predictor.bounds import Calibration, Residuals
 from transfercast.predictor.design import Design, design_of_table
-from transfercast.predictor.inputs import Inputs
-from transfercast.predictor.learner import PARTS, Model, Ridge, Settings
 from transfercast.predictor.learning import Learned
-from transfercast.predictor.past import Past
-from transfercast.predictor.regressor import NOTHING_OBSERVED, Choice, Fitted, Prediction
-from transfercast.predictor.scaling import Levels, Scaling
-from transfercast.predictor.situations import SITUATIONS, Situation
+from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted, Prediction
 
 PRIOR = "prior"
 
@@ -54,60 +48,39 @@ class Predictor:
         """
         if folder is None:
             return cls()
-        place = artifact.current(Path(folder))
-        manifest, parts = artifact.read(place)
-        try:
-            fitted = _fitted(parts["model.json"], parts["past.json"])
-            residuals = {name: np.array(values, dtype=np.float64) for name, values in parts["residuals.json"].items()}
-            columns = () if fitted.inputs is None else fitted.inputs.columns
-            for name, situation, part in parts["model.json"]["boosters"]:
-                if name not in manifest["sha256"]:
-                    raise ValueError(f"{name} has no hash")
-                fitted.models[situation].boosters[part] = artifact.booster(place, name, len(columns))
-            expected = set(PARTS[fitted.choice.learner] if columns else ())
-            if any(set(model.boosters) != expected for model in fitted.models.values()):
-                raise ValueError(f"not the boosters of {fitted.choice.learner}")
-            return cls(str(manifest["id"]), fitted, residuals)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError) as error:
-            raise ArtifactError(f"{place}: damaged ({error!r}). Roll back, or train anew.") from error
+        return cls(*persistence.from_folder(versions.current(Path(folder))))
 
     @cached_property
     def calibration(self) -> Calibration:
         """What the residuals say."""
         return Calibration(self.residuals)
 
-    @staticmethod
-    def roll_back(folder: str | Path) -> str:
-        """Put the version before in force again, and tell its id.
+    @classmethod
+    def promote(cls, folder: str | Path, version: str) -> Predictor:
+        """Put a version in force, once it is loaded.
+
+        Raises:
+            InputError: if there is no such version.
+            ArtifactError: if it cannot be loaded; then nothing changes.
+        """
+        loaded = cls.load(versions.place_of(Path(folder), version))
+        versions.promote(Path(folder), version)
+        return loaded
+
+    @classmethod
+    def roll_back(cls, folder: str | Path) -> str:
+        """Put the last version before the one in force again that can be loaded, and tell its id.
 
         Raises:
             InputError: if there is none before.
         """
-        return artifact.roll_back(Path(folder))
+        return versions.roll_back(Path(folder), cls.load)
 
     def save(self, folder: Path, manifest: dict[str, Any], report: dict[str, Any], card: str) -> None:
         """Write the predictor as a version folder."""
-        fitted = self.fitted
-        if fitted.inputs is None:
+        if self.fitted.inputs is None:
             raise InputError("the prior has nothing to save.")
-        boosters = [(name, part, booster) for name, model in fitted.models.items() for part, booster in model.boosters.items()]
-        files = [f"booster-{number}.json" for number in range(len(boosters))]
-        past = fitted.inputs.past
-        parts = {
-            "model.json": {
-                "choice": asdict(fitted.choice),
-                "schema": [column.model_dump() for column in fitted.schema],
-                "scaling": asdict(fitted.scaling),
-                "ridges": {name: _lists(model.ridge) for name, model in fitted.models.items()},
-                "boosters": [[file, name, part] for file, (name, part, _) in zip(files, boosters, strict=True)],
-            },
-            "past.json": {} if past is None else past.as_json(),
-            "residuals.json": {name: values.tolist() for name, values in self.residuals.items()},
-            "report.json": report,
-        }
-        with replaced_folder(folder) as new:
-            saved = {file: bytes(made.save_raw("json")) for file, (_, _, made) in zip(files, boosters, strict=True)}
-            artifact.write(new, {"id": self.id, **manifest}, saved, parts, card)
+        persistence.to_folder(folder, self.fitted, self.residuals, {"id": self.id, **manifest}, report, card)
 
     def predict(
         self, table: FeatureTable, coverage: float = 0.9, *, bounds: Bounds = "grouped", explain: bool = True
@@ -215,29 +188,3 @@ class Predictor:
 def predictor_of(name: str, learned: Learned) -> Predictor:
     """What was learned, under a name."""
     return Predictor(name, learned.fitted, learned.residuals)
-
-
-def _lists(ridge: Ridge) -> dict[str, Any]:
-    arrays = {name: getattr(ridge, name).tolist() for name in ("mean", "scale", "weights")}
-    return {**arrays, "intercept": ridge.intercept}
-
-
-def _fitted(content: dict[str, Any], past: dict[str, Any]) -> Fitted:
-    schema = tuple(Column(**column) for column in content["schema"])
-    choice = Choice(**{**content["choice"], "settings": Settings(**content["choice"]["settings"])})
-    inputs = Inputs(Past.from_json(past) if past else None, schema, choice.goal)
-    scaling = Scaling(**{**content["scaling"], "levels": Levels(**content["scaling"]["levels"])})
-    models: dict[Situation, Model] = {}
-    for situation in SITUATIONS:
-        if situation in content["ridges"]:
-            models[situation] = Model(_ridge(content["ridges"][situation], len(inputs.columns)), {})
-    if "new target" not in models:
-        raise ValueError("no model of new targets")
-    return Fitted(choice, schema, inputs, models, scaling)
-
-
-def _ridge(parts: dict[str, Any], columns: int) -> Ridge:
-    mean, scale, weights = (np.array(parts[name], dtype=np.float64) for name in ("mean", "scale", "weights"))
-    if not mean.shape == scale.shape == weights.shape == (columns,):
-        raise ValueError(f"a ridge that does not fit its {columns} columns")
-    return Ridge(mean, scale, weights, float(parts["intercept"]))

@@ -20,11 +20,11 @@ from filelock import FileLock, Timeout
 from transfercast.core.cache import fingerprint
 from transfercast.core.choices import Goal, Learner
 from transfercast.core.errors import InputError
-from transfercast.core.files import write_text
+from transfercast.core.files import reason, write_json, write_text
 from transfercast.core.table import FeatureTable
 from transfercast.core.version import VERSION
 from transfercast.history.store import History
-from transfercast.predictor import artifact
+from transfercast.predictor import versions
 from transfercast.predictor.design import FEATURE_SETS, Observed, observed_in, uses_history
 from transfercast.predictor.drift import refuse_drift
 from transfercast.predictor.evaluate import Evaluation, judged
@@ -94,6 +94,10 @@ class RetrainingReport:
         labelled = {**self.feature_sets, f"champion ({self.champion_id})": self.champion}
         return [_row(name, found) for name, found in labelled.items() if found is not None]
 
+    def save_json(self, path: str | Path) -> None:
+        """Write the report as JSON."""
+        write_json(Path(path), {**self.as_json(), "rows": self.rows()})
+
     def save_html(self, path: str | Path) -> None:
         """Write the report as one self-contained page."""
         from transfercast.report.html import retraining_page
@@ -135,9 +139,10 @@ def train_meta(
     past = opened(history)
     observed = observed_in(past.frame(), past.schema(), tables)
     folder = Path(out)
+    refuse_drift(observed, _champion(folder))  # before anything is written
     with _alone(folder):
         champion = _champion(folder)
-        refuse_drift(observed, champion)
+        refuse_drift(observed, champion)  # another retraining may have ended in between
         return _retrained(
             observed, folder, champion, Options(goal, features, learners, seconds=minutes * 60), margin, keep, jobs
         )
@@ -164,23 +169,26 @@ def opened(history: History | str | Path) -> History:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Only one retraining a folder at a time; a dead one's lock does not hold."""
-    new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".retraining.lock")
+    """Only one retraining a folder at a time; a dead one's lock does not hold.
+
+    The lock's file stays: whoever deleted it would let a third retraining lock a new file beside a second one.
+    """
     try:
-        with lock.acquire(timeout=0):
-            yield
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".retraining.lock", timeout=0)
+        lock.acquire()
     except Timeout as error:
         raise InputError(f"{folder}: another retraining is at work there. Wait for it, or use another folder.") from error
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({reason(error)}). Name another folder.") from error
+    try:
+        yield
     finally:
-        if new and not (folder / "versions").exists():
-            Path(lock.lock_file).unlink(missing_ok=True)
-            folder.rmdir()
+        lock.release()
 
 
 def _champion(folder: Path) -> Predictor | None:
-    return Predictor.load(folder) if artifact.promoted_ids(folder) else None
+    return Predictor.load(folder) if versions.promoted_ids(folder) else None
 
 
 def _retrained(
@@ -202,21 +210,22 @@ def _retrained(
     challenger = judgements.get(options.features)
     champion_id = PRIOR if champion is None else champion.id
     promoted, reason = _decide(challenger, against, champion_id, margin)
-    name = _version_id(folder, observed, learned.about())
+    data = _data_fingerprint(observed)
+    name = versions.new_id(folder, fingerprint(data=data, choice=learned.about()))
     report = RetrainingReport(
         name, folder / "versions" / name, len(observed), len(targets), learned.about(), judgements, challenger, against,
         champion_id, margin, promoted, reason,
     )  # fmt: skip
     manifest = {
         "versions": {"transfercast": VERSION, "xgboost": version("xgboost"), "numpy": np.__version__},
-        "data": _data_fingerprint(observed),
+        "data": data,
         "observed": learned.fitted.scaling.levels.observed,
         "encoders": sorted(set(observed.design.encoder)),
     }
     predictor_of(name, learned).save(report.folder, manifest, report.as_json(), _card(report))
     if promoted:
-        artifact.promote(folder, name)
-        artifact.prune(folder, keep)
+        Predictor.promote(folder, name)
+        versions.prune(folder, keep)
     return report
 
 
@@ -256,11 +265,6 @@ def _data_fingerprint(observed: Observed) -> str:
     names = (design.sources, design.targets, design.recipes, design.encoder)
     rows = [list(map(str, row)) for row in zip(*names, strict=True)]
     return fingerprint(rows=rows, scores=observed.score, features=design.values)
-
-
-def _version_id(folder: Path, observed: Observed, choice: dict[str, Any]) -> str:
-    there = [int(path.name[:4]) for path in (folder / "versions").glob("[0-9][0-9][0-9][0-9]-*")]
-    return f"{max(there, default=0) + 1:04d}-{fingerprint(data=_data_fingerprint(observed), choice=choice)[:8]}"
 
 
 def _row(name: str, found: Evaluation) -> dict[str, Any]:

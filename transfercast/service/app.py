@@ -2,117 +2,131 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
 
 from transfercast.core.errors import TransfercastError
 from transfercast.core.plan import Plan
 from transfercast.core.version import VERSION
-from transfercast.planning.order import plan
-from transfercast.service.learning import learning_routes
-from transfercast.service.messages import ForecastAnswer, ForecastRequest, PlanRequest
+from transfercast.service.answering import Kind, Question, answered
+from transfercast.service.bodies import describe, described, json_body
+from transfercast.service.guard import Guard
+from transfercast.service.jobs import Jobs
+from transfercast.service.learning import observation_routes, retraining_routes, version_routes
+from transfercast.service.messages import ForecastAnswer, ForecastRequest, Observations, PlanRequest, Refusal, Retrain
+from transfercast.service.pages import page_of
+from transfercast.service.recording import Recorder
+from transfercast.service.refusals import BusyError, WrongBodyError, answer, mistakes, refusal
 from transfercast.service.served import Served
-from transfercast.service.workers import WorkerDiedError, Workers, answered
+from transfercast.service.workers import Workers
 
-MOST_BYTES = 20 * 2**20
-OPEN_PATHS = ("/healthz",)
-
-_BODY = {"required": True, "content": {"application/json": {"schema": ForecastRequest.model_json_schema()}}}
+_NO_SCRIPTS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "X-Content-Type-Options": "nosniff"}
 
 
-def create_app(predictor: Path | None = None, key: str | None = None, history: str | None = None, workers: int = 0) -> FastAPI:
+def create_app(
+    predictor: Path | None = None,
+    key: str | None = None,
+    history: str | None = None,
+    workers: int = 0,
+    hosts: Collection[str] | None = None,
+) -> FastAPI:
     """The service on one predictor.
 
     Args:
         predictor: folder that train-meta wrote; None serves the prior.
         key: what clients must send as `Authorization: Bearer KEY`; None asks for none.
         history: URL or file of the history; None takes no observations and does not retrain.
-        workers: processes that forecast; with 0 it is this one, which answers nothing else meanwhile.
+        workers: processes that forecast and plan; with 0 threads of this one do, without a time limit.
+        hosts: names that the service goes by; requests to other names are refused. None takes any, which is safe only
+            where no browser can reach the service, or a key is asked for.
 
     Raises:
         InputError, ArtifactError: if predictor or history cannot be opened.
     """
     served = Served(predictor)
-    others = Workers(predictor, workers) if workers else None
+    processes = Workers(predictor, workers) if workers else None
+    recorder = None if history is None else Recorder(history)
+    jobs = None if recorder is None or predictor is None else Jobs(recorder.url, predictor, served.refresh)
 
     @asynccontextmanager
     async def alive(_: FastAPI) -> AsyncIterator[None]:
-        if others is not None:
-            await others.start(served.predictor.id)
-        yield
-        if others is not None:
-            await others.stop()
+        if processes is not None:
+            await processes.start(served.predictor.id)
+        watching = asyncio.create_task(served.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            if jobs is not None:
+                await asyncio.to_thread(jobs.stop)
+            if processes is not None:
+                await processes.stop()
 
     about = "Forecasts and plans of transfer learning."
-    app = FastAPI(title="transfercast", version=VERSION, description=about, lifespan=alive)
+    app = FastAPI(title="transfercast", version=VERSION, description=about, lifespan=alive, docs_url=None, redoc_url=None)
+    _tell_errors(app)
 
-    @app.exception_handler(TransfercastError)
-    async def told(request: Request, error: TransfercastError) -> JSONResponse:
-        return _refusal(error.http_status, str(error))
-
-    @app.exception_handler(WorkerDiedError)
-    async def died(request: Request, error: WorkerDiedError) -> JSONResponse:
-        return _refusal(503, "the processes that were to forecast this died and are replaced; send fewer rows, or try again")
+    async def ask(kind: Kind, request: Request) -> Response:
+        now, question = served.predictor, Question(kind, await json_body(request))
+        if processes is not None:
+            return answer(*await processes.answer(now.id, question))
+        return answer(*(await asyncio.to_thread(answered, now, [question]))[0])
 
     @app.get("/healthz")
-    def healthz() -> dict[str, str]:
+    async def healthz() -> dict[str, str]:
         """Whether the service answers, and with which predictor."""
         return {"status": "ok", "version": VERSION, "predictor": served.predictor.id}
 
-    @app.post("/v1/forecasts", responses={200: {"model": ForecastAnswer}}, openapi_extra={"requestBody": _BODY})
+    @app.post("/v1/forecasts", responses={200: {"model": ForecastAnswer}}, openapi_extra=described(ForecastRequest))
     async def forecasts(request: Request) -> Response:
         """Expected scores of candidate pairs, with bounds and, if asked for, reasons."""
-        now, body = served.predictor, await request.body()
-        status, answer = answered(now, [body])[0] if others is None else await others.answer(now.id, body)
-        return Response(answer, status, media_type="application/json")
+        return await ask("forecast", request)
 
-    @app.post("/v1/plans")
-    def plans(request: PlanRequest) -> Plan:
+    @app.post("/v1/plans", responses={200: {"model": Plan}}, openapi_extra=described(PlanRequest))
+    async def plans(request: Request) -> Response:
         """An order of trainings within a budget."""
-        now = served.predictor
-        return plan(now, request.table(now.fitted), request.budget, request.coverage, request.bounds)
+        return await ask("plan", request)
 
-    app.include_router(learning_routes(served, history))
-    app.add_middleware(Guard, key=key)
+    @app.get("/", include_in_schema=False)
+    @app.get("/docs", include_in_schema=False)
+    async def page(request: Request) -> HTMLResponse:
+        return HTMLResponse(page_of(app.openapi(), str(request.base_url).rstrip("/")), headers=_NO_SCRIPTS)
+
+    for routes in (observation_routes(recorder), version_routes(served), retraining_routes(jobs)):
+        app.include_router(routes)
+    describe(app, [ForecastRequest, PlanRequest, Observations, Retrain], Refusal)
+    app.add_middleware(Guard, key=key, hosts=hosts)
     return app
 
 
-class Guard:
-    """Asks for the key and bounds bodies, before anything is read. Plain ASGI: starlette's own base costs half a forecast.
+def _tell_errors(app: FastAPI) -> None:
+    """Have every error that a client or the surroundings cause answered with its status and `detail`."""
 
-    Args:
-        app: what is guarded.
-        key: see `create_app`.
-    """
+    @app.exception_handler(TransfercastError)
+    async def ours(request: Request, error: TransfercastError) -> Response:
+        return refusal(error.http_status, str(error))
 
-    def __init__(self, app: ASGIApp, key: str | None) -> None:
-        self._app, self._key = app, key
+    @app.exception_handler(WrongBodyError)
+    async def wrong_body(request: Request, error: WrongBodyError) -> Response:
+        return refusal(422, error.mistakes)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
-        refused = self._refused(scope) if scope["type"] == "http" else None
-        await (self._app if refused is None else refused)(scope, receive, send)
+    @app.exception_handler(RequestValidationError)
+    async def wrong_parameters(request: Request, error: RequestValidationError) -> Response:
+        return refusal(422, mistakes(error.errors()))
 
-    def _refused(self, scope: Scope) -> JSONResponse | None:
-        headers = Headers(scope=scope)
-        if self._key is not None and scope["path"] not in OPEN_PATHS:
-            sent = headers.get("authorization", "").removeprefix("Bearer ")
-            if not secrets.compare_digest(sent.encode(), self._key.encode()):
-                return _refusal(401, "send the key as 'Authorization: Bearer KEY'")
-        length = headers.get("content-length")
-        if scope["method"] == "POST" and (length is None or not length.isdigit()):
-            return _refusal(411, "send a Content-Length")
-        if length is not None and int(length) > MOST_BYTES:
-            return _refusal(413, f"the body may have {MOST_BYTES} bytes; send fewer rows at once")
-        return None
+    @app.exception_handler(BusyError)
+    async def busy(request: Request, error: BusyError) -> Response:
+        return refusal(503, str(error))
 
-
-def _refusal(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status_code=status)
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        told = refusal(error.status_code, str(error.detail))
+        told.headers.update(error.headers or {})
+        return told

@@ -1,26 +1,39 @@
-"""Retraining in the background: a process of its own, so that forecasts are not slowed down and nothing of it stays here."""
+"""Retraining in the background: a process of its own, so that forecasts are not slowed down and nothing of it stays here.
+
+The process is `transfercast train-meta`. It says what came of it in a file, and ends when its standard input does, which
+is when this process ends, however that comes about: no retraining outlives the service that began it.
+"""
 
 from __future__ import annotations
 
-import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from transfercast.core.errors import InputError
+from pydantic import BaseModel, ConfigDict
 
-HISTORY_VARIABLE = "TRANSFERCAST_HISTORY"  # read by train-meta in place of --history
-MOST_REMEMBERED = 50
+from transfercast.core import environment
+from transfercast.core.errors import ArtifactError, InputError, TransfercastError
+from transfercast.core.files import parse_json, reason
+from transfercast.core.validation import checked
+from transfercast.service.limits import MOST_RETRAININGS
+
 MOST_TEXT = 4_000
+STOP_SECONDS = 5.0
+"""That a process has to end when it is told to, before it is made to."""
 
-State = Literal["running", "done", "failed"]
+CANCELLED = "cancelled; the predictor in force is the one from before"
+
+State = Literal["running", "done", "failed", "cancelled"]
 
 
 @dataclass(slots=True)
@@ -29,9 +42,10 @@ class Job:
 
     Attributes:
         id: to ask for it by.
-        state: running, done (whether promoted or not), failed.
+        state: running, done (whether promoted or not), failed, cancelled.
         started, seconds: when, in seconds since the epoch, and for how long.
-        message: what it said last: its verdict, or its error.
+        version, promoted: what was made, and whether it is in force; None until done.
+        message: its verdict, or its error.
         rows: quality of feature sets and champion, when done.
     """
 
@@ -39,8 +53,21 @@ class Job:
     state: State = "running"
     started: float = field(default_factory=time.time)
     seconds: float = 0.0
+    version: str | None = None
+    promoted: bool | None = None
     message: str = ""
-    rows: list[dict[str, object]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+class _Report(BaseModel):
+    """What is taken from the report of a retraining."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    version: str
+    promoted: bool
+    reason: str
+    rows: list[dict[str, Any]]
 
 
 class Jobs:
@@ -55,6 +82,7 @@ class Jobs:
     def __init__(self, history: str, folder: Path, afterwards: Callable[[], None]) -> None:
         self._history, self._folder, self._afterwards = history, folder, afterwards
         self._jobs: dict[str, Job] = {}
+        self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
     def start(self, minutes: float, margin: float) -> Job:
@@ -64,16 +92,16 @@ class Jobs:
             InputError: if one is running.
         """
         with self._lock:
-            running = next((job for job in self._jobs.values() if job.state == "running"), None)
+            running = self._running()
             if running is not None:
-                raise InputError(f"retraining {running.id} is running; wait for it.")
+                raise InputError(f"retraining {running.id} is running; wait for it, or DELETE /v1/retrain/{running.id}.")
             job = Job(uuid.uuid4().hex[:12])
             self._jobs[job.id] = job
-            while len(self._jobs) > MOST_REMEMBERED:
+            while len(self._jobs) > MOST_RETRAININGS:
                 del self._jobs[next(iter(self._jobs))]
         command = [
-            sys.executable, "-m", "transfercast", "train-meta", "--out", str(self._folder),
-            "--minutes", str(minutes), "--margin", str(margin), "--json",
+            sys.executable, "-m", "transfercast", "train-meta", "--out", str(self._folder), "--minutes", str(minutes),
+            "--margin", str(margin), "--end-with-stdin", "--report",
         ]  # fmt: skip
         threading.Thread(target=self._run, args=(job, command), name=f"retraining {job.id}", daemon=True).start()
         return job
@@ -86,13 +114,83 @@ class Jobs:
         """All that are remembered, the last first."""
         return list(reversed(self._jobs.values()))
 
+    def cancel(self, job: Job) -> None:
+        """End a retraining; one that has ended stays as it is."""
+        with self._lock:
+            if job.state != "running":
+                return
+            job.state, job.message = "cancelled", CANCELLED
+            job.seconds = time.time() - job.started
+            process = self._process
+        if process is not None:
+            _end(process)
+
+    def stop(self) -> None:
+        """End whatever is running."""
+        running = self._running()
+        if running is not None:
+            self.cancel(running)
+
+    def _running(self) -> Job | None:
+        return next((job for job in self._jobs.values() if job.state == "running"), None)
+
     def _run(self, job: Job, command: list[str]) -> None:
-        # the URL may hold a password, and other users can read command lines
-        environment = {**os.environ, HISTORY_VARIABLE: self._history}
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=environment)
-        job.message = ended.stderr.strip()[-MOST_TEXT:]
-        if ended.returncode == 0:
-            job.rows = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+        """Wait for the process; whatever happens, the job does not stay running."""
+        state: State = "failed"
+        try:
+            with tempfile.TemporaryDirectory(prefix="transfercast-") as place:
+                report, said = Path(place) / "report.json", Path(place) / "stderr"
+                code = self._wait(job, [*command, str(report)], said)
+                if code == 0:
+                    _take(report, job)
+                    state = "done"
+                else:
+                    job.message = said.read_text(encoding="utf-8", errors="replace").strip()[-MOST_TEXT:] or _how_it_ended(code)
+        except (OSError, TransfercastError) as error:
+            job.message = f"could not be run ({reason(error)})"
+        finally:
+            with self._lock:
+                self._process = None
+                if job.state == "running":
+                    job.state, job.seconds = state, time.time() - job.started
+                else:
+                    job.message = CANCELLED
+        if job.state == "done":
             self._afterwards()
-        job.seconds = time.time() - job.started
-        job.state = "done" if ended.returncode == 0 else "failed"
+
+    def _wait(self, job: Job, command: list[str], said: Path) -> int:
+        variables = {**os.environ, environment.HISTORY: self._history}
+        with (
+            said.open("wb") as stderr,
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr, env=variables
+            ) as process,
+        ):
+            with self._lock:
+                self._process = process
+                cancelled = job.state != "running"
+            if cancelled:  # before there was a process
+                _end(process)
+            return process.wait()
+
+
+def _take(report: Path, job: Job) -> None:
+    """Take over what a process reported.
+
+    Raises:
+        OSError, ArtifactError: if there is no report, or no whole one.
+    """
+    content = checked(_Report, str(report), parse_json(report.read_bytes(), str(report)), ArtifactError)
+    job.version, job.promoted, job.message, job.rows = content.version, content.promoted, content.reason, content.rows
+
+
+def _how_it_ended(code: int) -> str:
+    return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -5,84 +5,107 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import BaseModel, ConfigDict
 
-from transfercast.core.errors import InputError, TransfercastError
-from transfercast.core.files import read_json
-from transfercast.history.store import History
-from transfercast.predictor import artifact
-from transfercast.service.jobs import Jobs
+from transfercast.core.errors import ArtifactError, InputError, TransfercastError
+from transfercast.core.files import parse_json, reason
+from transfercast.core.text import redacted
+from transfercast.core.validation import checked
+from transfercast.predictor import artifact, versions
+from transfercast.predictor.model import Predictor
+from transfercast.service.bodies import described, json_body
+from transfercast.service.jobs import Job, Jobs
 from transfercast.service.messages import Appended, JobRow, ModelRow, Observations, Retrain
+from transfercast.service.recording import Recorder
+from transfercast.service.refusals import parsed
 from transfercast.service.served import Served
 
 
-def learning_routes(served: Served, history: str | None) -> APIRouter:
-    """The routes; those that need a history or a folder say how to get one where there is none.
-
-    Args:
-        served: the predictor.
-        history: URL or file of the history.
-    """
+def observation_routes(recorder: Recorder | None) -> APIRouter:
+    """Observations; without a history these are refused."""
     router = APIRouter(prefix="/v1")
-    past = None if history is None else History(history)
-    jobs = None if past is None or served.folder is None else Jobs(past.url, served.folder, served.reload)
 
-    @router.post("/observations")
-    def observations(sent: Observations) -> Appended:
+    @router.post("/observations", openapi_extra=described(Observations))
+    async def observations(request: Request) -> Appended:
         """Append observations; a run that is there already stays as it is, so sending twice changes nothing."""
-        if past is None:
+        if recorder is None:
             raise InputError("this service keeps no history; start it with --history.")
-        past.describe(sent.columns)
-        return Appended(new=past.append(sent.records()), total=len(past))
+        return await recorder.record(await json_body(request))
+
+    return router
+
+
+def version_routes(served: Served) -> APIRouter:
+    """Versions of the predictor; where the prior is served there are none."""
+    router = APIRouter(prefix="/v1")
 
     @router.get("/models")
     def models() -> list[ModelRow]:
         """All versions of the predictor, the newest first."""
         folder = _folder(served)
-        promoted = artifact.promoted_ids(folder)
-        names = sorted((path.name for path in (folder / "versions").glob("[0-9]*")), reverse=True)
-        return [_model(folder, name, promoted) for name in names]
+        promoted = versions.promoted_ids(folder)
+        return [_row(folder, version, promoted) for version in reversed(versions.all_ids(folder))]
 
     @router.post("/models/{name}/promote")
     def promote(name: str) -> ModelRow:
-        """Put a version in force, if it can be loaded."""
+        """Put a version in force, once it is loaded."""
         folder = _folder(served)
-        if name not in {path.name for path in (folder / "versions").glob("[0-9]*")}:
+        if name not in versions.all_ids(folder):
             raise HTTPException(404, f"no version {name!r}; GET /v1/models lists them.")
-        artifact.read(folder / "versions" / name)
-        artifact.promote(folder, name)
-        served.reload()
-        return _model(folder, name, artifact.promoted_ids(folder))
+        Predictor.promote(folder, name)
+        served.refresh()
+        return _row(folder, name, versions.promoted_ids(folder))
 
     @router.post("/models/roll-back")
     def roll_back() -> ModelRow:
-        """Put the version before in force again."""
+        """Put the last version before that can be loaded in force again."""
         folder = _folder(served)
-        name = artifact.roll_back(folder)
-        served.reload()
-        return _model(folder, name, artifact.promoted_ids(folder))
+        name = Predictor.roll_back(folder)
+        served.refresh()
+        return _row(folder, name, versions.promoted_ids(folder))
 
-    @router.post("/retrain", status_code=202)
-    def retrain(how: Retrain) -> JobRow:
+    return router
+
+
+def retraining_routes(jobs: Jobs | None) -> APIRouter:
+    """Retraining; it needs a history and a folder."""
+    router = APIRouter(prefix="/v1")
+
+    @router.post("/retrain", status_code=202, openapi_extra=described(Retrain, required=False))
+    async def retrain(request: Request) -> JobRow:
         """Begin retraining in the background; ask GET /v1/retrain/ID how it goes."""
+        how = parsed(Retrain, await json_body(request, empty=b"{}"))
         if jobs is None:
             raise InputError("nothing to retrain: start the service with --history and --predictor.")
         return JobRow(**asdict(jobs.start(how.minutes, how.margin)))
 
     @router.get("/retrain")
     def retrainings() -> list[JobRow]:
-        """Retrainings that this service began, the last first."""
+        """Retrainings that this service began, the last first. They end with the service, and it forgets them."""
         return [] if jobs is None else [JobRow(**asdict(job)) for job in jobs.all()]
 
     @router.get("/retrain/{name}")
     def retraining(name: str) -> JobRow:
         """How a retraining goes."""
-        job = None if jobs is None else jobs.find(name)
-        if job is None:
-            raise HTTPException(404, f"no retraining {name!r}; GET /v1/retrain lists them.")
+        return JobRow(**asdict(_job(jobs, name)))
+
+    @router.delete("/retrain/{name}")
+    def cancel(name: str) -> JobRow:
+        """Cancel a retraining; one that has ended stays as it is."""
+        job = _job(jobs, name)
+        if jobs is not None:
+            jobs.cancel(job)
         return JobRow(**asdict(job))
 
     return router
+
+
+def _job(jobs: Jobs | None, name: str) -> Job:
+    job = None if jobs is None else jobs.find(name)
+    if job is None:
+        raise HTTPException(404, f"no retraining {name!r}; GET /v1/retrain lists them.")
+    return job
 
 
 def _folder(served: Served) -> Path:
@@ -91,13 +114,32 @@ def _folder(served: Served) -> Path:
     return served.folder
 
 
-def _model(folder: Path, name: str, promoted: list[str]) -> ModelRow:
+class _Manifest(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    observed: dict[str, int] = {}
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    reason: str
+
+
+def _row(folder: Path, version: str, promoted: list[str]) -> ModelRow:
+    place = folder / "versions" / version
+    observations, verdict = None, ""
     try:
-        report = read_json(folder / "versions" / name / "manifest.json", "a predictor", artifact.FORMAT)
-        observations = sum(report.get("observed", {}).values())
-        reason = (folder / "versions" / name / "CARD.md").read_text(encoding="utf-8").rstrip().splitlines()[-1]
-    except (TransfercastError, OSError, UnicodeDecodeError, IndexError, AttributeError) as error:
-        observations, reason = None, f"cannot be read: {error}"
+        manifest = checked(_Manifest, str(place), artifact.read_manifest(place), ArtifactError)
+        content = parse_json((place / "report.json").read_bytes(), f"{place}/report.json")
+        verdict = checked(_Report, f"{place}/report.json", content, ArtifactError).reason
+        observations = sum(manifest.observed.values())
+    except (TransfercastError, OSError) as error:
+        verdict = f"cannot be read: {reason(error)}"
     return ModelRow(
-        id=name, in_force=promoted[-1:] == [name], promoted=name in promoted, observations=observations, reason=reason
+        id=version,
+        in_force=promoted[-1:] == [version],
+        promoted=version in promoted,
+        observations=observations,
+        reason=redacted(verdict),
     )

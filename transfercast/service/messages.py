@@ -3,50 +3,75 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import to_json
 
 from transfercast.core.choices import Bounds
 from transfercast.core.errors import InputError
 from transfercast.core.forecast import Forecast
-from transfercast.core.kinds import METRICS
+from transfercast.core.kinds import DEFAULT_METRIC, METRICS
 from transfercast.core.plan import Budget
 from transfercast.core.records import Candidate, Observation, Recipe
-from transfercast.core.table import INDEX, Column, FeatureTable, Provenance, TargetFacts
+from transfercast.core.table import INDEX, Better, Column, FeatureTable, Group, Provenance, TargetFacts
 from transfercast.predictor.design import Design, design_of
 from transfercast.predictor.regressor import Fitted
+from transfercast.service.jobs import State
+from transfercast.service.limits import MOST_FEATURES, MOST_ROWS, MOST_TARGETS
 
-MOST_ROWS = 10_000
-MOST_FEATURES = 500
+OWN_SCORE = Column(name="target_score", measure="target_score", version=1, better="unknown", group="single-task scores")
+"""Known without a description: the target trained alone, where `targets` does not say it."""
 
-Name = Annotated[str, Field(min_length=1, max_length=100)]
-Features = dict[Annotated[str, Field(max_length=200)], float | None]
+_WRITTEN = r"^[^\x00-\x1f\x7f]+$"  # a database takes no NUL, and a terminal should see no control character
+
+_WRITTEN_OR_EMPTY = _WRITTEN.replace("+", "*")
+
+Name = Annotated[str, Field(max_length=100, pattern=_WRITTEN)]
+ColumnName = Annotated[str, Field(max_length=200, pattern=_WRITTEN)]
+Text = Annotated[str, Field(max_length=200, pattern=_WRITTEN)]
+Features = dict[ColumnName, float | None]
 
 
-class Row(BaseModel):
+class Request(BaseModel):
+    """Any request: nothing unknown, no NaN, no infinity."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Description(Request):
+    """What a feature column means: the measure it comes of and in which version, its direction, and its group."""
+
+    name: ColumnName
+    measure: ColumnName
+    version: Annotated[int, Field(ge=0, lt=2**31)]
+    better: Better
+    group: Group
+
+    def column(self) -> Column:
+        """As feature tables have it."""
+        return Column(**self.model_dump())
+
+
+class Row(Request):
     """A candidate pair and its features by column name; null where a measure does not apply."""
-
-    model_config = ConfigDict(extra="forbid")
 
     source: Name
     target: Name
-    recipe: Annotated[str, Field(max_length=200)] = Recipe().key
+    recipe: Text = Recipe().key
     features: Annotated[Features, Field(max_length=MOST_FEATURES)]
 
 
-class Target(BaseModel):
+class Target(Request):
     """What is known of a target: its metric, its score when trained alone, and how long training takes."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    metric: str = "positive_f1"
+    metric: Annotated[str, Field(max_length=50)] = DEFAULT_METRIC
     score: Annotated[float, Field(ge=-1, le=1)] | None = None
-    train_rows: Annotated[int, Field(ge=1)] = 1
-    seconds_per_row_epoch: Annotated[float, Field(gt=0)] | None = None
+    train_rows: Annotated[int, Field(ge=1, le=10**12)] = 1
+    seconds_per_row_epoch: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
     @model_validator(mode="after")
     def _known_metric(self) -> Target:
@@ -55,22 +80,28 @@ class Target(BaseModel):
         return self
 
 
-class ForecastRequest(BaseModel):
-    """Candidates to forecast.
+class ForecastRequest(Request):
+    """Candidates to forecast, each once.
 
     `columns` says what features mean that the predictor was not fitted on (the prior ranks by them); features described
     by neither are passed over.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     rows: Annotated[list[Row], Field(min_length=1, max_length=MOST_ROWS)]
-    targets: Annotated[dict[Name, Target], Field(max_length=MOST_ROWS)] = {}
-    columns: Annotated[list[Column], Field(max_length=MOST_FEATURES)] = []
+    targets: Annotated[dict[Name, Target], Field(max_length=MOST_TARGETS)] = {}
+    columns: Annotated[list[Description], Field(max_length=MOST_FEATURES)] = []
     encoder: Name = "unknown"
     coverage: Annotated[float, Field(gt=0, lt=1)] = 0.9
     bounds: Bounds = "grouped"
     explain: bool = False
+
+    @field_validator("rows")
+    @classmethod
+    def _not_too_many_targets(cls, rows: list[Row]) -> list[Row]:
+        targets = len({row.target for row in rows})
+        if targets > MOST_TARGETS:
+            raise ValueError(f"{targets} different targets; send at most {MOST_TARGETS} in a request")
+        return rows
 
     def design(self, fitted: Fitted) -> Design:
         """The rows as the regressor takes them.
@@ -79,24 +110,38 @@ class ForecastRequest(BaseModel):
             InputError: if a candidate is there twice.
         """
         schema, values = self._measured(fitted)
-        candidates = [(row.source, row.target, row.recipe) for row in self.rows]
-        if len(set(candidates)) < len(candidates):
-            doubled = next(one for one in candidates if candidates.count(one) > 1)
-            raise InputError(f"candidate {doubled} is there twice.")
-        return design_of(values, schema, [Candidate(*one) for one in candidates], self._facts(), self.encoder)
+        return design_of(values, schema, self._candidates(), self._facts(), self.encoder)
 
     def table(self, fitted: Fitted) -> FeatureTable:
-        """The rows as a feature table."""
+        """The rows as a feature table.
+
+        Raises:
+            InputError: if a candidate is there twice.
+        """
         schema, values = self._measured(fitted)
-        index = pd.MultiIndex.from_tuples([(r.source, r.target, r.recipe) for r in self.rows], names=INDEX)
+        index = pd.MultiIndex.from_tuples(self._candidates(), names=INDEX)
         frame = pd.DataFrame(values, index=index, columns=[column.name for column in schema])
         return FeatureTable(frame, schema, Provenance(targets=self._facts(), encoder=self.encoder))
 
+    def _candidates(self) -> list[Candidate]:
+        candidates = [Candidate(row.source, row.target, row.recipe) for row in self.rows]
+        first, times = Counter(candidates).most_common(1)[0]
+        if times > 1:
+            raise InputError(f"candidate {tuple(first)} is there {'twice' if times == 2 else f'{times} times'}.")
+        return candidates
+
     def _measured(self, fitted: Fitted) -> tuple[tuple[Column, ...], np.ndarray]:
-        known = {column.name: column for column in (*self.columns, *fitted.schema)}
-        names = sorted({name for row in self.rows for name in row.features})
-        values = np.array([[_value(row.features.get(name)) for name in names] for row in self.rows], dtype=np.float64)
-        return tuple(known.get(name, _unknown(name)) for name in names), values.reshape(len(self.rows), len(names))
+        """The columns that the rows have, and (n, f) values; what nobody described takes neither time nor memory."""
+        known = {column.name: column for column in fitted.schema if column.group != "recipe"}
+        known = {OWN_SCORE.name: OWN_SCORE} | {sent.name: sent.column() for sent in self.columns} | known
+        names = sorted({name for row in self.rows for name in row.features if name in known})
+        place = {name: number for number, name in enumerate(names)}
+        values = np.full((len(self.rows), len(names)), np.nan)
+        for number, row in enumerate(self.rows):
+            for name, value in row.features.items():
+                if value is not None and name in place:
+                    values[number, place[name]] = value
+        return tuple(known[name] for name in names), values
 
     def _facts(self) -> dict[str, TargetFacts]:
         return {name: TargetFacts(fingerprint="", **target.model_dump()) for name, target in self.targets.items()}
@@ -133,46 +178,44 @@ class ForecastAnswer(BaseModel):
     forecasts: list[ForecastRow]
 
 
+_NUMBERS = ("score", "lower", "upper", "prior_share", "base", "support")
+
+
 def answer_of(forecast: Forecast) -> bytes:
     """A forecast as it is sent: a ForecastAnswer in JSON, written without checking it against the model again."""
-    names = ("source", "target", "recipe", "score", "lower", "upper", "prior_share", "base", "support", "beats_baseline", "why")
-    numbers = (getattr(forecast, name).tolist() for name in names[3:9])
-    beats = (None if math.isnan(value) else value for value in forecast.beats_baseline.tolist())
-    why = (dict(zip(forecast.groups, row, strict=True)) for row in forecast.why.tolist())
-    candidates = zip(*forecast.candidates, strict=True)
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*candidates, *numbers, beats, why, strict=True)]
+    columns: dict[str, Any] = dict(zip(INDEX, zip(*forecast.candidates, strict=True), strict=True))
+    columns |= {name: getattr(forecast, name).tolist() for name in _NUMBERS}
+    columns["beats_baseline"] = [None if math.isnan(value) else value for value in forecast.beats_baseline.tolist()]
+    columns["why"] = [dict(zip(forecast.groups, row, strict=True)) for row in forecast.why.tolist()]
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     about = {"predictor": forecast.predictor, "basis": forecast.basis, "coverage": forecast.coverage}
     return to_json({**about, "forecasts": rows})
 
 
-class ObservationRow(BaseModel):
+class ObservationRow(Request):
     """One measured training; see `transfercast history import` for what the fields mean."""
-
-    model_config = ConfigDict(extra="forbid")
 
     source: Name
     target: Name
     score: Annotated[float, Field(ge=-1, le=1)]
-    metric: Annotated[str, Field(max_length=50)] = "positive_f1"
-    recipe: Annotated[str, Field(max_length=200)] = "unknown"
-    encoder: Annotated[str, Field(max_length=200)] = "unknown"
+    metric: Annotated[str, Field(max_length=50)] = DEFAULT_METRIC
+    recipe: Text = "unknown"
+    encoder: Text = "unknown"
     seed: Annotated[int, Field(ge=-(2**31), lt=2**31)] = 0
     split: str = "validation"
     hours: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    device: Annotated[str, Field(max_length=50)] = "unknown"
-    finished_at: Annotated[str, Field(max_length=40)] = ""
-    source_fingerprint: Annotated[str, Field(max_length=64)] = ""
-    target_fingerprint: Annotated[str, Field(max_length=64)] = ""
+    device: Annotated[str, Field(max_length=50, pattern=_WRITTEN)] = "unknown"
+    finished_at: Annotated[str, Field(max_length=40, pattern=_WRITTEN_OR_EMPTY)] = ""
+    source_fingerprint: Annotated[str, Field(max_length=64, pattern=_WRITTEN_OR_EMPTY)] = ""
+    target_fingerprint: Annotated[str, Field(max_length=64, pattern=_WRITTEN_OR_EMPTY)] = ""
     features: Annotated[Features, Field(max_length=MOST_FEATURES)] = {}
 
 
-class Observations(BaseModel):
+class Observations(Request):
     """Observations to append; sent again they change nothing."""
 
-    model_config = ConfigDict(extra="forbid")
-
     observations: Annotated[list[ObservationRow], Field(min_length=1, max_length=MOST_ROWS)]
-    columns: Annotated[list[Column], Field(max_length=MOST_FEATURES)] = []
+    columns: Annotated[list[Description], Field(max_length=MOST_FEATURES)] = []
 
     def records(self) -> list[Observation]:
         """As the history keeps them.
@@ -207,29 +250,36 @@ class ModelRow(BaseModel):
     reason: str
 
 
-class Retrain(BaseModel):
-    """How to retrain."""
-
-    model_config = ConfigDict(extra="forbid")
+class Retrain(Request):
+    """How to retrain; an empty body takes the defaults."""
 
     minutes: Annotated[float, Field(ge=0, le=24 * 60)] = 1.0
     margin: Annotated[float, Field(ge=0, le=100)] = 0.5
 
 
 class JobRow(BaseModel):
-    """A retraining: running, done or failed; `message` is its verdict or error."""
+    """A retraining: running, done (promoted or not), failed, or cancelled; `message` is its verdict or error."""
 
     id: str
-    state: str
+    state: State
     started: float
     seconds: float
+    version: str | None
+    promoted: bool | None
     message: str
     rows: list[dict[str, Any]]
 
 
-def _unknown(name: str) -> Column:
-    return Column(name=name, measure=name, version=1, better="unknown", group="data")
+class Mistake(BaseModel):
+    """One mistake in a request: where it is, what is wrong, and what was found there."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+    input: str
 
 
-def _value(value: float | None) -> float:
-    return math.nan if value is None else value
+class Refusal(BaseModel):
+    """What a client gets instead of an answer."""
+
+    detail: str | list[Mistake]

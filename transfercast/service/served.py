@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-import time
 from pathlib import Path
 
 from transfercast.core.errors import TransfercastError
-from transfercast.predictor import artifact
+from transfercast.predictor import versions
 from transfercast.predictor.model import Predictor
 
 log = logging.getLogger(__name__)
@@ -21,35 +21,36 @@ class Served:
 
     Args:
         folder: that train-meta wrote; None serves the prior.
+
+    Attributes:
+        predictor: the one that is served now.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self._loaded = Predictor.load(folder)
+        self.predictor = Predictor.load(folder)
         self._seen = self._in_force()
-        self._looked = time.monotonic()
         self._lock = threading.Lock()
 
-    @property
-    def predictor(self) -> Predictor:
-        """The one in force now; what another process promoted is served within a second or two."""
-        if self.folder is not None and time.monotonic() - self._looked > LOOK_EVERY_SECONDS:
-            self._looked = time.monotonic()
-            if self._in_force() != self._seen:
-                threading.Thread(target=self.reload, name="reload the predictor", daemon=True).start()
-        return self._loaded
+    async def watch(self) -> None:
+        """Serve what other processes promote, within a second or two, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await asyncio.to_thread(self.refresh)
 
-    def reload(self) -> None:
-        """Load what is in force; if it cannot be loaded, the old one goes on being served and the log says why."""
+    def refresh(self) -> None:
+        """Load what is in force, if that has changed; if it cannot be loaded, the old one goes on being served."""
         with self._lock:
-            seen = self._in_force()
             try:
-                self._loaded = Predictor.load(self.folder)
+                in_force = self._in_force()
+                if in_force == self._seen:
+                    return
+                self._seen = in_force  # what cannot be loaded is tried once, not every second
+                self.predictor = Predictor.load(self.folder)
             except TransfercastError as error:
-                log.error("still serving %s: %s", self._loaded.id, error)
-            self._seen = seen
+                log.error("still serving %s: %s", self.predictor.id, error)
 
     def _in_force(self) -> str | None:
         if self.folder is None or (self.folder / "manifest.json").is_file():
             return None
-        return next(reversed(artifact.promoted_ids(self.folder)), None)
+        return next(reversed(versions.promoted_ids(self.folder)), None)

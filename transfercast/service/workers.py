@@ -1,15 +1,18 @@
 """Forecasts in processes of their own: one process of Python computes one forecast at a time, however many cores there are.
 
-Requests go to whichever process is free, in the order in which they came, over a socket pair each: a length, then bytes;
-those that wait are taken several at once. A task names the version it is for, so a process that still holds another loads
-that one first, and a promotion counts for all from the next request on.
+Questions go to whichever process is free, in the order in which they came, over a socket pair each: a length, then bytes;
+those that wait are taken several at once. (The executors of the standard library take tasks one by one, and are broken
+for good by one process that dies.) A task names the version it is for, so a process that still holds another loads that
+one first, and a promotion counts for all from the next request on.
+
+A process that dies, or takes too long, is replaced, and each question that it was asked is asked once more by itself: only
+the one that it died of, or that takes too long by itself, is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import logging
 import multiprocessing
 import signal
@@ -17,64 +20,26 @@ import socket
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from transfercast.core.choices import Bounds
 from transfercast.core.errors import TransfercastError
-from transfercast.predictor.design import Design
 from transfercast.predictor.model import Predictor
-from transfercast.service.messages import ForecastRequest, answer_of
+from transfercast.service.answering import Answer, Kind, Question, answered
+from transfercast.service.limits import FORECAST_SECONDS, MOST_TOGETHER, START_SECONDS
+from transfercast.service.refusals import detail_of
 
 log = logging.getLogger(__name__)
 
 _LENGTH = 4
 """Bytes of a length; bodies are bounded far below what they can say."""
 
-MOST_TOGETHER = 8
-"""Waiting requests that one process takes at once."""
-
-Answer = tuple[int, bytes]
-"""An HTTP status, and JSON: a ForecastAnswer, or what is wrong with the request."""
-
-
-class WorkerDiedError(Exception):
-    """Two processes ended while they were forecasting the same; others take their place."""
-
-
-def answered(now: Predictor, bodies: Sequence[bytes]) -> list[Answer]:
-    """Forecast what each of several bodies asks for; together they take less time than one by one.
-
-    Read from bytes and written as bytes: checking a hundred rows twice takes longer than forecasting them.
-    """
-    answers: dict[int, Answer] = {}
-    ready: dict[int, tuple[Design, float, Bounds]] = {}
-    for number, body in enumerate(bodies):
-        try:
-            asked = ForecastRequest.model_validate_json(body)
-            design = asked.design(now.fitted)
-            now.check(design, asked.coverage)
-            if asked.explain:
-                answers[number] = 200, answer_of(now.forecast(design, asked.coverage, asked.bounds))
-            else:
-                ready[number] = design, asked.coverage, asked.bounds
-        except ValidationError as error:
-            answers[number] = 422, b'{"detail":' + error.json(include_url=False, include_context=False).encode() + b"}"
-        except TransfercastError as error:
-            answers[number] = error.http_status, _detail(str(error))
-    for number, forecast in zip(ready, now.forecast_each(list(ready.values())), strict=True):
-        answers[number] = 200, answer_of(forecast)
-    return [answers[number] for number in range(len(bodies))]
-
-
-def _detail(what: Any) -> bytes:
-    return json.dumps({"detail": what}).encode()
+_READY = b"ready"
 
 
 class Workers:
-    """Processes that answer requests for forecasts; start them in the event loop that asks.
+    """Processes that answer questions; start them in the event loop that asks.
 
     Args:
         folder: of the predictor's versions; None for the prior.
@@ -88,20 +53,16 @@ class Workers:
 
     async def start(self, version: str) -> None:
         """Begin the processes, and have each load a version."""
-        workers = [await _Worker.begun(self._folder) for _ in range(self._count)]
-        await asyncio.gather(*(worker.asked(version, [b""]) for worker in workers))
+        workers = [_Worker(self._folder) for _ in range(self._count)]
+        await asyncio.gather(*(worker.answer(version, []) for worker in workers))
         self._serving = [asyncio.create_task(self._serve(worker)) for worker in workers]
 
-    async def answer(self, version: str, body: bytes) -> Answer:
-        """As `answered`, of one body, by the predictor of a version.
-
-        Raises:
-            WorkerDiedError: if the process died of it, and so did the next.
-        """
-        told: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    async def answer(self, version: str, question: Question) -> Answer:
+        """As `answered`, of one question, by the predictor of a version; 503 if processes died of it or took too long."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         # tasks queue up, not those who wait for a process: of those, one that comes late could go before one just woken
-        self._waiting.put_nowait((version, body, told))
-        return await told
+        self._waiting.put_nowait((version, question, answer))
+        return await answer
 
     async def stop(self) -> None:
         """End the processes."""
@@ -109,72 +70,95 @@ class Workers:
             serving.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
-    async def _serve(self, worker: _Worker | None) -> None:
+    async def _serve(self, worker: _Worker) -> None:
         try:
             while True:
                 tasks = [await self._waiting.get()]
                 while len(tasks) < MOST_TOGETHER and not self._waiting.empty():
                     tasks.append(self._waiting.get_nowait())
                 version = tasks[-1][0]  # they differ only while one is replaced, and the last asked for the newest
-                for again in (True, False):  # it may have died long before, or of these
-                    try:
-                        worker = worker or await _Worker.begun(self._folder)
-                        answers = await worker.asked(version, [body for _, body, _ in tasks])
-                    except (OSError, EOFError) as error:
-                        if worker is not None:
-                            worker.end()
-                        worker = None
-                        if not again:
-                            _tell(tasks, WorkerDiedError(repr(error)))
-                    else:
-                        _tell(tasks, answers)
-                        break
+                answers = await worker.answer(version, [question for _, question, _ in tasks])
+                for (_, _, waiting), answer in zip(tasks, answers, strict=True):
+                    if not waiting.done():  # else its client went away
+                        waiting.set_result(answer)
         finally:
-            if worker is not None:
-                worker.end()
+            worker.end()
 
 
-def _tell(tasks: list[_Task], answers: list[Answer] | WorkerDiedError) -> None:
-    for number, (_, _, told) in enumerate(tasks):
-        if told.done():  # its client went away
-            continue
-        if isinstance(answers, WorkerDiedError):
-            told.set_exception(answers)
-        else:
-            told.set_result(answers[number])
-
-
-_Task = tuple[str, bytes, "asyncio.Future[Answer]"]
-"""A version, a body, and where the answer goes."""
+_Task = tuple[str, Question, "asyncio.Future[Answer]"]
+"""A version, a question, and where the answer goes."""
 
 
 class _Worker:
-    """One process, as the service sees it."""
+    """A place for one process, as the service sees it; the process begins when it is needed."""
 
-    def __init__(self, process: BaseProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._process, self._reader, self._writer = process, reader, writer
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._process: BaseProcess | None = None
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
 
-    @classmethod
-    async def begun(cls, folder: Path | None) -> _Worker:
+    async def answer(self, version: str, questions: list[Question], again: bool = True) -> list[Answer]:
+        """One answer a question.
+
+        Args:
+            version: that is to answer.
+            questions: several take less time together.
+            again: ask one that the process dies of once more, since it may have died long before.
+        """
+        try:
+            return await self._ask(version, questions)
+        except TimeoutError:
+            again = len(questions) > 1
+            refused = f"this took longer than {FORECAST_SECONDS:g} s; send fewer rows or targets"
+        except (OSError, EOFError) as error:
+            log.warning("a process that forecasts died: %r", error)
+            again = again or len(questions) > 1
+            refused = "the processes that were to forecast this died and are replaced; send fewer rows, or try again"
+        if not again:
+            return [(503, detail_of(refused))]
+        return [answer for question in questions for answer in await self.answer(version, [question], again=False)]
+
+    def end(self) -> None:
+        """End the process, whatever it is doing."""
+        if self._process is not None:
+            self._writer.close()
+            self._process.kill()
+            self._process = None
+
+    async def _ask(self, version: str, questions: list[Question]) -> list[Answer]:
+        if self._process is None:
+            await self._begin()
+        try:
+            async with asyncio.timeout(FORECAST_SECONDS):
+                parts = [part for question in questions for part in (question.kind.encode(), question.body)]
+                count = len(questions).to_bytes(_LENGTH, "big")
+                self._writer.write(b"".join([_sized(version.encode()), count, *map(_sized, parts)]))
+                await self._writer.drain()
+                return [(await self._number(), await self._part()) for _ in range(await self._number())]
+        except BaseException:  # what it would answer later is the answer to another question by then
+            self.end()
+            raise
+
+    async def _begin(self) -> None:
         ours, theirs = socket.socketpair()
         spawned = multiprocessing.get_context("spawn")  # a fork would copy locks that threads hold
-        process = spawned.Process(target=_work, args=(theirs, folder), daemon=True)
-        process.start()
+        self._process = spawned.Process(target=_work, args=(theirs, self._folder), daemon=True)
+        self._process.start()
         theirs.close()
-        return cls(process, *await asyncio.open_connection(sock=ours))
+        self._reader, self._writer = await asyncio.open_connection(sock=ours)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._part()
+        except BaseException:
+            self.end()
+            raise
 
-    async def asked(self, version: str, bodies: list[bytes]) -> list[Answer]:
-        count = len(bodies).to_bytes(_LENGTH, "big")
-        self._writer.write(b"".join([_sized(version.encode()), count, *map(_sized, bodies)]))
-        await self._writer.drain()
-        return [(await self._number(), await self._reader.readexactly(await self._number())) for _ in bodies]
+    async def _part(self) -> bytes:
+        return await self._reader.readexactly(await self._number())
 
     async def _number(self) -> int:
         return int.from_bytes(await self._reader.readexactly(_LENGTH), "big")
-
-    def end(self) -> None:
-        self._writer.close()
-        self._process.terminate()
 
 
 def _sized(content: bytes) -> bytes:
@@ -182,31 +166,38 @@ def _sized(content: bytes) -> bytes:
 
 
 def _work(asks: socket.socket, folder: Path | None) -> None:
-    """What a process does until the service goes: read a version and bodies, answer."""
+    """What a process does until the service goes: read a version and questions, answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the service says when to end
-    now = Predictor()
+    predictor = Predictor()
     with threadpool_limits(1), asks, asks.makefile("rwb") as stream:
-        while version := stream.read(_number(stream.read)).decode():
-            bodies = [stream.read(_number(stream.read)) for _ in range(_number(stream.read))]
+
+        def part() -> bytes:
+            return stream.read(_number(stream.read))
+
+        stream.write(_sized(_READY))
+        stream.flush()
+        while version := part().decode():
+            questions = [Question(cast("Kind", part().decode()), part()) for _ in range(_number(stream.read))]
             try:
-                now = now if now.id == version else _loaded(folder, version)
-                answers = _whatever_comes(now, bodies)
+                predictor = predictor if predictor.id == version else _loaded(folder, version)
+                answers = _whatever_comes(predictor, questions)
             except TransfercastError as error:
-                answers = [(error.http_status, _detail(str(error)))] * len(bodies)
+                answers = [(error.http_status, detail_of(str(error)))] * len(questions)
+            stream.write(len(answers).to_bytes(_LENGTH, "big"))
             for status, answer in answers:
                 stream.write(status.to_bytes(_LENGTH, "big") + _sized(answer))
             stream.flush()
 
 
-def _whatever_comes(now: Predictor, bodies: Sequence[bytes]) -> list[Answer]:
+def _whatever_comes(predictor: Predictor, questions: Sequence[Question]) -> list[Answer]:
     """As `answered`; a mistake of ours costs the request that met it, and neither others nor the process."""
     try:
-        return answered(now, bodies)
+        return answered(predictor, questions)
     except Exception:  # a process that died of any mistake would take up to seven other requests with it; logged below
-        if len(bodies) > 1:
-            return [answer for body in bodies for answer in _whatever_comes(now, [body])]
+        if len(questions) > 1:
+            return [answer for question in questions for answer in _whatever_comes(predictor, [question])]
         log.exception("a forecast failed")
-        return [(500, _detail("the service made a mistake; its log says more"))]
+        return [(500, detail_of("the service made a mistake; its log says more"))]
 
 
 def _number(read: Callable[[int], bytes]) -> int:
@@ -215,7 +206,8 @@ def _number(read: Callable[[int], bytes]) -> int:
 
 def _loaded(folder: Path | None, version: str) -> Predictor:
     place = folder and folder / "versions" / version
-    found = Predictor.load(place if place and place.is_dir() else folder)
+    predictor = Predictor.load(place if place and place.is_dir() else folder)
+    gc.unfreeze()  # of what was loaded before
     gc.collect()
     gc.freeze()  # collections that look through all that was loaded again and again were a tenth of the time
-    return found
+    return predictor

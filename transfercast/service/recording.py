@@ -1,0 +1,71 @@
+"""Observations into the history: one request after the other, and no request waits long."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import sqlalchemy as sa
+
+from transfercast.core.errors import InputError, TransfercastError
+from transfercast.core.files import reason
+from transfercast.history.store import History
+from transfercast.service.limits import WRITE_SECONDS
+from transfercast.service.messages import Appended, Observations
+from transfercast.service.refusals import BusyError, parsed
+
+
+class Recorder:
+    """Writes what clients observed.
+
+    Args:
+        history: URL or file.
+
+    Raises:
+        InputError: if the history cannot be opened.
+    """
+
+    def __init__(self, history: str) -> None:
+        self._past = History(history)
+        self.url = self._past.url
+        self._turn = asyncio.Lock()
+        engine = self._past.engine
+        if engine.dialect.name == "sqlite" and engine.url.database:
+            sa.event.listen(engine, "connect", _give_up_soon)
+            engine.dispose()  # connections that wait longer
+
+    async def record(self, body: bytes) -> Appended:
+        """Append the observations of a request's body.
+
+        Raises:
+            WrongBodyError, InputError: if one of them is wrong; then none is kept.
+            BusyError: if the database is locked, or not there.
+        """
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise BusyError("other observations are being written; send these again") from error
+        try:
+            return await asyncio.to_thread(self._append, body)
+        finally:
+            self._turn.release()
+
+    def _append(self, body: bytes) -> Appended:
+        sent = parsed(Observations, body)
+        records = sent.records()
+        try:
+            self._past.describe(description.column() for description in sent.columns)
+            return Appended(new=self._past.append(records), total=len(self._past))
+        except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+            raise BusyError(f"the history cannot be written now ({reason(error.orig or error)}); try again") from error
+        except sa.exc.SQLAlchemyError as error:
+            raise InputError(f"the history does not take these observations ({reason(error)}).") from error
+        except TransfercastError as error:
+            if isinstance(error, InputError):
+                raise
+            raise BusyError(str(error)) from error
+
+
+def _give_up_soon(connection: Any, record: object) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {WRITE_SECONDS * 1000:.0f}")
