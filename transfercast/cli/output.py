@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from transfercast.core.text import printable, redacted
+from transfercast.core.text import duration, printable, redacted
 
 if TYPE_CHECKING:
     from transfercast.tasks.task import Task
 
 PIPE_WIDTH = 200  # a pipe or file has no width of its own, and a folded table is hard to read there
+
+__all__ = ["AsJson", "Device", "SafeFormatter", "duration", "in_one_line", "say", "say_tasks", "show"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best there is.")]
@@ -60,19 +62,6 @@ def _cell(value: Any, digits: int) -> str:
 def in_one_line(text: str) -> str:
     """`text` with line feeds and all that a terminal would obey written as escapes."""
     return printable(text).replace("\n", "\\n")
-
-
-def duration(hours: float | None) -> str | None:
-    """Hours as people say them: seconds up to two minutes, minutes up to two hours; None and NaN stay without.
-
-    >>> duration(0.005), duration(0.25), duration(3.0), duration(float("nan"))
-    ('18 s', '15.0 min', '3.0 h', None)
-    """
-    if hours is None or not math.isfinite(hours):
-        return None
-    if hours < 2 / 60:
-        return f"{hours * 3600:.0f} s"
-    return f"{hours * 60:.1f} min" if hours < 2 else f"{hours:.1f} h"
 
 
 def say(text: str, as_json: bool) -> None:

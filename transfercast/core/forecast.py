@@ -11,7 +11,7 @@ from transfercast.core.errors import InputError, ShapeError
 from transfercast.core.records import Candidate, Pair
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Forecast:
     """Expected scores of n candidates, in the units of the target's metric.
 
@@ -19,7 +19,8 @@ class Forecast:
         candidates: n candidates (source, target, recipe).
         score: (n,) expected score on validation rows.
         lower, upper: (n,) bounds at `coverage`; the metric's whole range where too little was observed to say more.
-        spread: (n,) standard deviation of the error that is expected of `score`.
+        spread: (n,) standard deviation of the error that is expected of `score`; `shared_spread` (n,) is that of what all
+            rows of a target share, `own_spread` (n,) of the rest, in a target where it is of middle size.
         beats_baseline: (n,) probability to beat the target trained alone; NaN where that score is not known.
         support: (n,) observations that the forecast rests on; those of the row's metric, unless standings were learned.
         prior_share: (n,) in [0, 1], how much of the forecast is prior; 1 when nothing was observed.
@@ -36,6 +37,8 @@ class Forecast:
     lower: np.ndarray
     upper: np.ndarray
     spread: np.ndarray
+    shared_spread: np.ndarray
+    own_spread: np.ndarray
     beats_baseline: np.ndarray
     support: np.ndarray
     prior_share: np.ndarray
@@ -49,11 +52,23 @@ class Forecast:
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit together."""
         n = len(self.candidates)
-        for name in ("score", "lower", "upper", "spread", "beats_baseline", "support", "prior_share", "base"):
+        for name in ("score", "lower", "upper", "spread", "shared_spread", "own_spread", "beats_baseline", "support",
+                     "prior_share", "base"):  # fmt: skip
             if getattr(self, name).shape != (n,):
                 raise ShapeError(f"forecast of {n} candidates: {name} has shape {getattr(self, name).shape}.")
         if self.why.shape != (n, len(self.groups)):
             raise ShapeError(f"forecast of {n} candidates and {len(self.groups)} groups: why is {self.why.shape}.")
+
+    @property
+    def is_order_only(self) -> bool:
+        """Whether nothing was observed, so that the scores say which candidate is better and nothing else."""
+        return not self.support.any()
+
+    def __repr__(self) -> str:
+        """How much was forecast by what."""
+        targets = len({candidate.target for candidate in self.candidates})
+        kind = "an order only" if self.is_order_only else f"scores with {self.coverage:.0%} bounds"
+        return f"<Forecast of {len(self.candidates)} candidates, {targets} targets: {kind}; predictor {self.predictor}>"
 
     def to_frame(self) -> pd.DataFrame:
         """One row a candidate: source, target, recipe, score, lower, upper, beats_baseline, support."""

@@ -1,19 +1,24 @@
-"""A plan: which trainings to run, in which order, within a budget. Stored as JSON, format 1."""
+"""A plan: which trainings to run, in which order, within a budget. Stored as JSON.
+
+Format 2 added `done`, and None where a number is not known; plans of format 1 are read as they are.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.files import read_json, write_json
 from transfercast.core.records import ALONE, Pair, Recipe, checked_name
 from transfercast.core.table import Column, Provenance
+from transfercast.core.text import duration
 from transfercast.core.validation import checked
 
-FORMAT = 1
+FORMAT = 2
 _REMEDY = "Make it anew with 'transfercast plan'."
 
 
@@ -45,8 +50,10 @@ class Budget(BaseModel):
 class Step(BaseModel):
     """One training of a plan.
 
-    `score`, `lower`, `upper` are forecasts; `expected_best` is the best score expected to be in hand for this
-    target after the step; `why` holds contributions by group of evidence.
+    `score`, `lower`, `upper` are forecasts, None where nothing was observed that they could rest on; bounds that would be the
+    metric's whole range are None, too. Of a training that is `done`, and of a target alone, `score` is what was measured.
+    `expected_best` is the best score expected to be in hand for this target after the step; `hours` is None where nothing says
+    how long a training takes; `why` holds contributions by group of evidence.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,11 +65,12 @@ class Step(BaseModel):
     score: float | None
     lower: float | None
     upper: float | None
-    hours: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     expected_best: float | None
     beats_baseline: float | None = None
     why: dict[str, float] = {}
     features: dict[str, float] = {}
+    done: bool = False
 
     @property
     def pair(self) -> Pair:
@@ -75,13 +83,14 @@ class Plan(BaseModel):
 
     Attributes:
         id: fingerprint of all that the plan rests on; the same inputs give the same id, so a search goes on.
-        steps: baselines (source ALONE) first, then transfers.
+        steps: baselines (source ALONE) first, then transfers that the history holds already (`done`), then those to run.
         predictor: id of the artifact that forecast, or 'prior'.
         basis: one sentence on what the forecasts rest on.
         columns: what the steps' features mean; a search records it in the history.
         provenance: of the feature table; a search reads pool and tasks from it.
-        stop_after: the step after which less than half a point (0.005) is expected to be left; the last if none.
-        regret_left: mean over targets of what is expected to be left after `stop_after`, against all candidates.
+        stop_after: the step after which less than 0.005 score units are expected to be left; the last if none.
+        regret_left: mean over targets of what is expected to be left after `stop_after`, against all candidates. Both are None
+            where the plan is an order only, for then nothing can be expected.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,8 +103,8 @@ class Plan(BaseModel):
     candidates: int
     columns: tuple[Column, ...]
     provenance: Provenance
-    stop_after: int
-    regret_left: float
+    stop_after: int | None
+    regret_left: float | None
 
     @property
     def targets(self) -> list[str]:
@@ -103,9 +112,15 @@ class Plan(BaseModel):
         return list(dict.fromkeys(step.target for step in self.steps))
 
     @property
-    def hours(self) -> float:
-        """Expected hours of the whole plan."""
-        return sum(step.hours for step in self.steps)
+    def hours(self) -> float | None:
+        """Expected hours of the whole plan; None where nothing says how long its trainings take."""
+        hours = [step.hours for step in self.steps]
+        return None if None in hours else sum(value for value in hours if value is not None)
+
+    @property
+    def is_order_only(self) -> bool:
+        """Whether nothing was observed, so that the order says which candidate is better and nothing else."""
+        return self.regret_left is None
 
     def save(self, path: str | Path) -> None:
         """Write the plan as JSON."""
@@ -134,13 +149,14 @@ class Plan(BaseModel):
         return plan
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a step: rank, source, target, recipe, score, lower, upper, expected_best, hours, why."""
+        """One row a step: rank, source, target, recipe, state, score, lower, upper, expected_best, hours, why."""
         return [
             {
                 "rank": step.position,
                 "source": step.source,
                 "target": step.target,
                 "recipe": step.recipe,
+                "state": "done" if step.done else "new",
                 "score": step.score,
                 "lower": step.lower,
                 "upper": step.upper,
@@ -151,18 +167,27 @@ class Plan(BaseModel):
             for step in self.steps
         ]
 
+    def to_frame(self) -> pd.DataFrame:
+        """The rows as a frame."""
+        return pd.DataFrame(self.rows())
+
+    def __repr__(self) -> str:
+        """What the plan is about, in one line."""
+        new = sum(not step.done for step in self.steps)
+        return f"<Plan {self.id[:12]}: {self.budget}, {new} trainings to run, {len(self.steps) - new} done>"
+
     def __str__(self) -> str:
         """The plan as a table, with what it rests on."""
         head = f"Plan {self.id[:12]}: {self.budget}, out of {self.candidates} candidates. {self.basis}"
         lines = [
             head,
-            f"{'rank':>4}  {'source':20} {'target':20} {'score':>6} {'bounds':>13} {'best':>6} {'hours':>7}  why",
+            f"{'rank':>4}  {'source':20} {'target':20} {'state':5} {'score':>6} {'bounds':>13} {'best':>6} {'time':>8}  why",
         ]
         for row in self.rows():
             bounds = "" if row["lower"] is None else f"[{row['lower']:.2f}, {row['upper']:.2f}]"
             lines.append(
-                f"{row['rank']:>4}  {row['source']:20} {row['target']:20} {_number(row['score'])} {bounds:>13} "
-                f"{_number(row['expected_best'])} {row['hours']:7.3f}  {row['why']}".rstrip()
+                f"{row['rank']:>4}  {row['source']:20} {row['target']:20} {row['state']:5} {_number(row['score'])} "
+                f"{bounds:>13} {_number(row['expected_best'])} {duration(row['hours']) or 'unknown':>8}  {row['why']}".rstrip()
             )
         return "\n".join(lines)
 
@@ -174,5 +199,7 @@ def _number(value: float | None) -> str:
 def _main_reasons(step: Step) -> str:
     if step.source == ALONE:
         return "the baseline"
-    largest = sorted(step.why.items(), key=lambda item: -abs(item[1]))[:2]
-    return ", ".join(f"{group} {points:+.3f}" for group, points in largest if abs(points) >= 0.0005)
+    largest = [item for item in sorted(step.why.items(), key=lambda item: -abs(item[1]))[:2] if abs(item[1]) >= 0.0005]
+    if step.score is None:  # what a rank is worth is not known, only which way it points
+        return ", ".join(f"{'+' if value > 0 else '-'} {group}" for group, value in largest)
+    return ", ".join(f"{group} {value:+.3f}" for group, value in largest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -35,3 +36,16 @@ def megabytes(size: int) -> str:
     ('90.4 MB', '1.7 GB', '0.0 MB')
     """
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def duration(hours: float | None) -> str | None:
+    """Hours as people say them: seconds up to two minutes, minutes up to two hours; None and NaN stay without.
+
+    >>> duration(0.005), duration(0.25), duration(3.0), duration(float("nan"))
+    ('18 s', '15.0 min', '3.0 h', None)
+    """
+    if hours is None or not math.isfinite(hours):
+        return None
+    if hours < 2 / 60:
+        return f"{hours * 3600:.0f} s"
+    return f"{hours * 60:.1f} min" if hours < 2 else f"{hours:.1f} h"

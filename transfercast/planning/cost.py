@@ -9,22 +9,19 @@ from transfercast.core.table import TargetFacts
 FROZEN_SHARE = 1 / 3
 """A frozen encoder needs no backward pass, which costs about twice the forward."""
 
-SECONDS_A_ROW_UNKNOWN = 0.02
 
-
-def hours_of(facts: TargetFacts | None, recipe_key: str) -> float:
-    """Expected hours of one training of a target with a recipe; 0 where nothing is known of the target.
+def hours_of(facts: TargetFacts | None, recipe_key: str) -> float | None:
+    """Expected hours of one training of a target with a recipe; None where nothing says how long training takes.
 
     >>> facts = TargetFacts(fingerprint="", metric="accuracy", train_rows=1800, seconds_per_row_epoch=0.5)
     >>> hours_of(facts, "full/epochs=4")
     1.0
     """
-    if facts is None:
-        return 0.0
+    if facts is None or facts.seconds_per_row_epoch is None:
+        return None
     try:
         recipe = Recipe.parse(recipe_key)
     except InputError:  # a table of somebody else's may name recipes that only they know
         recipe = Recipe()
-    seconds = facts.seconds_per_row_epoch or SECONDS_A_ROW_UNKNOWN
     share = FROZEN_SHARE if recipe.adaptation == "features" else 1.0
-    return facts.train_rows * recipe.epochs * seconds * share / 3600
+    return facts.train_rows * recipe.epochs * facts.seconds_per_row_epoch * share / 3600

@@ -1,13 +1,14 @@
-"""The order in which to train: always the step that is expected to gain most, within the budget.
+"""From forecasts and a budget to a plan: the order in which to train.
 
-For one target that is the order of the forecasts, the cheaper first where they are equal. Over several targets, or by the
-hour, the next step is the one that adds most to the expected best score of its target (per hour, where hours are the
-budget).
+Every target is trained alone first. Then comes what the history holds already, which costs nothing, and then always the step
+that adds most to the expected best score of its target (per hour, where hours are the budget).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -17,37 +18,27 @@ from transfercast.core.errors import InputError
 from transfercast.core.forecast import Forecast
 from transfercast.core.kinds import DEFAULT_METRIC, METRICS
 from transfercast.core.plan import Budget, Plan, Step
-from transfercast.core.records import ALONE
+from transfercast.core.records import ALONE, Candidate
 from transfercast.core.table import FeatureTable
+from transfercast.core.text import duration
+from transfercast.history.store import History
 from transfercast.planning.cost import hours_of
+from transfercast.planning.done import scores_of
+from transfercast.planning.greedy import Options, Taken, chosen
 from transfercast.planning.stop import WORTH_STOPPING, expected_best
 from transfercast.predictor.model import Predictor
+from transfercast.predictor.retrain import opened
 
 
-@dataclass(frozen=True, slots=True)
-class _Queue:
-    """The candidates of one target, best first, with what each adds when it is reached in this order."""
-
-    target: str
-    rows: np.ndarray
-    hours: np.ndarray
-    best: np.ndarray
-    baseline: float
-    baseline_hours: float
-    baseline_recipe: str
-
-    @property
-    def start(self) -> float:
-        """The score in hand before any transfer; where the baseline is not known, the least promising forecast."""
-        return self.baseline if np.isfinite(self.baseline) else float(self.best[0] - 1e-9)
-
-    def gain(self, taken: int) -> float:
-        """What the next step adds to the expected best."""
-        before = self.start if taken == 0 else self.best[taken - 1]
-        return float(self.best[taken] - before)
-
-
-def plan(predictor: Predictor, table: FeatureTable, budget: Budget, coverage: float = 0.9, bounds: Bounds = "grouped") -> Plan:
+def plan(
+    predictor: Predictor,
+    table: FeatureTable,
+    budget: Budget,
+    coverage: float = 0.9,
+    bounds: Bounds | None = None,
+    *,
+    history: History | str | Path | None = None,
+) -> Plan:
     """Turn forecasts and a budget into an order of trainings.
 
     Args:
@@ -55,27 +46,25 @@ def plan(predictor: Predictor, table: FeatureTable, budget: Budget, coverage: fl
         table: of candidates; cross it with recipes first (`table.with_recipes`) to search over them too.
         budget: trials or hours, for each target or over all.
         coverage: of the bounds.
-        bounds: `grouped`, or the wider `hierarchical`.
+        bounds: `grouped`, or the wider `hierarchical`; by default the latter below ten held-out targets.
+        history: what was trained already: those candidates are listed as done and cost nothing, their best score is in hand,
+            and the budget buys others.
 
     Raises:
-        InputError: if the budget buys no training at all.
+        InputError: if the budget buys no training at all, or is of hours where nothing says how long trainings take.
     """
     forecast = predictor.predict(table, coverage, bounds=bounds)
-    queues = [_queue(forecast, table, target) for target in dict.fromkeys(c.target for c in forecast.candidates)]
-    taken = _taken(queues, budget)
-    if not taken:
-        cheapest = min(queue.baseline_hours + float(queue.hours[0]) for queue in queues)
-        raise InputError(f"{budget} buys no training: the first would take {cheapest:.3g} hours. Give more.")
-    steps = _steps(forecast, table, queues, taken)
-    stop_after, regret_left = _when_to_stop(queues, taken, len(steps) - len(taken))
-    return Plan(
-        id=fingerprint(
-            rows=[list(candidate) for candidate in forecast.candidates],
-            scores=forecast.score,
-            budget=budget.model_dump(),
-            provenance=table.provenance.model_dump(),
-            predictor=forecast.predictor,
-        ),
+    scores = {} if history is None else scores_of(opened(history).observations(), table)
+    names = list(dict.fromkeys(candidate.target for candidate in forecast.candidates))
+    rows_of: dict[str, list[int]] = {name: [] for name in names}
+    for row, candidate in enumerate(forecast.candidates):
+        rows_of[candidate.target].append(row)
+    targets = [_Target(forecast, table, name, np.array(rows), scores) for name, rows in rows_of.items()]
+    taken = _bought(targets, budget)
+    steps = _steps(forecast, table, targets, taken)
+    stop_after, regret_left = (None, None) if forecast.is_order_only else _when_to_stop(targets, steps, taken)
+    made = Plan(
+        id="",
         steps=tuple(steps),
         budget=budget,
         predictor=forecast.predictor,
@@ -86,107 +75,193 @@ def plan(predictor: Predictor, table: FeatureTable, budget: Budget, coverage: fl
         stop_after=stop_after,
         regret_left=regret_left,
     )
-
-
-def _queue(forecast: Forecast, table: FeatureTable, target: str) -> _Queue:
-    rows = np.array([row for row, candidate in enumerate(forecast.candidates) if candidate.target == target])
-    facts = table.provenance.targets.get(target)
-    hours = np.array([hours_of(facts, forecast.candidates[row].recipe) for row in rows])
-    order = np.lexsort((hours, -forecast.score[rows]))
-    rows, hours = rows[order], hours[order]
-    baseline = np.nan if facts is None or facts.score is None else facts.score
-    start = -np.inf if np.isnan(baseline) else baseline
-    metric = DEFAULT_METRIC if facts is None else facts.metric
-    recipe = forecast.candidates[rows[0]].recipe
-    return _Queue(
-        target=target,
-        rows=rows,
-        hours=hours,
-        best=expected_best(start, forecast.score[rows], forecast.spread[rows], METRICS[metric].highest),
-        baseline=float(baseline),
-        baseline_hours=hours_of(facts, recipe),
-        baseline_recipe=recipe,
+    candidates = [list(candidate) for candidate in forecast.candidates]
+    return made.model_copy(
+        update={
+            "id": fingerprint(
+                plan=made.model_dump(mode="json"),
+                rows=candidates,
+                scores=forecast.score,
+                coverage=coverage,
+                lower=forecast.lower,
+                upper=forecast.upper,
+            )
+        }
     )
 
 
-def _taken(queues: list[_Queue], budget: Budget) -> list[tuple[_Queue, int]]:
-    """(queue, how many of it were taken before) of each step, in order."""
+class _Target:
+    """One target's candidates: those done, with their scores, and the options that are left."""
+
+    def __init__(
+        self, forecast: Forecast, table: FeatureTable, name: str, rows: np.ndarray, scores: dict[Candidate, float]
+    ) -> None:
+        facts = table.provenance.targets.get(name)
+        self.name, self.facts, self.rows = name, facts, rows
+        self.alone_done = next(
+            ((candidate.recipe, score) for candidate, score in scores.items() if candidate[:2] == (ALONE, name)), None
+        )
+        own_score = facts.score if facts is not None else None
+        self.baseline = own_score if self.alone_done is None else self.alone_done[1]
+        self.done = {int(row): scores[forecast.candidates[row]] for row in rows if forecast.candidates[row] in scores}
+        left = np.array([row for row in rows if int(row) not in self.done], dtype=np.int64)
+        self.hours = {int(row): hours_of(facts, forecast.candidates[row].recipe) for row in rows}
+        costs = np.array([np.inf if self.hours[int(row)] is None else self.hours[int(row)] for row in left], dtype=np.float64)
+        order = np.lexsort((costs, -forecast.score[left]))
+        left, costs = left[order], costs[order]
+        known = [*([] if self.baseline is None else [self.baseline]), *self.done.values()]
+        self.options = Options(
+            target=name,
+            rows=left,
+            scores=forecast.score[left],
+            own=forecast.own_spread[left],
+            shared=float(forecast.shared_spread[rows[0]]),
+            prices=costs,
+            alone=costs if self.alone_done is None else np.zeros(len(left)),
+            in_hand=max(known, default=-np.inf),
+            ceiling=METRICS[DEFAULT_METRIC if facts is None else facts.metric].highest,
+        )
+
+
+def _bought(targets: Sequence[_Target], budget: Budget) -> list[Taken]:
+    """What the budget buys, in order; nothing, where all is done."""
+    options = [target.options for target in targets]
+    open_options = [own for own in options if len(own.rows)]
+    if budget.hours is None:
+        options = [_of_one_trial(own) for own in options]
+        amount = float(budget.trials or 0)
+    else:
+        unknown = [own.target for own in open_options if not np.isfinite(own.prices).all()]
+        if unknown:
+            raise InputError(
+                f"a budget in hours needs to know how long a training of {', '.join(unknown[:3])} takes, and the table does "
+                "not say (seconds_per_row_epoch of the target). Give a number of trials, or make the table with 'transfercast "
+                "features', which measures it."
+            )
+        amount = budget.hours
     if budget.per == "target":
-        parts = [_taken([queue], budget.model_copy(update={"per": "total"})) for queue in queues]
-        longest = max(map(len, parts))
-        return [part[turn] for turn in range(longest) for part in parts if turn < len(part)]
-    counts = dict.fromkeys(range(len(queues)), 0)
-    order: list[tuple[_Queue, int]] = []
-    left = budget.hours if budget.hours is not None else float(budget.trials or 0)
-    while True:
-        worth: list[tuple[float, int, float]] = []
-        for number, queue in enumerate(queues):
-            count = counts[number]
-            if count == len(queue.rows):
-                continue
-            if budget.hours is None:
-                price, gain = 1.0, queue.gain(count)
-            else:
-                price = float(queue.hours[count]) + (queue.baseline_hours if count == 0 else 0.0)
-                gain = queue.gain(count) / max(price, 1e-9)
-            if price <= left:
-                worth.append((gain, number, price))
-        if not worth:
-            return order
-        _, number, price = max(worth, key=lambda item: (item[0], -item[1]))
-        order.append((queues[number], counts[number]))
-        counts[number] += 1
-        left -= price
+        parts = [[_renumbered(step, number) for step in chosen([own], amount)] for number, own in enumerate(options)]
+        taken = [part[turn] for turn in range(max(map(len, parts))) for part in parts if turn < len(part)]
+    else:
+        taken = chosen(options, amount)
+    if not taken and open_options:
+        cheapest = min(float((own.prices + own.alone).min()) for own in open_options)
+        raise InputError(f"{budget} buys no training: the first would take {duration(cheapest)}. Give more.")
+    return taken
 
 
-def _steps(forecast: Forecast, table: FeatureTable, queues: list[_Queue], taken: list[tuple[_Queue, int]]) -> list[Step]:
-    used = [queue for queue in queues if any(queue is other for other, _ in taken)]
-    steps = [
-        Step(
-            position=position,
+def _of_one_trial(options: Options) -> Options:
+    ones = np.ones(len(options.rows))
+    return Options(options.target, options.rows, options.scores, options.own, options.shared, ones, 0 * ones,
+                   options.in_hand, options.ceiling)  # fmt: skip
+
+
+def _renumbered(step: Taken, target: int) -> Taken:
+    return Taken(target, step.number, step.expected, step.gain)
+
+
+def _steps(forecast: Forecast, table: FeatureTable, targets: Sequence[_Target], taken: Sequence[Taken]) -> list[Step]:
+    """The targets alone, then what is done, then what is bought."""
+    first: dict[int, int] = {}
+    for step in taken:
+        first.setdefault(step.target, int(targets[step.target].options.rows[step.number]))
+    listed = [number for number, own in enumerate(targets) if number in first or (own.alone_done is not None and own.done)]
+    describe = _Describe(forecast, table)
+    steps = [describe.alone(targets[number], first.get(number)) for number in listed]
+    for number in listed:
+        steps += [describe.done(targets[number], row) for row in targets[number].done]
+    for step in taken:
+        own = targets[step.target]
+        steps.append(describe.new(int(own.options.rows[step.number]), own, step.expected))
+    return [step.model_copy(update={"position": position}) for position, step in enumerate(steps)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Describe:
+    """Makes steps; their positions follow."""
+
+    forecast: Forecast
+    table: FeatureTable
+
+    def alone(self, target: _Target, first: int | None) -> Step:
+        """The target trained alone, with the recipe of its first transfer unless it was trained already."""
+        row = int(target.rows[0]) if first is None else first
+        done = target.alone_done is not None
+        recipe = self.forecast.candidates[row].recipe if target.alone_done is None else target.alone_done[0]
+        return Step(
+            position=0,
             source=ALONE,
-            target=queue.target,
-            recipe=queue.baseline_recipe,
-            score=None if np.isnan(queue.baseline) else queue.baseline,
+            target=target.name,
+            recipe=recipe,
+            score=target.baseline,
             lower=None,
             upper=None,
-            hours=queue.baseline_hours,
-            expected_best=None if np.isnan(queue.baseline) else queue.baseline,
+            hours=0.0 if done else hours_of(target.facts, recipe),
+            expected_best=self._told(row, target.baseline),
+            done=done,
         )
-        for position, queue in enumerate(used)
-    ]
-    for queue, count in taken:
-        row = int(queue.rows[count])
-        candidate = forecast.candidates[row]
+
+    def done(self, target: _Target, row: int) -> Step:
+        """A candidate that the history holds, with the score it had."""
+        candidate = self.forecast.candidates[row]
+        return Step(
+            position=0,
+            source=candidate.source,
+            target=candidate.target,
+            recipe=candidate.recipe,
+            score=target.done[row],
+            lower=None,
+            upper=None,
+            hours=0.0,
+            expected_best=self._told(row, target.options.in_hand),
+            done=True,
+            features=self._features(row),
+        )
+
+    def new(self, row: int, target: _Target, expected: float) -> Step:
+        """A candidate to train."""
+        candidate, forecast = self.forecast.candidates[row], self.forecast
         beats = float(forecast.beats_baseline[row])
-        features = {name: float(value) for name, value in table.frame.iloc[row].items() if np.isfinite(value)}
-        steps.append(
-            Step(
-                position=len(steps),
-                source=candidate.source,
-                target=candidate.target,
-                recipe=candidate.recipe,
-                score=float(forecast.score[row]),
-                lower=float(forecast.lower[row]),
-                upper=float(forecast.upper[row]),
-                hours=float(queue.hours[count]),
-                expected_best=float(queue.best[count]),
-                beats_baseline=None if np.isnan(beats) else beats,
-                why=dict(zip(forecast.groups, forecast.why[row].tolist(), strict=True)),
-                features={str(name): value for name, value in features.items()},
-            )
+        lower, upper = float(forecast.lower[row]), float(forecast.upper[row])
+        metric = METRICS[DEFAULT_METRIC if target.facts is None else target.facts.metric]
+        says_something = lower > metric.lowest or upper < metric.highest
+        return Step(
+            position=0,
+            source=candidate.source,
+            target=candidate.target,
+            recipe=candidate.recipe,
+            score=self._told(row, float(forecast.score[row])),
+            lower=self._told(row, lower) if says_something else None,
+            upper=self._told(row, upper) if says_something else None,
+            hours=target.hours[row],
+            expected_best=self._told(row, expected),
+            beats_baseline=None if np.isnan(beats) else beats,
+            why=dict(zip(forecast.groups, forecast.why[row].tolist(), strict=True)),
+            features=self._features(row),
         )
-    return steps
+
+    def _told(self, row: int, value: float | None) -> float | None:
+        """The value, where anything was observed that it could rest on."""
+        return value if self.forecast.support[row] > 0 else None
+
+    def _features(self, row: int) -> dict[str, float]:
+        values = self.table.frame.iloc[row]
+        return {str(name): float(value) for name, value in values.items() if np.isfinite(value)}
 
 
-def _when_to_stop(queues: list[_Queue], taken: list[tuple[_Queue, int]], baselines: int) -> tuple[int, float]:
+def _when_to_stop(targets: Sequence[_Target], steps: Sequence[Step], taken: Sequence[Taken]) -> tuple[int, float]:
     """The position after which little is expected to be left, and how much, as a mean over targets."""
-    in_hand = {queue.target: queue.start for queue in queues}
-    most = {queue.target: float(queue.best[-1]) for queue in queues}
-    left = 0.0
-    for position, (queue, count) in enumerate(taken, start=baselines):
-        in_hand[queue.target] = float(queue.best[count])
-        left = float(np.mean([most[name] - in_hand[name] for name in most]))
+    in_hand, most = {}, {}
+    for number, target in enumerate(targets):
+        own = target.options
+        in_hand[number] = own.start if len(own.rows) else own.in_hand
+        expected = expected_best(own.in_hand, own.scores, own.own, own.ceiling, own.shared)
+        most[number] = float(expected[-1]) if len(expected) else own.in_hand
+    position, left = len(steps) - len(taken) - 1, 0.0
+    for step in (None, *taken):
+        if step is not None:
+            position, in_hand[step.target] = position + 1, step.expected
+        left = float(np.mean([most[number] - in_hand[number] for number in most]))
         if left < WORTH_STOPPING:
-            return position, left
-    return len(taken) + baselines - 1, left
+            break
+    return position, max(left, 0.0)

@@ -1,4 +1,8 @@
-"""How good held-out forecasts are: their order by NDCG, regret and hours, scores by error and coverage; with bootstraps."""
+"""How good held-out forecasts are: their order by NDCG, regret and hours, scores by error and coverage; over targets.
+
+Intervals are BCa bootstraps over targets (Efron 1987), and there are none below FEWEST_FOR_AN_INTERVAL targets: what resampling
+three to nine targets gives covers far less than it says.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 from scipy.stats import spearmanr
 
 from transfercast.core.errors import InputError
@@ -17,17 +22,25 @@ from transfercast.predictor.ranking import REGRET_AT, ndcg, regret, share_of_tim
 
 RANDOM = "random order"
 RMSE_AT = (5, 10, 20, 50, 100)
-RANDOM_DRAWS = 40
-BOOTSTRAPS = 1000
+TIED_DRAWS = 40
+"""Orders of candidates that are held equal, over which a curve is averaged."""
+
+BOOTSTRAPS = 2000
+FEWEST_FOR_AN_INTERVAL = 10
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over targets, with the 2.5 and 97.5 % points of its bootstrap over targets."""
+    """A mean over targets, with the ends of its 95 % interval; NaN where there are too few targets for one."""
 
     mean: float
     low: float
     high: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is an interval."""
+        return bool(np.isfinite(self.low))
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,9 @@ class Order:
         regret: in points, by k.
         spearman: rank correlation with the truth.
         time_share: share of the hours of trying all until within 1 % of the best.
-        curve: (m,) mean best score in hand at each of `SHARES` of those hours.
+        curve: (m,) mean best score in hand at each of `SHARES` of the target's own hours, from the target alone on.
+        first: (2, K) for k = 1 to K: share of all hours that the first k trainings of every target take, and the mean best
+            score that these give, the target alone not among them: the axis of the ANSAT paper's performance against hours.
     """
 
     name: str
@@ -49,6 +64,7 @@ class Order:
     spearman: Interval
     time_share: Interval
     curve: np.ndarray
+    first: np.ndarray
 
     def row(self) -> dict[str, Any]:
         """The means, for a table."""
@@ -98,6 +114,10 @@ class Evaluation:
         """The predictor's own order."""
         return self.orders[0]
 
+    def order(self, name: str) -> Order:
+        """The order of that name."""
+        return next(order for order in self.orders if order.name == name)
+
     def as_json(self) -> dict[str, Any]:
         """Plain values; intervals as [mean, low, high]."""
         orders = [
@@ -108,6 +128,7 @@ class Evaluation:
                 "spearman": _listed(order.spearman),
                 "time_share": _listed(order.time_share),
                 "curve": order.curve.tolist(),
+                "first": order.first.tolist(),
             }
             for order in self.orders
         ]
@@ -132,7 +153,7 @@ def judged(forecast: HeldOut, only: np.ndarray | None = None, seed: int = 0) -> 
     Args:
         forecast: of n rows.
         only: (n,) rows to judge by; the others were there to learn from. By default all.
-        seed: of random orders and bootstrap.
+        seed: of the orders of equal candidates in curves, and of the bootstrap.
     """
     rows = np.ones(len(forecast.score), dtype=bool) if only is None else only
     observed = forecast.observed
@@ -142,8 +163,8 @@ def judged(forecast: HeldOut, only: np.ndarray | None = None, seed: int = 0) -> 
     names = np.array([observed.design.targets[group[0]] for group in ranked])
     draw = _Bootstrap(names, seed)
     rng = np.random.default_rng(seed)
-    orders = [_order(name, values, observed, ranked, draw) for name, values in forecast.orders().items()]
-    orders.append(_random_order(observed, ranked, draw, rng))
+    orders = forecast.orders() | {RANDOM: np.zeros(len(observed))}
+    judged_orders = [_order(name, values, observed, ranked, draw, rng) for name, values in orders.items()]
     errors = forecast.score - observed.score
     best_first = np.nonzero(rows)[0][np.argsort(-forecast.score[rows], kind="stable")]
     inside = {kind: (forecast.lower[kind] <= observed.score) & (observed.score <= forecast.upper[kind]) for kind in BOUNDS}
@@ -154,7 +175,7 @@ def judged(forecast: HeldOut, only: np.ndarray | None = None, seed: int = 0) -> 
         by=forecast.by,
         targets=len(np.unique(observed.design.targets[rows])),
         rows=int(rows.sum()),
-        orders=tuple(orders),
+        orders=tuple(judged_orders),
         rmse=float(np.sqrt((errors[rows] ** 2).mean())),
         rmse_at={k: float(np.sqrt((errors[best_first[:k]] ** 2).mean())) for k in RMSE_AT if k <= rows.sum()},
         coverage={kind: by_row.interval(inside[kind][rows].astype(np.float64)) for kind in BOUNDS},
@@ -170,64 +191,116 @@ class _Bootstrap:
 
     def __init__(self, names: np.ndarray, seed: int) -> None:
         distinct, self._of = np.unique(names, return_inverse=True)
-        drawn = np.random.default_rng(seed).integers(0, len(distinct), (BOOTSTRAPS, len(distinct)))
-        self._times = np.stack([np.bincount(row, minlength=len(distinct)) for row in drawn])  # (b, t)
+        count = len(distinct)
+        drawn = np.random.default_rng(seed).integers(0, count, (BOOTSTRAPS, count))
+        self._times = np.stack([np.bincount(row, minlength=count) for row in drawn])  # (b, t)
 
     def interval(self, values: np.ndarray) -> Interval:
+        """The mean of (n,) values with its interval; NaN among them do not count."""
         known = np.isfinite(values)
         if not known.any():
             return Interval(float("nan"), float("nan"), float("nan"))
         size = self._times.shape[1]
         totals = np.bincount(self._of[known], values[known], minlength=size)
         counts = np.bincount(self._of[known], minlength=size)
-        drawn = (self._times @ totals) / np.maximum(self._times @ counts, 1)
-        low, high = np.percentile(drawn[self._times @ counts > 0], [2.5, 97.5])
-        return Interval(float(values[known].mean()), float(low), float(high))
+        mean = float(values[known].mean())
+        if (counts > 0).sum() < FEWEST_FOR_AN_INTERVAL:
+            return Interval(mean, float("nan"), float("nan"))
+        drawn_counts = self._times @ counts
+        drawn = (self._times @ totals)[drawn_counts > 0] / drawn_counts[drawn_counts > 0]
+        there = counts > 0
+        without = (totals.sum() - totals[there]) / (counts.sum() - counts[there])
+        return Interval(mean, *_bca(mean, drawn, without))
 
 
-def _order(name: str, values: np.ndarray, observed: Observed, ranked: list[np.ndarray], draw: _Bootstrap) -> Order:
+def _bca(estimate: float, drawn: np.ndarray, without: np.ndarray) -> tuple[float, float]:
+    """Ends of the 95 % interval, bias-corrected and accelerated.
+
+    Args:
+        estimate: of all targets.
+        drawn: (b,) of bootstraps.
+        without: (t,) of all targets but one.
+    """
+    below = ((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2
+    if not 0 < below < 1:  # all draws are the same, or lie on one side
+        return float(drawn.min()), float(drawn.max())
+    away = without.mean() - without
+    squares = float((away**2).sum())
+    acceleration = float((away**3).sum()) / (6 * squares**1.5) if squares > 0 else 0.0
+    bias = ndtri(below)
+    moved = bias + ndtri(np.array([0.025, 0.975]))
+    low, high = np.quantile(drawn, ndtr(bias + moved / (1 - acceleration * moved)))
+    return float(low), float(high)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """One order on one target; see Order."""
+
+    ndcg: float
+    regret: tuple[float, ...]
+    spearman: float
+    time_share: float
+    curve: np.ndarray
+    first: np.ndarray
+
+
+def _order(
+    name: str, values: np.ndarray, observed: Observed, ranked: list[np.ndarray], draw: _Bootstrap, rng: np.random.Generator
+) -> Order:
     values = np.where(np.isfinite(values), values, -np.inf)
-    parts = [_judge(values[group], observed, group) for group in ranked]
-    return _summed(name, parts, draw)
+    parts = [_judge(values[group], observed, group, rng) for group in ranked]
+
+    def interval(figures: list[float]) -> Interval:
+        return draw.interval(np.array(figures))
+
+    return Order(
+        name=name,
+        ndcg=interval([part.ndcg for part in parts]),
+        regret={k: interval([part.regret[number] for part in parts]) for number, k in enumerate(REGRET_AT)},
+        spearman=interval([part.spearman for part in parts]),
+        time_share=interval([part.time_share for part in parts]),
+        curve=np.mean([part.curve for part in parts], axis=0),
+        first=_first_of_all([part.first for part in parts]),
+    )
 
 
-def _random_order(observed: Observed, ranked: list[np.ndarray], draw: _Bootstrap, rng: np.random.Generator) -> Order:
-    parts = []
-    for group in ranked:
-        draws = [_judge(rng.permutation(len(group)).astype(np.float64), observed, group) for _ in range(RANDOM_DRAWS)]
-        parts.append(np.mean(draws, axis=0))
-    return _summed(RANDOM, parts, draw)
-
-
-def _judge(values: np.ndarray, observed: Observed, group: np.ndarray) -> np.ndarray:
-    """NDCG, regrets, Spearman, share of time, and the curve, of one target."""
+def _judge(values: np.ndarray, observed: Observed, group: np.ndarray, rng: np.random.Generator) -> _Judgement:
     truth, hours = observed.score[group], observed.hours[group]
+    hours = hours if hours.sum() > 0 else np.ones(len(truth))
     known = np.isfinite(values)
     told = known.sum() > 1 and np.ptp(values[known]) > 0 and np.ptp(truth[known]) > 0
-    return np.concatenate([
-        [ndcg(values, truth)],
-        [regret(values, truth, k) for k in REGRET_AT],
-        [float(spearmanr(values[known], truth[known]).statistic) if told else np.nan],
-        [share_of_time(values, truth, hours)],
-        _curve(values, truth, hours, float(observed.design.baseline[group[0]])),
-    ])  # fmt: skip
+    baseline = float(observed.design.baseline[group[0]])
+    draws = TIED_DRAWS if len(np.unique(values)) < len(values) else 1
+    orders = [np.lexsort((rng.permutation(len(values)), -values)) for _ in range(draws)]
+    return _Judgement(
+        ndcg=ndcg(values, truth),
+        regret=tuple(regret(values, truth, k) for k in REGRET_AT),
+        spearman=float(spearmanr(values[known], truth[known]).statistic) if told else float("nan"),
+        time_share=share_of_time(values, truth, hours),
+        curve=np.mean([_curve(order, truth, hours, baseline) for order in orders], axis=0),
+        first=np.mean([_first(order, truth, hours) for order in orders], axis=0),
+    )
 
 
-def _curve(values: np.ndarray, truth: np.ndarray, hours: np.ndarray, baseline: float) -> np.ndarray:
+def _curve(order: np.ndarray, truth: np.ndarray, hours: np.ndarray, baseline: float) -> np.ndarray:
     """(m,) best score in hand at each of SHARES of the hours; before the first, the baseline or the worst."""
-    hours = hours if hours.sum() > 0 else np.ones(len(truth))
-    order = np.argsort(-values, kind="stable")
     spent = np.cumsum(hours[order]) / hours.sum()
     start = baseline if np.isfinite(baseline) else float(truth.min())
     in_hand = np.maximum.accumulate(np.concatenate([[start], truth[order]]))
     return np.asarray(in_hand[np.searchsorted(spent, SHARES + 1e-9, side="right")])
 
 
-def _summed(name: str, parts: list[np.ndarray], draw: _Bootstrap) -> Order:
-    table = np.stack(parts)
-    plain = [draw.interval(column) for column in table[:, : len(REGRET_AT) + 3].T]
-    regrets = dict(zip(REGRET_AT, plain[1:-2], strict=True))
-    return Order(name, plain[0], regrets, plain[-2], plain[-1], table[:, len(REGRET_AT) + 3 :].mean(axis=0))
+def _first(order: np.ndarray, truth: np.ndarray, hours: np.ndarray) -> np.ndarray:
+    """(2, n) hours of the first k trainings of a target, and the best score that these give, for k = 1 to n."""
+    return np.stack([np.cumsum(hours[order]), np.maximum.accumulate(truth[order])])
+
+
+def _first_of_all(parts: list[np.ndarray]) -> np.ndarray:
+    """(2, K) share of all hours, and mean best score, after the first k trainings of every target; all of those with fewer."""
+    longest = max(part.shape[1] for part in parts)
+    hours, scores = np.stack([np.pad(part, ((0, 0), (0, longest - part.shape[1])), mode="edge") for part in parts], axis=1)
+    return np.stack([hours.sum(axis=0) / hours[:, -1].sum(), scores.mean(axis=0)])
 
 
 def _groups(observed: Observed, rows: np.ndarray) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
 
 from transfercast.core.choices import Bounds
@@ -86,6 +87,7 @@ def held_out(
     Raises:
         InputError: if there are fewer than two of what is to be held out.
     """
+    check_jobs(jobs)
     folds = fold_names(observed, by) if folds is None else folds
     names = list(dict.fromkeys(folds.tolist()))
     if len(names) < 2:
@@ -144,13 +146,33 @@ def _tells_apart(observed: Observed, column: str) -> bool:
 
 
 def _mean_gain_elsewhere(observed: Observed, same_encoder: bool) -> np.ndarray:
-    """(n,) the source's mean gain, relative to the target's own score, on other targets with the same or other encoders."""
+    """(n,) the source's mean gain, relative to the target's own score, on other targets with the same or other encoders.
+
+    Sums over all targets less those over the row's own; NaN where the source was tried on no other.
+    """
     design = observed.design
     gains = observed.score / design.baseline - 1 if np.isfinite(design.baseline).any() else observed.score
-    result = np.full(len(observed), np.nan)
-    for row in range(len(observed)):
-        there = (design.encoder == design.encoder[row]) == same_encoder
-        there &= (design.sources == design.sources[row]) & (design.targets != design.targets[row]) & np.isfinite(gains)
-        if there.any():
-            result[row] = gains[there].mean()
-    return result
+    known = np.isfinite(gains)
+    rows = pd.DataFrame({
+        "source": design.sources, "target": design.targets, "encoder": design.encoder,
+        "gain": np.where(known, gains, 0.0), "count": known.astype(np.float64),
+    })  # fmt: skip
+
+    def sums(keys: list[str]) -> np.ndarray:
+        return rows.groupby(keys)[["gain", "count"]].transform("sum").to_numpy(dtype=np.float64)
+
+    total, count = (sums(["source", "encoder"]) - sums(["source", "encoder", "target"])).T
+    if not same_encoder:
+        every, tried = (sums(["source"]) - sums(["source", "target"])).T
+        total, count = every - total, tried - count
+    return np.where(count > 0.5, total / np.maximum(count, 1.0), np.nan)
+
+
+def check_jobs(jobs: int) -> None:
+    """Refuse a number of processes that means nothing.
+
+    Raises:
+        InputError: if it is 0; negative ones are counted from the number of cores, as joblib does.
+    """
+    if jobs == 0:
+        raise InputError("jobs is 0; give 1 or more, or -1 for as many as there are cores.")

@@ -8,21 +8,24 @@ bounds have seen them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from transfercast.core.choices import Goal, Learner
-from transfercast.predictor.bounds import Residuals
+from transfercast.predictor.bounds import Residuals, shared_and_own
 from transfercast.predictor.design import Observed
 from transfercast.predictor.folds import MOST_FOLDS, folds_by
 from transfercast.predictor.learner import LEARNERS, PARTS, REGRESSORS, Settings
 from transfercast.predictor.ranking import mean_regret
-from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted, lesson_of
-from transfercast.predictor.scaling import levels_of, points_of_a_standing
+from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted, lesson_of, outcomes_of
+from transfercast.predictor.scaling import STEEPEST, levels_of, points_of_a_standing, scaling_of_prior
 from transfercast.predictor.situations import Situation
+
+FEWEST_TO_LEARN = 3
+"""Targets. With fewer nothing is learned: the prior orders, and levels are those observed."""
 
 FEWEST_TARGETS, FEWEST_ROWS = 5, 100
 """With fewer there is no choice, for nothing could be told from so few, and a ridge is taken: trees need more."""
@@ -66,7 +69,8 @@ class Learned:
     def about(self) -> dict[str, Any]:
         """The choice, as plain values."""
         choice = self.fitted.choice
-        return {"goal": choice.goal, "features": choice.features, "learner": choice.learner,
+        learner = choice.learner if self.fitted.scaling.points > 0 else "the prior"
+        return {"goal": choice.goal, "features": choice.features, "learner": learner,
                 "settings": asdict(choice.settings), "mean_regret": self.regrets}  # fmt: skip
 
 
@@ -93,8 +97,9 @@ def _learned(observed: Observed, options: Options, situations: tuple[Situation, 
     enough = len(targets) >= FEWEST_TARGETS and len(observed) >= FEWEST_ROWS
     learner: Learner = learners[0] if enough or "ridge" not in learners else "ridge"
     settings = options.settings
-    if len(targets) < 2:
-        return Learned(whole.fit(learner, settings), {})
+    if len(targets) < FEWEST_TO_LEARN:
+        errors = errors_of_prior(observed)
+        return _with_errors(whole.prior_only(), observed, errors)
     trials = Trials(observed, options)
     regrets: dict[Learner, float] = {}
     said: dict[Learner, np.ndarray] = {}
@@ -109,8 +114,33 @@ def _learned(observed: Observed, options: Options, situations: tuple[Situation, 
             settings = tuned(lambda tried: trials.cost(learner, tried), options.seconds)
             said = {}
     outcomes = (said or trials.outcomes([learner], settings))[learner]
-    scale = trials.scale(outcomes)
-    return Learned(whole.fit(learner, settings, scale), trials.residuals(outcomes, scale), regrets)
+    return _with_errors(whole.fit(learner, settings, trials.scale(outcomes)), observed, trials.errors(outcomes), regrets)
+
+
+def _with_errors(
+    fitted: Fitted, observed: Observed, errors: np.ndarray | None, regrets: dict[Learner, float] | None = None
+) -> Learned:
+    """What was learned, with the (n,) errors of held-out rows, where some were held out."""
+    if errors is None:
+        return Learned(fitted, {})
+    targets = observed.design.targets
+    residuals = {str(name): errors[targets == name] for name in np.unique(targets)}
+    shared, own = shared_and_own(errors, observed.design.groups)
+    scaling = replace(fitted.scaling, shared_error=shared, own_error=own)
+    return Learned(replace(fitted, scaling=scaling), residuals, regrets or {})
+
+
+def errors_of_prior(observed: Observed) -> np.ndarray | None:
+    """(n,) truth minus forecast when the prior orders and levels are those of the other targets; None of one target."""
+    targets = observed.design.targets
+    names = np.unique(targets)
+    if len(names) < 2:
+        return None
+    errors = np.zeros(len(observed))
+    for own in (targets == name for name in names):
+        rows = observed.take(own)
+        errors[own] = rows.score - scaling_of_prior(observed.take(~own)).scores(rows.design, np.zeros(len(rows)))
+    return errors
 
 
 def clearly_best(judged: dict[Learner, np.ndarray]) -> Learner:
@@ -167,21 +197,25 @@ class Trials:
         """Mean regret of one learner."""
         return float(self.regrets(self.outcomes([learner], settings)[learner]).mean())
 
-    def scale(self, outcomes: np.ndarray) -> float | None:
-        """Points of a standing that such forecasts are worth."""
-        return (
-            points_of_a_standing(self.observed, outcomes, levels_of(self.observed)) if self.options.goal == "standing" else None
-        )
+    def scale(self, outcomes: np.ndarray, rows: np.ndarray | None = None) -> float | None:
+        """Share of the room that a standing forecast like that is worth, by all rows or the (n,) mask `rows`."""
+        if self.options.goal != "standing":
+            return None
+        rows = np.ones(len(outcomes), dtype=bool) if rows is None else rows
+        part = self.observed.take(rows)
+        levels = levels_of(part)
+        steepest = STEEPEST * outcomes_of(part, "standing", levels)[2]
+        return min(points_of_a_standing(part, outcomes[rows], levels), steepest)
 
-    def residuals(self, outcomes: np.ndarray, scale: float | None) -> Residuals:
-        """Truth minus forecast, by target: levels, too, are those of the other folds."""
+    def errors(self, outcomes: np.ndarray) -> np.ndarray:
+        """(n,) truth minus forecast; levels and the worth of a standing are those of the other folds' rows."""
         errors = np.zeros(len(self.observed))
         for fold, lesson in enumerate(self._lessons):
             rows = self.folds == fold
             design = self.observed.design.take(rows)
-            errors[rows] = self.observed.score[rows] - lesson.scaling(scale).scores(design, outcomes[rows])
-        targets = self.observed.design.targets
-        return {str(name): errors[targets == name] for name in np.unique(targets)}
+            scaling = lesson.scaling(self.scale(outcomes, ~rows))
+            errors[rows] = self.observed.score[rows] - scaling.scores(design, outcomes[rows])
+        return errors
 
     def _ranked(self) -> Sequence[np.ndarray]:
         groups = self.observed.design.groups

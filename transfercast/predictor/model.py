@@ -16,7 +16,7 @@ from transfercast.core.forecast import Forecast
 from transfercast.core.records import Candidate
 from transfercast.core.table import FeatureTable
 from transfercast.predictor import persistence, versions
-from transfercast.predictor.bounds import Calibration, Residuals
+from transfercast.predictor.bounds import FEWEST_TO_POOL, Calibration, Residuals
 from transfercast.predictor.design import Design, design_of_table
 from transfercast.predictor.learning import Learned
 from transfercast.predictor.regressor import NOTHING_OBSERVED, Fitted, Prediction
@@ -83,14 +83,15 @@ class Predictor:
         persistence.to_folder(folder, self.fitted, self.residuals, {"id": self.id, **manifest}, report, card)
 
     def predict(
-        self, table: FeatureTable, coverage: float = 0.9, *, bounds: Bounds = "grouped", explain: bool = True
+        self, table: FeatureTable, coverage: float = 0.9, *, bounds: Bounds | None = None, explain: bool = True
     ) -> Forecast:
         """Expected scores of a table's candidates, with bounds and reasons.
 
         Args:
             table: of features; standings are taken among a target's candidates in it.
             coverage: nominal, in (0, 1).
-            bounds: `grouped`, or the wider `hierarchical`; see `predictor.bounds`.
+            bounds: `grouped`, or the wider `hierarchical`; by default the latter below ten held-out targets; see
+                `predictor.bounds`.
             explain: also say why, which takes most of the time.
 
         Raises:
@@ -101,12 +102,12 @@ class Predictor:
             raise InputError("the table has no row, so there is nothing to forecast.")
         return self.forecast(design_of_table(table), coverage, bounds, explain)
 
-    def forecast(self, design: Design, coverage: float, bounds: Bounds = "grouped", explain: bool = True) -> Forecast:
+    def forecast(self, design: Design, coverage: float, bounds: Bounds | None = None, explain: bool = True) -> Forecast:
         """As `predict`, of a design."""
         self.check(design, coverage)
         return self._forecast(design, self.fitted.predict(design, explain), coverage, bounds)
 
-    def forecast_each(self, asked: Sequence[tuple[Design, float, Bounds]]) -> list[Forecast]:
+    def forecast_each(self, asked: Sequence[tuple[Design, float, Bounds | None]]) -> list[Forecast]:
         """Forecasts without reasons for designs that do not know of one another, which must have passed `check`.
 
         Args:
@@ -129,14 +130,18 @@ class Predictor:
             raise InputError(f"coverage is {coverage}; give a share between 0 and 1, such as 0.9.")
         self._check_versions(design)
 
-    def _forecast(self, design: Design, predicted: Prediction, coverage: float, bounds: Bounds) -> Forecast:
-        lower, upper = self.bounds(design, predicted, coverage, bounds)
+    def _forecast(self, design: Design, predicted: Prediction, coverage: float, bounds: Bounds | None) -> Forecast:
+        kind = self.calibration.kind(bounds)
+        lower, upper = self.bounds(design, predicted, coverage, kind)
+        scaling, rows = self.fitted.scaling, len(predicted.score)
         return Forecast(
             candidates=tuple(map(Candidate, design.sources.tolist(), design.targets.tolist(), design.recipes.tolist())),
             score=predicted.score,
             lower=lower,
             upper=upper,
-            spread=np.full(len(predicted.score), self.calibration.spread),
+            spread=np.full(rows, self.calibration.spread),
+            shared_spread=np.full(rows, scaling.shared_error),
+            own_spread=np.full(rows, scaling.own_error),
             beats_baseline=self.beats(design, predicted),
             support=predicted.support.astype(np.int64),
             prior_share=predicted.prior_share,
@@ -144,7 +149,7 @@ class Predictor:
             groups=predicted.groups,
             base=predicted.base,
             coverage=coverage,
-            basis=self._basis(design, predicted.prior_share, bounds),
+            basis=self._basis(design, predicted.prior_share, kind),
             predictor=self.id,
         )
 
@@ -164,13 +169,21 @@ class Predictor:
         count = int(self.fitted.scaling.levels.support(design, self.fitted.choice.goal).max())
         if not count:
             return (
-                "No history yet: pairs are ordered by the mean rank of the measures, and expected scores are the "
-                "target's own, moved by that rank."
+                "No history yet: an order by the mean rank of the measures and no scores, for nothing says what a rank is "
+                "worth. Transfers to other targets, trained by a search or imported, change that."
             )
-        told = f"{bounds} by {len(self.residuals)} targets held out" if self.residuals else (
-            "the metric's whole range: fewer than two targets observed"
-        )  # fmt: skip
-        return f"Rests on {count} observed transfers; {share.mean():.0%} of each forecast is prior. Bounds: {told}."
+        held_out = len(self.residuals)
+        if held_out < 2:
+            width = "the metric's whole range: fewer than two targets observed"
+        elif bounds == "hierarchical":
+            width = f"hierarchical by {held_out} targets held out"
+        else:
+            width = f"pooled over the rows of {held_out} targets held out"
+            width += "" if held_out >= FEWEST_TO_POOL else ", too few to cover as much as they say"
+        learned = f"{share.mean():.0%} of each forecast is prior"
+        if self.fitted.scaling.points <= 0:
+            learned = "nothing was learned that other targets bear out, so the prior orders"
+        return f"Rests on {count} observed transfers; {learned}. Bounds: {width}."
 
     def _check_versions(self, design: Design) -> None:
         fitted = {column.name: column.version for column in self.fitted.schema}

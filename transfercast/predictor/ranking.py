@@ -1,10 +1,14 @@
 """How good an order is: NDCG over the full ranking, regret@k, and what it costs to come near the best.
 
 Per target, the relevance of a source is n minus its true rank (equal scores share their mean rank), its gain
-2^relevance - 1.
+2^relevance - 1. Where a forecast holds candidates equal, each figure is its expectation over their orders: the order of rows is
+that of whatever plan made the history, and must not count.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from math import comb
 
 import numpy as np
 from scipy.stats import rankdata
@@ -12,21 +16,40 @@ from scipy.stats import rankdata
 REGRET_AT = (1, 3, 5)
 
 
-def ndcg(forecast: np.ndarray, truth: np.ndarray) -> float:
-    """NDCG of one target's full ranking, in [0, 1]; ties in the forecast are broken by row order."""
-    relevance = len(truth) - rankdata(-truth)
-    gains = 2.0**relevance - 1
-    discounts = 1 / np.log2(np.arange(2, len(truth) + 2))
+def tied(forecast: np.ndarray) -> Iterator[np.ndarray]:
+    """Numbers of the candidates that are held equal, the best first."""
     order = np.argsort(-forecast, kind="stable")
+    ordered = forecast[order]
+    yield from np.split(order, np.nonzero(ordered[1:] != ordered[:-1])[0] + 1)
+
+
+def ndcg(forecast: np.ndarray, truth: np.ndarray) -> float:
+    """NDCG of one target's full ranking, in [0, 1]."""
+    relevance = len(truth) - rankdata(-truth)
+    gains = np.exp2(relevance - len(truth)) - np.exp2(-float(len(truth)))  # all by 2^n, which overflows from 1,025 on
+    discounts = 1 / np.log2(np.arange(2, len(truth) + 2))
+    expected = np.concatenate([np.full(len(rows), gains[rows].mean()) for rows in tied(forecast)])
     ideal = (np.sort(gains)[::-1] * discounts).sum()
-    return float((gains[order] * discounts).sum() / ideal) if ideal > 0 else 1.0
+    return float((expected * discounts).sum() / ideal) if ideal > 0 else 1.0
 
 
 def regret(forecast: np.ndarray, truth: np.ndarray, k: int) -> float:
     """What the best of the k best-ranked falls short of the best, in percent of the best; 0 where the best is 0 or less."""
-    top = np.argsort(-forecast, kind="stable")[:k]
-    best = float(truth.max())
-    return 100 * (best - float(truth[top].max())) / best if best > 0 else 0.0
+    best, in_hand, left = float(truth.max()), -np.inf, k
+    for rows in tied(forecast):
+        if left >= len(rows):
+            in_hand, left = max(in_hand, float(truth[rows].max())), left - len(rows)
+        elif left > 0:
+            in_hand, left = _expected_largest(truth[rows], left, in_hand), 0
+    return 100 * (best - in_hand) / best if best > 0 else 0.0
+
+
+def _expected_largest(values: np.ndarray, k: int, least: float) -> float:
+    """Expectation of max(least, the largest of k of the values), drawn without replacement."""
+    descending = np.sort(values)[::-1]
+    # the j-th largest is the largest drawn if it is among the k and the j before it are not
+    chances = [comb(len(values) - 1 - j, k - 1) / comb(len(values), k) for j in range(len(values) - k + 1)]
+    return float(np.maximum(descending[: len(chances)], least) @ np.array(chances))
 
 
 def mean_regret(forecast: np.ndarray, truth: np.ndarray) -> float:
@@ -40,6 +63,14 @@ def share_of_time(forecast: np.ndarray, truth: np.ndarray, hours: np.ndarray, wi
     Where no hours are known, every training counts the same.
     """
     hours = hours if hours.sum() > 0 else np.ones(len(truth))
-    order = np.argsort(-forecast, kind="stable")
-    reached = np.maximum.accumulate(truth[order]) >= truth.max() - within * abs(truth.max())
-    return float(np.cumsum(hours[order])[int(np.argmax(reached))] / hours.sum())
+    good = truth >= truth.max() - within * abs(truth.max())
+    spent = 0.0
+    for rows in tied(forecast):
+        if not good[rows].any():
+            spent += float(hours[rows].sum())
+            continue
+        near, far = hours[rows][good[rows]], hours[rows][~good[rows]]
+        # each of the others comes before all g that are good enough with probability 1 / (g + 1)
+        spent += float(far.sum()) / (len(near) + 1) + float(near.mean())
+        break
+    return float(spent / hours.sum())

@@ -11,9 +11,9 @@ from transfercast.core.choices import Goal, Learner
 from transfercast.core.table import Column
 from transfercast.predictor.design import Design, Observed, columns_of, uses_history
 from transfercast.predictor.inputs import Inputs
-from transfercast.predictor.learner import LEARNERS, PARTS, Model, Part, Settings, fit_model
+from transfercast.predictor.learner import LEARNERS, PARTS, PENALTIES, Model, Part, Settings, fit_model, fit_ridges
 from transfercast.predictor.past import past_of
-from transfercast.predictor.scaling import Levels, Scaling, levels_of, points_of_a_standing, prior_points_of
+from transfercast.predictor.scaling import Levels, Scaling, levels_of, points_of_a_standing, prior_points_of, scaling_of_prior
 from transfercast.predictor.situations import Situation, situations_of
 from transfercast.predictor.standing import top
 
@@ -176,6 +176,14 @@ class Lesson:
         models = {situation: self.model(situation, PARTS[learner], settings) for situation in self.examples}
         choice = Choice(self.goal, self.features, learner, settings)
         return Fitted(choice, self.inputs.schema, self.inputs, models, self.scaling(points))
+
+    def prior_only(self) -> Fitted:
+        """The prior with observed levels, for observations that are too few to learn from."""
+        silent = fit_ridges(np.zeros((1, len(self.inputs.columns))), np.zeros(1), PENALTIES[:1])[0]
+        choice = Choice(self.goal, self.features, "ridge")
+        return Fitted(
+            choice, self.inputs.schema, self.inputs, {"new target": Model(silent, {})}, scaling_of_prior(self.observed)
+        )
 
     def model(self, situation: Situation, parts: Sequence[Part], settings: Settings) -> Model:
         """Fit boosters `parts` on a ridge, for one situation."""

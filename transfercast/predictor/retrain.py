@@ -7,6 +7,7 @@ pointer to the version in force is replaced last, so that whatever fails leaves 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from transfercast.predictor.design import FEATURE_SETS, Observed, observed_in, u
 from transfercast.predictor.drift import refuse_drift
 from transfercast.predictor.evaluate import Evaluation, judged
 from transfercast.predictor.folds import folds_by
-from transfercast.predictor.holdout import held_out
+from transfercast.predictor.holdout import check_jobs, held_out
 from transfercast.predictor.learner import LEARNERS
 from transfercast.predictor.learning import Options, learn
 from transfercast.predictor.model import PRIOR, Predictor, predictor_of
@@ -52,7 +53,7 @@ class RetrainingReport:
         feature_sets: held-out quality for F1 alone, F1+ANSAT, and the challenger's features; empty with one target.
         challenger, champion: on the same held-out targets; the first champion is the prior.
         champion_id: 'prior' for the first.
-        margin: how much worse the challenger might have been, in points of mean regret.
+        margin: how much worse the challenger might have been, in percent of the best score, as regret is.
         promoted: whether the challenger is now in force; `reason` says why (not).
     """
 
@@ -128,14 +129,17 @@ def train_meta(
         features: a feature set, or names of groups, measures or columns with commas between.
         goal: what is learned: `standing` within the target, `gain` over its own score, or `score`.
         learners: to choose from on held-out targets.
-        margin: by how many points of mean regret@1/3/5 a challenger may be worse than the champion and be promoted.
+        margin: by how many percent of the best score the mean regret@1/3/5 of a challenger may be worse than that of the
+            champion, or of the prior, and be promoted.
         keep: how many promoted versions stay to be rolled back to.
         jobs: folds at once.
 
     Raises:
-        InputError: if the history is not there, holds no transfer, or has drifted; if another retraining is at work.
+        InputError: if the history is not there, holds no transfer, or has drifted; if another retraining is at work; if an
+            argument is out of its range.
         ArtifactError: if the champion is damaged: roll back first.
     """
+    _check(minutes, margin, keep, jobs)
     past = opened(history)
     observed = observed_in(past.frame(), past.schema(), tables)
     folder = Path(out)
@@ -146,6 +150,13 @@ def train_meta(
         return _retrained(
             observed, folder, champion, Options(goal, features, learners, seconds=minutes * 60), margin, keep, jobs
         )
+
+
+def _check(minutes: float, margin: float, keep: int, jobs: int) -> None:
+    for name, value, least in (("minutes", minutes, 0.0), ("margin", margin, 0.0), ("keep", keep, 1)):
+        if not (math.isfinite(value) and value >= least):
+            raise InputError(f"{name} is {value}; give a number of at least {least:g}.")
+    check_jobs(jobs)
 
 
 def opened(history: History | str | Path) -> History:
@@ -247,17 +258,18 @@ def _judged_champion(observed: Observed, champion: Predictor | None, folds: np.n
 
 def _decide(challenger: Evaluation | None, champion: Evaluation | None, champion_id: str, margin: float) -> tuple[bool, str]:
     if challenger is None or champion is None:
-        return (
-            True,
-            "one target, or one candidate each: no order could be judged held out, so the newer one is in force",
-        )
+        cannot = "one target, or one candidate each: no order could be judged held out"
+        if champion_id == PRIOR:
+            return True, f"{cannot}, and nothing was learned but levels, so it orders as the prior does"
+        return False, f"{cannot}, so {champion_id} stays"
     ours, theirs = (float(np.mean([e.predictor.regret[k].mean for k in REGRET_AT])) for e in (challenger, champion))
-    told = f"mean regret {ours:.2f} against {theirs:.2f} of {champion_id}"
-    if champion_id == PRIOR:
-        return True, f"the first predictor ({told})"
+    compared = (
+        f"mean regret {ours:.2f} % of the best score against {theirs:.2f} % of {champion_id}, over {challenger.targets} targets"
+    )
     if not ours <= theirs + margin:
-        return False, f"{told}: worse by more than {margin:g}"
-    return True, f"{told}: not worse by more than {margin:g}"
+        return False, f"{compared}: worse by more than {margin:g}"
+    first = "the first predictor, " if champion_id == PRIOR else ""
+    return True, f"{first}{compared}: not worse by more than {margin:g}"
 
 
 def _data_fingerprint(observed: Observed) -> str:

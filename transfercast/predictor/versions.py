@@ -59,6 +59,11 @@ def current(folder: Path) -> Path:
     if (folder / "manifest.json").is_file():
         return folder
     promoted = promoted_ids(folder)
+    if not promoted and all_ids(folder):
+        raise InputError(
+            f"{folder}: no version was promoted, for none was as good as the prior on held-out targets. Go on without a "
+            "predictor, and retrain when more was observed."
+        )
     if not promoted:
         raise InputError(f"{folder}: no predictor. Make one with: transfercast train-meta --history ... --out {folder}")
     return folder / "versions" / promoted[-1]

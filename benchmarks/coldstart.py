@@ -1,0 +1,120 @@
+"""The first transfers of a newcomer: forecasts after two, three, four and eight observed targets. The last line is JSON.
+
+    python -m benchmarks.coldstart [--data ../shared/data/transfer] [--draws 20] [--set NAME]
+
+Each draw observes all transfers of a few random targets and forecasts those of all others. RMSE is over the rows of the
+targets that were not observed, its mean over draws is divided by that of the prior, which has observed nothing. At most
+SOURCES random sources a draw, for zoos of a thousand models would take hours and show the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.data import DATA
+from benchmarks.taskweb import JUDGED, history_of
+from transfercast.core.table import Column
+from transfercast.history.store import History
+from transfercast.predictor.design import Design, Observed, observed_in
+from transfercast.predictor.learning import learn
+from transfercast.predictor.regressor import NOTHING_OBSERVED
+
+COUNTS = (2, 3, 4, 8)
+SOURCES = 40
+BAR = 1.05
+
+
+def sets(folder: Path, only: str | None) -> Iterator[tuple[str, Observed]]:
+    """Names of the sets with their transfers."""
+    if only in (None, "taskweb"):
+        observed = transfers(history_of(folder))
+        yield "taskweb", observed.take(np.isin(observed.design.encoder, JUDGED))
+    for path in sorted((folder / "suite").glob("*.csv")):
+        if only in (None, path.stem):
+            yield path.stem, transfers(suite_history(path))
+
+
+def suite_history(path: Path) -> History:
+    """A table of the suite as a history; the JSON beside it says what its columns mean."""
+    columns = json.loads(path.with_suffix("").with_suffix(".columns.json").read_text())["columns"]
+    history = History("sqlite://")
+    history.describe(
+        Column(name=name, measure=name, version=1, better=better, group=group) for name, (better, group) in columns.items()
+    )
+    history.import_file(path)
+    return history
+
+
+def transfers(history: History) -> Observed:
+    """The observed transfers."""
+    return observed_in(history.frame(), history.schema())
+
+
+def drawn(observed: Observed, count: int, rng: np.random.Generator) -> tuple[Observed, Observed]:
+    """Transfers of `count` random targets, and those of all other targets, from the same random sources."""
+    sources = np.unique(observed.design.sources)
+    kept = np.isin(observed.design.sources, rng.permutation(sources)[:SOURCES])
+    targets = rng.permutation(np.unique(observed.design.targets))
+    seen = np.isin(observed.design.targets, targets[:count])
+    return observed.take(kept & seen), observed.take(kept & ~seen)
+
+
+def rmse(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Root of the mean squared error."""
+    return float(np.sqrt(((scores - truth) ** 2).mean()))
+
+
+def of_prior(design: Design) -> np.ndarray:
+    """(n,) what is forecast without any history."""
+    return NOTHING_OBSERVED.predict(design, explain=False).score
+
+
+def compared(observed: Observed, count: int, draws: int) -> dict[str, float]:
+    """Mean RMSE of the predictor and of the prior, and their ratio, after `count` observed targets."""
+    errors = []
+    for seed in range(draws):
+        few, rest = drawn(observed, count, np.random.default_rng([seed, count]))
+        forecast = learn(few).fitted.predict(rest.design, explain=False).score
+        errors.append((rmse(forecast, rest.score), rmse(of_prior(rest.design), rest.score)))
+    ours, prior = np.mean(errors, axis=0)
+    worst = max(a / b for a, b in errors)
+    return {"rmse": float(ours), "prior": float(prior), "ratio": float(ours / prior), "worst draw": worst}
+
+
+def main() -> None:
+    """Compare on every set, print a table and the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA / "transfer")
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--set", help="this one only")
+    given = parser.parse_args()
+    versions = {"python": platform.python_version(), "numpy": np.__version__, "pandas": pd.__version__,
+                "xgboost": version("xgboost")}  # fmt: skip
+    print(f"{given.draws} draws, seeds [draw, targets]; versions {versions}")
+    started, ratios = time.perf_counter(), {}
+    print(f"{'set':20}{'targets':>8}{'RMSE':>8}{'prior':>8}{'ratio':>7}{'worst draw':>12}")
+    for name, observed in sets(given.data, given.set):
+        for count in COUNTS:
+            if count >= len(np.unique(observed.design.targets)):
+                continue
+            row = compared(observed, count, given.draws)
+            ratios.setdefault(name, {})[str(count)] = round(row["ratio"], 3)
+            print(f"{name:20}{count:8}{row['rmse']:8.4f}{row['prior']:8.4f}{row['ratio']:7.3f}{row['worst draw']:12.2f}"
+                  + ("  above the bar" if count < 8 and row["ratio"] > BAR else ""))  # fmt: skip
+            sys.stdout.flush()
+    seconds = round(time.perf_counter() - started, 1)
+    print(json.dumps({"rmse_ratio": ratios, "draws": given.draws, "seconds": seconds, "versions": versions}))
+
+
+if __name__ == "__main__":
+    main()
