@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError
@@ -16,7 +17,9 @@ from transfercast.core.progress import progress
 from transfercast.core.records import Recipe
 from transfercast.core.table import INDEX, FeatureTable, Provenance, TargetFacts
 from transfercast.core.version import VERSION
+from transfercast.features.active_terms import PoolAnsat, pool_ansat
 from transfercast.features.evidence import Gatherer
+from transfercast.features.parallel import in_parallel
 from transfercast.features.registry import Measure, measures
 from transfercast.sources.models import pick_device
 from transfercast.sources.pool import DEFAULT_RECIPE, SourcePool
@@ -74,8 +77,14 @@ def extract_features(
     alone = {task.name: pool.target_model(task, recipe, seed, device) for task in progress(targets, "targets alone")}
     rows: dict[tuple[str, str, str], np.ndarray] = {}
     failed: dict[str, str] = {}
-    work = [(gatherer, [one.name for one in chosen], source, targets, alone) for source in pool.values()]
-    for name, found in progress(_in_parallel(work, jobs), "sources", total=len(work)):
+    ansat = _ansat(gatherer, chosen, pool, targets, alone, jobs)
+    work = [
+        (replace(gatherer, ansat=ansat.values.get(name, {})), [one.name for one in chosen], source, targets, alone)
+        for name, source in pool.items()
+        if name not in ansat.failed
+    ]
+    rows_of_sources = in_parallel(_rows_of, work, jobs)
+    for name, found in chain(ansat.failed.items(), progress(rows_of_sources, "sources", total=len(work))):
         if isinstance(found, str):
             log.warning("source %s is left out: %s", name, found)
             failed[name] = found
@@ -107,18 +116,20 @@ def _tell_what_does_not_apply(asked: list[Measure], pool: SourcePool, targets: S
             log.warning("%s; its columns stay empty, first for %s", reason, first)
 
 
-Work = tuple[Gatherer, list[str], Source, Sequence[Task], dict[str, Source]]
-
-
-def _in_parallel(work: list[Work], jobs: int | None) -> Iterator[tuple[str, dict[str, np.ndarray] | str]]:
-    """Each source's rows as they are done, or in order where the backend cannot tell (multiprocessing)."""
-    calls = [delayed(_rows_of)(*one) for one in work]
-    try:
-        yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
-    except ValueError as error:
-        if "return_as" not in str(error):
-            raise
-        yield from Parallel(n_jobs=jobs)(calls)
+def _ansat(
+    gatherer: Gatherer, chosen: list[Measure], pool: SourcePool, targets: Sequence[Task], alone: dict[str, Source],
+    jobs: int | None,
+) -> PoolAnsat:  # fmt: skip
+    """ANSAT of all pairs, where a measure needs it; it is told on how many inaccurate readings it rests."""
+    wanted = any({"shared_terms", "shared_terms_l2"} & set(one.needs) for one in chosen)
+    pairs = [(source, task) for task in targets for source in pool.values() if source.name != task.name]
+    ansat = pool_ansat(gatherer, pairs if wanted else [], alone, jobs)
+    if ansat.missed:
+        log.warning(
+            "ansat: %d of %d readings of documents miss the tolerance of %g; they count all the same.",
+            ansat.missed, ansat.readings, gatherer.tolerance,
+        )  # fmt: skip
+    return ansat
 
 
 def _rows_of(
