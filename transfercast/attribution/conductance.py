@@ -47,8 +47,9 @@ class Conductance:
         words: W words.
         layers: (L, W) conductance in units of F; words cut off by truncation have 0.
         completeness: (L,) what is missing of F(document) - F(baseline), relative to it, or to 0.025 where it is smaller.
-        error: (L,) upper estimate of the error in units of F: what is missing in each part of the path, without letting
-            parts cancel, and what F was seen to move without its conductance having been gathered.
+        error: (L,) upper estimate, in units of F, of the error of a layer's sum over words: what is missing in each part of
+            the path, without letting parts cancel, and what F was seen to move without its conductance having been
+            gathered. Where words pull in opposite directions one of them may be off by a few times as much.
         within_tolerance: whether every layer's error is as small as was asked for.
         evaluations: forward and backward passes spent.
         probability: F(document).

@@ -81,8 +81,10 @@ class Panel:
 
     @property
     def error(self) -> np.ndarray:
-        """(L,) in units of F: what is missing, and what F moves unseen."""
-        return np.asarray(np.abs(self.missing) + sum(leaf.hidden for leaf in self.leaves))
+        """(L,) in units of F: what is missing, what the leaves miss in opposite directions, and what F moves unseen."""
+        of_leaves = [leaf.missing for leaf in self.leaves]
+        cancelled = np.abs(of_leaves).sum(0) - np.abs(np.sum(of_leaves, axis=0))
+        return np.asarray(np.abs(self.missing) + cancelled + sum(leaf.hidden for leaf in self.leaves))
 
     def worst_leaves(self) -> list[Interval]:
         """The leaf with the larger error, or both where the other's is over half of it."""
