@@ -38,9 +38,9 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 DECODERS = {"GPT2", "Llama"}
 
 
-def classifier(name: str, head: str = "SequenceClassification", **options: Any) -> Any:
+def classifier(name: str, head: str = "SequenceClassification", seed: int = 1, **options: Any) -> Any:
     """A random classifier of three classes; its padding embedding is not 0, where some normalisations are singular."""
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     config = getattr(transformers, f"{name}Config")(**_SIZES | {"num_labels": 3} | ARCHITECTURES[name] | options)
     model = getattr(transformers, f"AutoModelFor{head}").from_config(config).eval()
     torch.nn.init.normal_(model.get_input_embeddings().weight, std=0.3)

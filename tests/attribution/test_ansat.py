@@ -7,17 +7,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfercast.attribution.ansat import THRESHOLDS, ansat, pack, pool_ansat, shared_counts, shared_terms
+from transfercast.attribution.ansat import THRESHOLDS, ansat_of_pairs, pack, shared_counts, shared_terms
 from transfercast.core.errors import ShapeError
 
 
 def loops(first, second):
     """The definition, word by word."""
+    if not first:
+        return [np.nan] * len(THRESHOLDS)
     return [
         sum(int(a >= t) * int(b >= t) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
         / len(first)
         for t in THRESHOLDS
     ]
+
+
+def on_one_set(first, second):
+    """ANSAT of one pair on documents positive for both."""
+    rows = [{name: {("A", "B"): pack(np.concatenate(values))}} for name, values in (("A", first), ("B", second))]
+    return ansat_of_pairs([("A", "B")], {("A", "B"): len(first)}, *rows)["A", "B"][2]
 
 
 @settings(max_examples=50, deadline=None)
@@ -26,12 +34,12 @@ def test_it_equals_plain_loops(seed, documents):
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 9, documents)
     first, second = ([rng.choice([-0.3, 0.05, 0.1, 0.35, 0.7, 1.0], n) for n in sizes] for _ in range(2))
-    np.testing.assert_allclose(ansat(first, second), loops(first, second), atol=1e-12)
+    np.testing.assert_allclose(on_one_set(first, second), loops(first, second), atol=1e-12)
 
 
 def test_two_documents_worked_by_hand():
     # document 1: min = (.6, .1); document 2: min = (.2,).  At .05: 3 terms / 2; at .15: 2 / 2; at .25 to .60: 1 / 2; above: 0
-    found = ansat([np.array([0.9, 0.1]), np.array([0.2])], [np.array([0.6, 0.8]), np.array([0.7])])
+    found = on_one_set([np.array([0.9, 0.1]), np.array([0.2])], [np.array([0.6, 0.8]), np.array([0.7])])
     assert found[0] == 1.5
     assert found[2] == 1.0
     assert found[4:12].tolist() == [0.5] * 8
@@ -39,12 +47,7 @@ def test_two_documents_worked_by_hand():
 
 
 def test_without_documents_it_is_missing_not_zero():
-    assert np.isnan(ansat([], [])).all()
-
-
-def test_different_documents_are_refused():
-    with pytest.raises(ShapeError):
-        ansat([np.zeros(2)], [np.zeros(3)])
+    assert np.isnan(ansat_of_pairs([("A", "B")], {}, {}, {})["A", "B"]).all()
 
 
 def test_there_are_fourteen_thresholds():
@@ -67,28 +70,31 @@ def test_bits_are_padded_with_inactive_terms():
     assert pack(np.array([0.05, 0.049999, 0.7]))[:, 0].tolist() == [5] + [4] * 13
 
 
-def test_a_pool_is_compared_on_all_three_sets_of_documents(monkeypatch):
+def test_all_pairs_are_compared_on_all_three_sets_of_documents(monkeypatch):
     monkeypatch.setattr("transfercast.attribution.ansat.WORDS_AT_ONCE", 30)  # several steps, as in a large pool
     rng = np.random.default_rng(0)
-    lengths = np.array([3, 1, 5, 2, 40])
-    models = [[rng.choice([-0.3, 0.05, 0.12, 0.35, 0.7, 1.0], n) for n in lengths] for _ in range(4)]
-    positive = np.array([[1, 1, 0, 0, 1], [0, 1, 1, 0, 1], [0, 0, 0, 1, 0], [1, 1, 1, 1, 1]], dtype=bool)
-    found = pool_ansat(np.stack([pack(np.concatenate(model)) for model in models]), positive, lengths)
-    for a in range(4):
-        for b in range(4):
-            sets = {"on_a": positive[a], "on_b": positive[b], "on_ab": positive[a] & positive[b]}
-            for name, mask in sets.items():
-                documents = np.flatnonzero(mask)
-                values = getattr(found, name)[a, b]
-                if len(documents):
-                    np.testing.assert_allclose(values, loops(*([m[d] for d in documents] for m in (models[a], models[b]))))
-                else:
-                    assert np.isnan(values).all()
+    sources, targets = ["s0", "s1", "s2"], ["t0", "t1"]
+    pairs = [(s, t) for s in sources for t in targets if (s, t) != ("s1", "t0")]
+    sets = {(s, None): 3 for s in sources} | {(None, t): 40 for t in targets} | {("s0", "t1"): 2, ("s1", "t1"): 1}
+    lengths = {key: rng.integers(1, 9, number) for key, number in sets.items()}
+    models = {
+        name: {key: [rng.choice([-0.3, 0.05, 0.12, 0.35, 0.7], n) for n in lengths[key]] for key in sets}
+        for name in sources + targets
+    }
+    rows = {name: {key: pack(np.concatenate(of_set)) for key, of_set in sets_.items()} for name, sets_ in models.items()}
+    found = ansat_of_pairs(pairs, sets, rows, rows)
+    assert list(found) == pairs
+    for source, target in pairs:
+        for values, key in zip(found[source, target], [(source, None), (None, target), (source, target)], strict=True):
+            expected = loops(models[source].get(key, []), models[target].get(key, []))
+            np.testing.assert_allclose(values, expected, atol=1e-12)
 
 
-def test_pools_whose_parts_do_not_fit_are_refused():
-    bits = np.zeros((2, 14, 1), dtype=np.uint64)
-    with pytest.raises(ShapeError, match="do not fit"):
-        pool_ansat(bits, np.ones((2, 3), dtype=bool), np.array([10, 10]))
+def test_bits_of_different_terms_are_refused():
     with pytest.raises(ShapeError, match="not of the same terms"):
-        shared_counts(bits, np.zeros((2, 14, 2), dtype=np.uint64))
+        shared_counts(np.zeros((2, 14, 1), dtype=np.uint64), np.zeros((2, 14, 2), dtype=np.uint64))
+
+
+def test_several_rows_are_packed_at_once():
+    rows = np.random.default_rng(0).random((2, 70))
+    np.testing.assert_array_equal(pack(rows), np.stack([pack(row) for row in rows]))

@@ -152,7 +152,7 @@ def test_a_saturated_step_is_exact_where_the_log_odds_are_linear():
     for node in path.wanted():
         path.states[node] = State(120 * node - 40, node * direction, gradient)
     found = path.advance([path.product(pair).double().numpy() for pair in path.pairs()], 1e-6, 65)
-    assert found.evaluations == 5
+    assert found.evaluations == 9
     assert found.completeness.max() < 1e-6
     np.testing.assert_allclose(found.pieces, [[0.25, 0.75]], rtol=1e-6)
 

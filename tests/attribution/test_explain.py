@@ -29,19 +29,19 @@ def checkpoints(tmp_path_factory):
 def test_of_two_classes_the_second_is_explained_of_more_the_most_probable(checkpoints):
     found = explain(str(checkpoints / "two"), "we need water")
     assert found.decision == "LABEL_1"
-    assert found.found.words == ("we", "need", "water")
+    assert found.conductance.words == ("we", "need", "water")
     likely = explain(str(checkpoints / "three"), "we need water")
     all_three = {name: explain(str(checkpoints / "three"), "we need water", label=name) for name in ("bad", "1", "good")}
     assert [one.decision for one in all_three.values()] == ["bad", "fair", "good"]
-    assert likely.found.probability == max(one.found.probability for one in all_three.values())
-    assert sum(one.found.probability for one in all_three.values()) == pytest.approx(1, abs=1e-5)
+    assert likely.conductance.probability == max(one.conductance.probability for one in all_three.values())
+    assert sum(one.conductance.probability for one in all_three.values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_tagger_is_explained_by_the_words_that_it_tags(checkpoints):
     found = explain(str(checkpoints / "tags"), "help the storm road film water")
     assert found.decision.startswith("tags of ")
     assert "(B-X)" in found.decision or "(I-X)" in found.decision
-    assert found.found.within_tolerance
+    assert found.conductance.within_tolerance
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,9 @@ def test_every_pair_of_different_tasks_has_a_row_with_all_measures(pool, family,
     pairs = {(c.source, c.target) for c in table.candidates}
     assert pairs == {(a, b) for a in pool for b in pool if a != b}
     assert {"ansat_a_0.05", "ansat_b_0.70", "ansat_ab_0.20", "ss", "wss", "logme", "source_score"} <= set(table.frame)
-    assert table.frame.drop(columns=[c for c in table.frame if c.startswith("ansat_ab")]).notna().all(axis=None)
+    assert (
+        table.frame.drop(columns=[c for c in table.frame if c.startswith(("ansat_ab", "ansat_l2_ab"))]).notna().all(axis=None)
+    )
     facts = table.provenance.targets["good"]
     assert facts.score == table.frame.xs("good", level="target")["target_score"].iloc[0]
     assert facts.seconds_per_row_epoch > 0
@@ -133,7 +135,7 @@ def test_no_feature_changes_with_the_target_s_test_rows(pool, family, tmp_path, 
 
 def test_a_second_run_finds_all_evidence_in_the_cache(pool, family, tmp_path, monkeypatch):
     first = extract(pool, family, tmp_path)
-    for module in ("evidence", "artifacts"):
+    for module in ("active_terms", "artifacts"):
         monkeypatch.setattr(f"transfercast.features.{module}.load_model", lambda *_: pytest.fail("a model was loaded again"))
     second = extract(pool, family, tmp_path)
     assert first.frame.equals(second.frame)

@@ -1,17 +1,33 @@
-"""Activities of one model on a set of documents: taken once, kept by fingerprint."""
+"""Activities of one model on a set of documents, under every normalisation: taken once, kept by fingerprint."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from transfercast.attribution.conductance import term_conductance
+from transfercast.attribution.conductance import Normalise, term_conductance
 from transfercast.core.cache import ArrayCache, fingerprint
 
-VERSION = 2  # raise it when the same model and text would give other activities
+VERSION = 3  # raise it when the same model and text would give other activities
 DOCUMENTS_A_BATCH = 32
+
+NORMALISATIONS: tuple[Normalise, ...] = ("none", "l2")
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Activities of one document in one model.
+
+    Attributes:
+        values: (2, words) float32, a row for each of NORMALISATIONS.
+        within_tolerance: whether their error is as small as was asked for.
+    """
+
+    values: np.ndarray
+    within_tolerance: bool
 
 
 def activities(
@@ -23,8 +39,8 @@ def activities(
     tolerance: float,
     max_tokens: int,
     split: bool,
-) -> dict[str, np.ndarray]:
-    """(words,) float32 activities of each document, by its id.
+) -> dict[str, Activity]:
+    """Activities of each document, by its id.
 
     Args:
         load: gives model and tokenizer; called only when something is not in the cache.
@@ -34,7 +50,7 @@ def activities(
         tolerance, max_tokens, split: as in `term_conductance`.
     """
     ids = sorted(documents)
-    found: dict[str, np.ndarray] = {}
+    by_id: dict[str, Activity] = {}
     loaded: list[tuple[Any, Any]] = []
     for start in range(0, len(ids), DOCUMENTS_A_BATCH):
         batch = ids[start : start + DOCUMENTS_A_BATCH]
@@ -44,16 +60,18 @@ def activities(
             tolerance=tolerance, max_tokens=max_tokens, split=split,
         )  # fmt: skip
 
-        def compute(texts: Any = texts, targets: Any = targets) -> tuple[np.ndarray, np.ndarray]:
+        def compute(texts: Any = texts, targets: Any = targets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             if not loaded:
                 loaded.append(load())
             model, tokenizer = loaded[0]
             results = term_conductance(
                 model, tokenizer, texts, target=targets, tolerance=tolerance, max_tokens=max_tokens, split=split
             )
-            each = [result.activity().astype(np.float32) for result in results]
-            return np.concatenate(each), np.array([len(one) for one in each])
+            values = [np.stack([result.activity(each) for each in NORMALISATIONS]) for result in results]
+            lengths = np.array([part.shape[1] for part in values])
+            return np.concatenate(values, axis=1).astype(np.float32), lengths, np.array([r.within_tolerance for r in results])
 
-        values, lengths = cache.get("activity", key, compute)
-        found.update(zip(batch, np.split(values, np.cumsum(lengths)[:-1]), strict=True))
-    return found
+        values, lengths, within = cache.get("activity", key, compute)
+        parts = np.split(values, np.cumsum(lengths)[:-1], axis=1)
+        by_id |= {name: Activity(part, bool(good)) for name, part, good in zip(batch, parts, within, strict=True)}
+    return by_id

@@ -11,9 +11,9 @@ Analysis of Feature Attributions" (ECIR 2022).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -21,35 +21,18 @@ import numpy as np
 from transfercast.core.errors import ShapeError
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 15))
-"""0.05, 0.10, ..., 0.70."""
+"""0.05, 0.10, ..., 0.70, in units of F."""
 
 WORDS_AT_ONCE = 2**18
 """Words of bits compared in one step: 2 MB, which stay in a core's cache."""
 
 
-def ansat(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarray:
-    """(14,) average number of shared active terms of n documents at each of THRESHOLDS; NaN without documents.
-
-    Args:
-        first, second: for each document the (words,) activities of its words in one model and in the other.
-
-    Raises:
-        ShapeError: if the documents or their words differ.
-    """
-    if [a.shape for a in first] != [b.shape for b in second]:
-        raise ShapeError("ansat compares the activities of two models on the same words of the same documents.")
-    if not first:
-        return np.full(len(THRESHOLDS), np.nan)
-    both = (pack(np.concatenate(activities))[None] for activities in (first, second))
-    return np.asarray(shared_counts(*both)[0, 0] / len(first))
-
-
 def pack(activities: np.ndarray) -> np.ndarray:
-    """(14, W) uint64 bits of (terms,) activities: which terms reach each threshold; W is terms / 64, rounded up."""
-    active = activities >= np.array(THRESHOLDS)[:, None]
-    bits = np.packbits(active, axis=1, bitorder="little")
-    room = np.zeros((len(THRESHOLDS), -(-active.shape[1] // 64) * 8), dtype=np.uint8)
-    room[:, : bits.shape[1]] = bits
+    """(..., 14, W) uint64 bits of (..., terms) activities: which terms reach each threshold; W is terms / 64, rounded up."""
+    active = activities[..., None, :] >= np.array(THRESHOLDS)[:, None]
+    bits = np.packbits(active, axis=-1, bitorder="little")
+    room = np.zeros((*active.shape[:-1], -(-active.shape[-1] // 64) * 8), dtype=np.uint8)
+    room[..., : bits.shape[-1]] = bits
     return room.view(np.uint64)
 
 
@@ -80,39 +63,42 @@ def shared_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return counts
 
 
-@dataclass(frozen=True, slots=True)
-class PoolAnsat:
-    """ANSAT of all pairs of M models, (M, M, 14) each; entry [i, j] has task i as A and task j as B.
+DocumentSet = tuple[str | None, str | None]
+"""Documents by whose they are: (A, None) those positive for task A, (None, B) for task B, (A, B) for both."""
 
-    Attributes:
-        on_a: on the documents positive for A.
-        on_b: on those positive for B.
-        on_ab: on those positive for both.
-    """
-
-    on_a: np.ndarray
-    on_b: np.ndarray
-    on_ab: np.ndarray
+Rows = Mapping[str, Mapping[DocumentSet, np.ndarray]]
+"""For each model, the (14, W) bits of the sets that it read, as `pack` makes them."""
 
 
-def pool_ansat(bits: np.ndarray, positive: np.ndarray, lengths: np.ndarray) -> PoolAnsat:
-    """ANSAT of all pairs of a pool whose models all read the same documents; NaN where a set of documents is empty.
+def ansat_of_pairs(
+    pairs: Iterable[tuple[str, str]], sizes: Mapping[DocumentSet, int], firsts: Rows, seconds: Rows
+) -> dict[tuple[str, str], np.ndarray]:
+    """ANSAT of every pair (A, B) on the documents of A, of B, and of both: (3, 14); NaN for a set without documents.
+
+    All models that read one set of documents are compared in one step, so the cost is that of the bits.
 
     Args:
-        bits: (M, 14, W), `pack` of each model's activities, document after document.
-        positive: (M, n) whether each of n documents is positive for each model's task.
-        lengths: (n,) terms of each document.
-
-    Raises:
-        ShapeError: if the three do not fit each other.
+        pairs: of a first and a second model.
+        sizes: number of documents of each set that has any.
+        firsts, seconds: rows of the first and of the second models.
     """
-    if positive.shape != (len(bits), len(lengths)) or -(-int(lengths.sum()) // 64) != bits.shape[-1]:
-        raise ShapeError(f"bits {bits.shape}, positive {positive.shape} and lengths {lengths.shape} do not fit each other.")
-    own = np.stack([row & pack(np.repeat(mask, lengths)) for row, mask in zip(bits, positive, strict=True)])
-    with np.errstate(invalid="ignore"):
-        on_a = shared_counts(own, bits) / positive.sum(1)[:, None, None]
-        on_ab = shared_counts(own, own) / (positive.astype(float) @ positive.T)[..., None]
-    return PoolAnsat(on_a, on_a.transpose(1, 0, 2), on_ab)
+    pairs = list(pairs)
+    values = {pair: np.full((3, len(THRESHOLDS)), np.nan) for pair in pairs}
+    readers: defaultdict[DocumentSet, tuple[dict[str, None], dict[str, None]]] = defaultdict(lambda: ({}, {}))
+    for first, second in pairs:
+        sets: list[DocumentSet] = [(first, None), (None, second), (first, second)]
+        for documents in sets:
+            readers[documents][0][first] = readers[documents][1][second] = None
+    for documents, (firsts_of, seconds_of) in readers.items():
+        if documents not in sizes:
+            continue
+        place = 2 if None not in documents else 1 - documents.index(None)
+        of_firsts = np.stack([firsts[name][documents] for name in firsts_of])
+        of_seconds = np.stack([seconds[name][documents] for name in seconds_of])
+        counts = shared_counts(of_firsts, of_seconds)
+        for (row, first), (column, second) in product(enumerate(firsts_of), enumerate(seconds_of)):
+            values[first, second][place] = counts[row, column] / sizes[documents]
+    return values
 
 
 class SharedTerm(NamedTuple):
@@ -147,5 +133,5 @@ def shared_terms(
         for term, weight in active:
             weights[term] += weight
         documents.update({term for term, _ in active})
-    found = [SharedTerm(term, weight, documents[term]) for term, weight in weights.items()]
-    return sorted(found, key=lambda one: -one.weight)
+    shared = [SharedTerm(term, weight, documents[term]) for term, weight in weights.items()]
+    return sorted(shared, key=lambda term: -term.weight)

@@ -15,8 +15,8 @@ import torch
 
 from transfercast.attribution.layers import hooked, replaced_embeddings
 from transfercast.attribution.objective import log_odds
-from transfercast.attribution.path import FLOOR
-from transfercast.attribution.solve import Solution, nothing_read
+from transfercast.attribution.path import FLOOR, allowed_error
+from transfercast.attribution.solve import Solution, nothing_read, rounds_to_one
 from transfercast.attribution.states import Encoded, Reader
 from transfercast.core.errors import InputError, MissingExtraError
 from transfercast.sources.batches import padded
@@ -44,10 +44,12 @@ def _solution(reader: Reader, document: Encoded, tolerance: float) -> Solution:
     while True:
         pieces, start, end = conductance_in_steps(reader, document, steps)
         spent += len(reader.layers) * (steps + 1)
-        completeness = np.abs(pieces.sum(1) - (end - start)) / max(abs(end - start), FLOOR)
-        within = bool(completeness.max() <= tolerance)
+        missing = np.abs(pieces.sum(1) - (end - start))
+        within = bool(missing.max() <= allowed_error(end - start, tolerance))
         if within or steps >= MOST_STEPS:
-            return Solution(document, pieces, completeness, within, spent, start, end)
+            completeness = missing / max(abs(end - start), FLOOR)
+            saturated = rounds_to_one([start, end]) and not pieces.any()
+            return Solution(document, pieces, completeness, missing, within, spent, start, end, saturated)
         steps *= 2
 
 

@@ -22,7 +22,7 @@ import torch
 
 from transfercast.attribution.budget import default_budget
 from transfercast.attribution.captum_engine import captum_conductance
-from transfercast.attribution.layers import frozen, layers_of
+from transfercast.attribution.layers import frozen, layers_of, readable_tokens
 from transfercast.attribution.objective import check_targets
 from transfercast.attribution.path import FIRST_NODES
 from transfercast.attribution.solve import Solution, solved
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 MAX_EVALUATIONS = 65
 
+Normalise = Literal["none", "l2"]
+
 
 @dataclass(frozen=True, slots=True)
 class Conductance:
@@ -44,31 +46,53 @@ class Conductance:
     Attributes:
         words: W words.
         layers: (L, W) conductance in units of F; words cut off by truncation have 0.
-        completeness: (L,) what is missing of F(document) - F(baseline), relative to it.
-        within_tolerance: whether the error that was asked for was reached.
+        completeness: (L,) what is missing of F(document) - F(baseline), relative to it, or to 0.025 where it is smaller.
+        error: (L,) upper estimate, in units of F, of the error of a layer's sum over words: what is missing in each part of
+            the path, without letting parts cancel, and what F was seen to move without its conductance having been
+            gathered. Where words pull in opposite directions one of them may be off by a few times as much.
+        within_tolerance: whether every layer's error is as small as was asked for.
         evaluations: forward and backward passes spent.
         probability: F(document).
         change: F(document) - F(baseline).
         truncated: whether words were cut off.
+        saturated: whether F rounds to 1 (in float32) all along the path: all conductance is 0 then, because no word moves
+            F by a digit that it has.
     """
 
     words: tuple[str, ...]
     layers: np.ndarray
     completeness: np.ndarray
+    error: np.ndarray
     within_tolerance: bool
     evaluations: int
     probability: float
     change: float
     truncated: bool
+    saturated: bool
 
     def shares(self) -> np.ndarray:
-        """(L, W) conductance, each layer divided by its L2 norm over the document, in [-1, 1]."""
+        """(L, W) conductance, each layer divided by its L2 norm over the document, in [-1, 1].
+
+        The smaller the change of F, the larger the errors of shares: a tolerance holds in units of F.
+        """
         norms = np.linalg.norm(self.layers, axis=1, keepdims=True)
         return np.asarray(self.layers / np.where(norms == 0, 1, norms))
 
-    def activity(self) -> np.ndarray:
-        """(W,) mean of the shares over layers, in [-1, 1]."""
-        return np.asarray(self.shares().mean(0))
+    def activity(self, normalise: Normalise = "none") -> np.ndarray:
+        """(W,) mean over the layers in which words have conductance; 0 where there is no such layer.
+
+        A head that reads the first token alone gives the words of the last layer a conductance of exactly 0; that layer
+        says nothing of words and is left out of the mean.
+
+        Args:
+            normalise: `none` for conductance itself, in units of F, about in [-1, 1] (Pugantsov and McCreadie 2022); `l2`
+                for `shares`, which are comparable between documents whatever F does.
+        """
+        if normalise not in ("none", "l2"):
+            raise InputError(f"normalise {normalise!r} must be none or l2.")
+        values = self.layers if normalise == "none" else self.shares()
+        live = self.layers.any(axis=1)
+        return np.asarray(values[live].mean(0)) if live.any() else np.zeros(len(self.words))
 
 
 def term_conductance(
@@ -97,9 +121,9 @@ def term_conductance(
             lists of word numbers: F is then the mean, over the first pieces of these words, of the probability of not
             being `O` (class 0).
         tolerance: error that every layer shall reach, summed over the parts of the path without letting them cancel,
-            relative to the change of F; completeness is within it then.
+            relative to the change of F, or to 0.025 where F changes by less; completeness is within it then.
         max_evaluations: where a document stops all the same, flagged.
-        max_tokens: longer texts are cut, and say so.
+        max_tokens: longer texts are cut, and say so; at most what the model has positions for.
         token_budget: padded tokens in one pass; with it the memory is bounded, whatever the number of texts. By default
             what a quarter of the free memory allows, up to what still gains speed. Halved when a GPU runs out of memory.
         precision: bfloat16 runs the passes in that precision and sums in float32; for GPUs. The states are then too
@@ -119,7 +143,7 @@ def term_conductance(
         >>> model = AutoModelForSequenceClassification.from_pretrained("my-classifier")  # doctest: +SKIP
         >>> found = term_conductance(model, tokenizer, ["thanks a lot"], target=1)  # doctest: +SKIP
         >>> dict(zip(found[0].words, found[0].activity().round(2)))  # doctest: +SKIP
-        {'thanks': 0.97, 'a': 0.11, 'lot': 0.14}
+        {'thanks': 0.71, 'a': 0.08, 'lot': 0.1}
     """
     if not tolerance > 0 or max_evaluations < len(FIRST_NODES) or (token_budget is not None and token_budget < 1):
         raise InputError(
@@ -141,6 +165,7 @@ def term_conductance(
     if device is not None:
         model = model.to(pick_device(device))
     modules = list(layers) if layers is not None else layers_of(model)
+    max_tokens = min(max_tokens, readable_tokens(model))
     budget = token_budget or default_budget(model, max_tokens)
     with frozen(model, pad_token_id(tokenizer)):
         reader = Reader(model, tokenizer, texts, targets, modules, max_tokens, split, budget, getattr(torch, precision))
@@ -152,6 +177,9 @@ def term_conductance(
     missed = sum(not one.within_tolerance for one in found.values())
     if missed:
         log.warning("%d of %d documents miss the tolerance of %g; see within_tolerance.", missed, len(found), tolerance)
+    saturated = sum(one.saturated for one in found.values())
+    if saturated:
+        log.warning("%d of %d documents: F is 1 whatever is read, so words have no conductance.", saturated, len(found))
     return [found[row] for row in range(len(texts))]
 
 
@@ -165,9 +193,11 @@ def _conductance(solution: Solution, words: list[str]) -> Conductance:
         tuple(words),
         layers,
         solution.completeness,
+        solution.error,
         solution.within_tolerance,
         solution.evaluations,
         solution.end,
         solution.end - solution.start,
         solution.document.truncated,
+        solution.saturated,
     )

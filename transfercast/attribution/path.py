@@ -1,4 +1,4 @@
-r"""Quadrature along the path from baseline to document: a tree of halved intervals, and where to halve next. No torch.
+r"""Quadrature along the path from baseline to document: a row of halved intervals, and where to halve next. No torch.
 
 In an interval from node a to node b the conductance of a word is taken as
 
@@ -9,7 +9,8 @@ most of the difficulty lies, is not sampled at all. The rule is symmetric, its e
 and both its halves are known, Richardson's extrapolation of the two takes the leading term away.
 
 Completeness holds interval by interval and layer by layer: the conductance gathered must equal the change of F. So the
-error of every part of the path is known, and the worst parts are halved.
+error of every part of the path is known, and the worst parts are halved. Where F leaves and comes back between two nodes,
+its change is nothing and completeness sees nothing: that movement is looked for by itself, and counts as error.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
-FIRST_NODES = (0.0, 0.25, 0.5, 0.75, 1.0)
+FIRST_NODES = tuple(number / 8 for number in range(9))
 
 NARROWEST = 2.0**-16
 """Intervals are not halved below this: float32 states do not differ enough."""
@@ -27,8 +29,10 @@ NARROWEST = 2.0**-16
 KEPT = 0.25
 """Share of its error that a part is expected to keep when it is halved (on smooth parts it is far less)."""
 
-FLOOR = 0.001
-"""Errors are relative to the change of F, or to this where a document changes F by less than a tenth of a point."""
+FLOOR = 0.025
+"""Errors are relative to the change of F, or to this where F changes by less: a tolerance of 2 % is then 0.0005 of F."""
+
+_INSIDE = np.linspace(0, 1, 9)[:, None]
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +43,7 @@ class Interval:
         start, end: nodes.
         value: (L, T) conductance by the rule above.
         change: of F.
+        hidden: how much F moves inside beyond its change, as far as is known.
         halves: the same between start, middle, and end, once it was halved.
     """
 
@@ -46,6 +51,7 @@ class Interval:
     end: float
     value: np.ndarray
     change: float
+    hidden: float = 0.0
     halves: tuple[Interval, Interval] | None = None
 
     @property
@@ -54,7 +60,7 @@ class Interval:
         return (self.start + self.end) / 2
 
     @property
-    def error(self) -> np.ndarray:
+    def missing(self) -> np.ndarray:
         """(L,) conductance gathered minus the change of F."""
         return np.asarray(self.value.sum(1) - self.change)
 
@@ -66,53 +72,85 @@ class Panel:
     Attributes:
         leaves: one or two intervals.
         value: (L, T) conductance.
-        error: (L,) conductance gathered minus the change of F.
+        missing: (L,) conductance gathered minus the change of F.
     """
 
     leaves: tuple[Interval, ...]
     value: np.ndarray
-    error: np.ndarray
+    missing: np.ndarray
+
+    @property
+    def error(self) -> np.ndarray:
+        """(L,) in units of F: what is missing, what the leaves miss in opposite directions, and what F moves unseen."""
+        of_leaves = [leaf.missing for leaf in self.leaves]
+        cancelled = np.abs(of_leaves).sum(0) - np.abs(np.sum(of_leaves, axis=0))
+        return np.asarray(np.abs(self.missing) + cancelled + sum(leaf.hidden for leaf in self.leaves))
 
     def worst_leaves(self) -> list[Interval]:
         """The leaf with the larger error, or both where the other's is over half of it."""
-        errors = [np.abs(leaf.error).max() for leaf in self.leaves]
+        errors = [np.abs(leaf.missing).max() + leaf.hidden for leaf in self.leaves]
         return [leaf for leaf, error in zip(self.leaves, errors, strict=True) if error >= max(errors) / 2]
 
 
-def panels(interval: Interval) -> list[Panel]:
-    """The parts that an interval is summed from, in order."""
-    if interval.halves is None:
-        return [Panel((interval,), interval.value, interval.error)]
-    first, second = interval.halves
-    if first.halves is None and second.halves is None:
-        value = (4 * (first.value + second.value) - interval.value) / 3
-        return [Panel((first, second), value, np.asarray(value.sum(1) - interval.change))]
-    return [*panels(first), *panels(second)]
+def panels(intervals: Sequence[Interval]) -> list[Panel]:
+    """The parts that intervals are summed from, in order."""
+    parts: list[Panel] = []
+    for whole in intervals:
+        if whole.halves is None:
+            parts.append(Panel((whole,), whole.value, whole.missing))
+        elif any(half.halves for half in whole.halves):
+            parts += panels(whole.halves)
+        else:
+            first, second = whole.halves
+            value = (4 * (first.value + second.value) - whole.value) / 3
+            parts.append(Panel((first, second), value, np.asarray(value.sum(1) - whole.change)))
+    return parts
 
 
-def path_error(parts: Sequence[Panel], change: float) -> np.ndarray:
-    """(L,) sum over the path of the parts' absolute errors, relative to the change of F: at least the completeness error."""
-    return np.asarray(sum(np.abs(part.error) for part in parts) / max(abs(change), FLOOR))
+def hidden_movement(start: float, end: float, ahead: np.ndarray, behind: np.ndarray) -> float:
+    """How much F moves between two nodes beyond its change there, if its log-odds are cubic between them.
+
+    Args:
+        start, end: log-odds at both nodes.
+        ahead, behind: (L,) change of the log-odds as the gradient at the first and at the second node foretells it, by
+            each layer; the layer that foretells the most movement counts.
+    """
+    t, change = _INSIDE, end - start
+    cubic = start + change * t**2 * (3 - 2 * t) + ahead * t * (1 - t) ** 2 - behind * t**2 * (1 - t)  # (9, L)
+    movement = np.abs(np.diff(expit(cubic), axis=0)).sum(0).max()
+    return max(0.0, float(movement - abs(expit(end) - expit(start))))
+
+
+def path_error(parts: Sequence[Panel]) -> np.ndarray:
+    """(L,) sum over the path of the parts' errors, in units of F: at least what is missing in all."""
+    return np.asarray(sum(part.error for part in parts))
 
 
 def completeness_error(parts: Sequence[Panel], change: float) -> np.ndarray:
     """(L,) absolute difference of what was gathered over the whole path and the change of F, relative to that change."""
-    return np.asarray(np.abs(sum(part.error for part in parts)) / max(abs(change), FLOOR))
+    return np.asarray(np.abs(sum(part.missing for part in parts)) / max(abs(change), FLOOR))
 
 
-def to_halve(parts: Sequence[Panel], change: float, tolerance: float, most: int) -> list[Interval]:
-    """The leaves to halve next; none when the path error of every layer is within `tolerance`.
+def allowed_error(change: float, tolerance: float) -> float:
+    """The path error that a document may have, in units of F.
+
+    >>> allowed_error(0.5, 0.02), allowed_error(0.001, 0.02)
+    (0.01, 0.0005)
+    """
+    return tolerance * max(abs(change), FLOOR)
+
+
+def to_halve(parts: Sequence[Panel], allowed: float, most: int) -> list[Interval]:
+    """The leaves to halve next; none when the path error of every layer is as small as allowed.
 
     The worst parts are halved, as many as are expected to suffice; parts that would not be the worst even after that wait.
 
     Args:
         parts: of the whole path.
-        change: of F over it.
-        tolerance: relative to the change.
+        allowed: path error, in units of F.
         most: at most so many leaves.
     """
-    allowed = tolerance * max(abs(change), FLOOR)
-    errors = np.abs([part.error for part in parts])
+    errors = np.array([part.error for part in parts])
     expected, worst = errors.sum(0), errors.max(1)
     leaves: list[Interval] = []
     for number in np.argsort(-worst, kind="stable"):

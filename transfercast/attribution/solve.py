@@ -15,7 +15,9 @@ from transfercast.attribution.budget import NODES_HELD, give_back
 from transfercast.attribution.path import (
     FIRST_NODES,
     Interval,
+    allowed_error,
     completeness_error,
+    hidden_movement,
     panels,
     path_error,
     to_halve,
@@ -25,7 +27,8 @@ from transfercast.attribution.states import Encoded, Reader, State
 SECANT = 1e-3
 """Where the log-odds change by less, the sigmoid's slope is taken at the middle; the two agree to 4e-8 there."""
 
-_FIRST_INTERVALS = [(0.0, 1.0), (0.0, 0.5), (0.5, 1.0), *pairwise(FIRST_NODES)]
+_WHOLES = list(pairwise(FIRST_NODES[::2]))
+_FIRST_INTERVALS = [*_WHOLES, *pairwise(FIRST_NODES)]
 
 ROUNDS_FREE = 8
 """From this round on freed memory is given back after each; before, there is too little to be worth the time."""
@@ -39,18 +42,22 @@ class Solution:
         document: which.
         pieces: (L, T) conductance of its word pieces.
         completeness: (L,) completeness error.
+        error: (L,) path error, in units of F.
         within_tolerance: whether the error that was asked for was reached.
         evaluations: forward and backward passes spent.
         start, end: F of baseline and document.
+        saturated: whether F rounds to 1 at every node.
     """
 
     document: Encoded
     pieces: np.ndarray
     completeness: np.ndarray
+    error: np.ndarray
     within_tolerance: bool
     evaluations: int
     start: float
     end: float
+    saturated: bool
 
 
 @dataclass(slots=True)
@@ -59,51 +66,55 @@ class _Path:
 
     document: Encoded
     states: dict[float, State] = field(default_factory=dict)
-    whole: Interval | None = None
+    wholes: list[Interval] = field(default_factory=list)
     asked: list[Interval] = field(default_factory=list)
 
     def wanted(self) -> list[float]:
         """Nodes to evaluate next."""
-        return [leaf.middle for leaf in self.asked] if self.whole else list(FIRST_NODES)
+        return [leaf.middle for leaf in self.asked] if self.wholes else list(FIRST_NODES)
 
     def pairs(self) -> list[tuple[float, float]]:
         """Ends of the intervals whose conductance the new states give."""
-        if self.whole is None:
+        if not self.wholes:
             return _FIRST_INTERVALS
         return [pair for leaf in self.asked for pair in ((leaf.start, leaf.middle), (leaf.middle, leaf.end))]
 
     def product(self, pair: tuple[float, float]) -> torch.Tensor:
-        """(L, T) sum of the gradients of the log-odds at both ends, times the difference of the outputs."""
+        """(2, L, T) the gradient of the log-odds at the first and at the second end, times the difference of the outputs."""
         a, b = (self.states[node] for node in pair)
-        return torch.einsum("ltd,ltd->lt", a.gradient + b.gradient, b.hidden - a.hidden)
+        return torch.einsum("eltd,ltd->elt", torch.stack([a.gradient, b.gradient]), b.hidden - a.hidden)
 
     def advance(self, products: Sequence[np.ndarray], tolerance: float, max_evaluations: int) -> Solution | None:
         """Take the products of `pairs` in; the solution, where no more nodes are needed or allowed."""
         new = {pair: self._interval(pair, product) for pair, product in zip(self.pairs(), products, strict=True)}
-        if self.whole is None:
-            self.whole = new[0.0, 1.0]
-            self.asked = [self.whole, new[0.0, 0.5], new[0.5, 1.0]]
+        if not self.wholes:
+            self.wholes = self.asked = [new[pair] for pair in _WHOLES]
         for leaf in self.asked:
             leaf.halves = new[leaf.start, leaf.middle], new[leaf.middle, leaf.end]
-        parts = panels(self.whole)
-        self.asked = to_halve(parts, self.whole.change, tolerance, max_evaluations - len(self.states))
+        parts = panels(self.wholes)
+        start, end = (float(expit(self.states[node].log_odds)) for node in (0.0, 1.0))
+        allowed = allowed_error(end - start, tolerance)
+        self.asked = to_halve(parts, allowed, max_evaluations - len(self.states))
         if self.asked:
             return None
+        error = path_error(parts)
         return Solution(
             self.document,
             np.sum([part.value for part in parts], axis=0),
-            completeness_error(parts, self.whole.change),
-            bool(path_error(parts, self.whole.change).max() <= tolerance),
+            completeness_error(parts, end - start),
+            error,
+            bool(error.max() <= allowed),
             len(self.states),
-            float(expit(self.states[0.0].log_odds)),
-            float(expit(self.states[1.0].log_odds)),
+            start,
+            end,
+            rounds_to_one([float(expit(state.log_odds)) for state in self.states.values()]),
         )
 
     def _interval(self, pair: tuple[float, float], product: np.ndarray) -> Interval:
         a, b = (self.states[node].log_odds for node in pair)
         change, middle = float(expit(b) - expit(a)), expit((a + b) / 2)
         slope = change / (b - a) if abs(b - a) > SECANT else float(middle * (1 - middle))
-        return Interval(*pair, product * (slope / 2), change)
+        return Interval(*pair, product.sum(0) * (slope / 2), change, hidden_movement(a, b, *product.sum(2)))
 
 
 def solved(reader: Reader, tolerance: float, max_evaluations: int) -> Iterator[Solution]:
@@ -142,13 +153,19 @@ def solved(reader: Reader, tolerance: float, max_evaluations: int) -> Iterator[S
 
 
 def _together(products: Sequence[torch.Tensor]) -> Iterator[np.ndarray]:
-    """Each (L, T) tensor as float64, brought from its device in one transfer."""
+    """Each (2, L, T) tensor as float64, brought from its device in one transfer."""
     if products:
-        values = torch.cat(list(products), 1).cpu().double().numpy()
-        yield from np.split(values, np.cumsum([product.shape[1] for product in products])[:-1], axis=1)
+        values = torch.cat(list(products), 2).cpu().double().numpy()
+        yield from np.split(values, np.cumsum([product.shape[2] for product in products])[:-1], axis=2)
 
 
 def nothing_read(document: Encoded, reader: Reader) -> Solution:
     """All positive words of a sentence were cut off: there is no F to explain."""
     layers = max(len(reader.layers), getattr(reader.model.config, "num_hidden_layers", 0))
-    return Solution(document, np.zeros((layers, len(document))), np.zeros(layers), True, 0, 0.0, 0.0)
+    none = np.zeros(layers)
+    return Solution(document, np.zeros((layers, len(document))), none, none, True, 0, 0.0, 0.0, False)
+
+
+def rounds_to_one(probabilities: Sequence[float]) -> bool:
+    """Whether all are 1 in float32, in which models compute."""
+    return bool((np.array(probabilities, dtype=np.float32) == 1).all())

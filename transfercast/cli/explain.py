@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,17 +13,26 @@ from transfercast.cli.output import AsJson, Device, in_one_line, say, show
 from transfercast.core.errors import InputError
 
 if TYPE_CHECKING:
+    from transfercast.attribution.explain import Explanation
     from transfercast.report.attribution import Word
+
+FAINTEST = 0.1
+"""Words below this share of the largest activity stand without colour."""
 
 
 @app.command()
 def explain(
-    what: Annotated[str, typer.Argument(help="A model (folder or hub name), or two sources of a pool as FIRST:SECOND.")],
+    what: Annotated[
+        str, typer.Argument(help="A source of the pool, a model's folder or hub name, or two sources as FIRST:SECOND.")
+    ],
     text: Annotated[str | None, typer.Argument(help="For a model: the text to explain.")] = None,
+    text_pair: Annotated[str | None, typer.Option(help="For a model of pairs: the second text.")] = None,
     label: Annotated[str | None, typer.Option(help="Class to explain, by name or number; see the text above.")] = None,
-    pool: Annotated[Path, typer.Option(help="For two sources: folder of their pool.")] = Path("pool"),
+    pool: Annotated[Path, typer.Option(help="Folder of the pool in which sources are looked for.")] = Path("pool"),
     documents: Annotated[int, typer.Option(min=1, help="For two sources: positive documents of each, at most.")] = 64,
-    threshold: Annotated[float, typer.Option(help="For two sources: activity that a term must reach in both.")] = 0.2,
+    threshold: Annotated[
+        float, typer.Option(help="For two sources: activity, in units of probability, that a term must reach in both.")
+    ] = 0.05,
     tolerance: Annotated[float, typer.Option(help="Error of the attribution, relative to the change of probability.")] = 0.02,
     tokens: Annotated[int, typer.Option(min=3, help="For a model: longer texts are cut.")] = 256,
     html: Annotated[Path | None, typer.Option(help="Also write a self-contained page here.")] = None,
@@ -32,16 +42,20 @@ def explain(
     """Show which words drive a model's decision on a text, or which terms drive both of two sources.
 
     A model of two classes is explained for class 1, of more for the most probable one, a token classifier for the
-    words that it tags.
+    words that it tags. A name is looked for in the pool first, then as a folder, then on the hub.
 
-    Example: transfercast explain pool/sources/gratitude "Thank you so much!" --html why.html
+    Example: transfercast explain gratitude "Thank you so much!" --pool pool --html why.html
 
     Example: transfercast explain gratitude:admiration --pool pool
     """
     if not tolerance > 0:
         raise InputError(f"--tolerance {tolerance}: give more than 0.")
+    if not threshold > 0:
+        raise InputError(f"--threshold {threshold}: give more than 0.")
+    if html is not None and html.is_dir():
+        raise InputError(f"--html {html}: is a folder; name a file to write.")
     if text is not None:
-        _words(what, text, label, tolerance, tokens, html, device, as_json)
+        _words(what, text, text_pair, pool, label, tolerance, tokens, html, device, as_json)
     elif ":" in what:
         _pair(what, pool, documents, threshold, tolerance, html, device, as_json)
     else:
@@ -49,40 +63,68 @@ def explain(
 
 
 def _words(
-    model: str, text: str, label: str | None, tolerance: float, tokens: int, html: Path | None, device: str | None,
-    as_json: bool,
+    what: str, text: str, text_pair: str | None, pool: Path, label: str | None, tolerance: float, tokens: int,
+    html: Path | None, device: str | None, as_json: bool,
 ) -> None:  # fmt: skip
+    checkpoint, names = _model(what, pool)
+
     from transfercast.attribution.explain import explain as explained
     from transfercast.core.files import write_text
     from transfercast.report.attribution import Word, words_page
 
-    told = explained(model, text, label=label, tolerance=tolerance, max_tokens=tokens, device=device)
-    found = told.found
+    explanation = explained(
+        checkpoint, text,
+        text_pair=text_pair, names=names, label=label, tolerance=tolerance, max_tokens=tokens, device=device,
+    )  # fmt: skip
+    conductance = explanation.conductance
     words = [
-        Word(word, float(activity), tuple(float(share) for share in column))
-        for word, activity, column in zip(found.words, found.activity(), found.shares().T, strict=True)
+        Word(word, float(activity), tuple(map(float, of_layers)))
+        for word, activity, of_layers in zip(conductance.words, conductance.activity(), conductance.layers.T, strict=True)
     ]
-    notes = []
-    if found.truncated:
-        notes.append(f"The text was cut at {tokens} tokens; later words have no activity.")
-    if not found.within_tolerance:
-        notes.append(f"The error of {found.completeness.max():.1%} misses the tolerance: do not rely on small differences.")
-    blank = found.probability - found.change
+    notes = " ".join(_notes(explanation))
+    blank = conductance.probability - conductance.change
     if as_json:
-        show(({"word": one.word, "activity": one.activity, "layers": one.layers} for one in words), True)
+        show(({"word": word.word, "activity": word.activity, "layers": word.layers} for word in words), True)
     else:
         _coloured(words)
     say(
-        f"\n{told.decision}: probability {found.probability:.3f}, of a blank text {blank:.3f}. "
-        f"Error {found.completeness.max():.1%} after {found.evaluations} evaluations. {' '.join(notes)}".rstrip(),
+        f"\n{explanation.decision}: probability {conductance.probability:.3f}, of a blank text {blank:.3f}. "
+        f"Error at most {conductance.error.max():.4f} after {conductance.evaluations} evaluations. {notes}".rstrip(),
         as_json,
     )
     if html is not None:
         page = words_page(
-            words, decision=told.decision, model=model, probability=found.probability, blank=blank, note=" ".join(notes)
+            words, decision=explanation.decision, model=what, probability=conductance.probability, blank=blank, note=notes
         )
         write_text(html, page)
         say(f"In {html}, layer by layer.", as_json)
+
+
+def _model(what: str, pool: Path) -> tuple[str, tuple[str, ...]]:
+    """Where the model lies, and what its classes are called: of a source of the pool, else as it is named."""
+    name = Path(what).name
+    if name != what or not (pool / "sources" / name).is_dir():
+        return what, ()
+    from transfercast.attribution.explain import class_names
+    from transfercast.sources.pool import SourcePool
+
+    source = SourcePool.load(pool).get(what)
+    return (what, ()) if source is None else (str(source.checkpoint), class_names(source))
+
+
+def _notes(explanation: Explanation) -> Iterator[str]:
+    """What to know before relying on the numbers."""
+    conductance = explanation.conductance
+    if conductance.truncated:
+        yield f"The text was cut at {explanation.max_tokens} tokens; later words have no activity."
+    if not conductance.within_tolerance:
+        yield "The error misses the tolerance: do not rely on small differences."
+    if conductance.saturated:
+        yield "The probability is 1 whatever is read, so no word has an activity."
+        return
+    dead = [str(number) for number, layer in enumerate(conductance.layers, 1) if not layer.any()]
+    if 0 < len(dead) < len(conductance.layers):
+        yield f"Words have no conductance in layer {', '.join(dead)}, which activities leave out."
 
 
 def _coloured(words: list[Word]) -> None:
@@ -90,13 +132,16 @@ def _coloured(words: list[Word]) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from transfercast.report.attribution import fullest
+
     console = Console(width=None if Console().is_terminal else 10_000)
-    line = Text()
-    for one in words:
-        strength = int(255 - 195 * min(abs(one.activity), 1))
-        background = f"rgb({strength},255,{strength})" if one.activity >= 0 else f"rgb(255,{strength},{strength})"
-        line.append(in_one_line(one.word), style=f"black on {background}" if abs(one.activity) >= 0.05 else "")
-        line.append("" if console.color_system else f"({one.activity:+.2f})")
+    line, scale = Text(), fullest(words)
+    for word in words:
+        share = abs(word.activity) / scale
+        strength = int(255 - 195 * share)
+        background = f"rgb({strength},255,{strength})" if word.activity >= 0 else f"rgb(255,{strength},{strength})"
+        line.append(in_one_line(word.word), style=f"black on {background}" if share >= FAINTEST else "")
+        line.append("" if console.color_system else f"({word.activity:+.3f})")
         line.append(" ")
     console.print(line)
 

@@ -14,7 +14,7 @@
 | source_fisher, target_fisher | diagonal Fisher information of source and target trained alone, each on its own rows |
 | source_unigrams, target_unigrams | counts of word pieces in their rows |
 | source_sizes, target_sizes | training rows, classes, class balance, text length |
-| activities_on_a, _b, _ab | activities of both models on the source's, the target's, their common positive documents |
+| shared_terms, shared_terms_l2 | (3, 14) ANSAT of raw and of L2-normalised activities, taken of all pairs at once |
 
 No gatherer can reach the target's test rows: they are handed `Task.seen`. What rests on the source's own rows is missing
 (None) for adopted checkpoints, whose task is not known.
@@ -22,22 +22,18 @@ No gatherer can reach the target's test rows: they are handed `Task.seen`. What 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from transfercast.attribution.activity import activities
-from transfercast.attribution.words import term_of, words_of
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
 from transfercast.features.artifacts import Artifacts, unigrams
-from transfercast.sources.encoders import load_tokenizer, model_fingerprint
 from transfercast.sources.inference import Reading
-from transfercast.sources.models import load_model
 from transfercast.sources.source import Source
 from transfercast.tasks.family import task_of
 from transfercast.tasks.task import Examples, Task
@@ -56,6 +52,7 @@ class Gatherer:
         documents: at most so many positive documents of each set are attributed, and rows taken for Fisher information.
         tolerance: of the attribution.
         encoder: the base encoder of the pool.
+        ansat: of the source in hand, by target: (2, 3, 14) as `active_terms.PoolAnsat` has it.
     """
 
     cache: ArrayCache
@@ -63,6 +60,7 @@ class Gatherer:
     documents: int
     tolerance: float
     encoder: str
+    ansat: Mapping[str, np.ndarray] = field(default_factory=dict)
     _tasks: dict[str, Task | None] = field(default_factory=dict)
 
     @property
@@ -78,14 +76,10 @@ class Gatherer:
             source, target: the pair.
             alone: the target's model trained alone.
         """
-        attributed = {name for name in names if name.startswith("activities_on_")}
         makers = self._of_target_rows(source, target, alone)
-        if names - attributed - set(makers):
+        if names - set(makers):
             makers |= self._of_own_rows(source, target)
-        evidence = {name: makers[name]() for name in names - attributed}
-        if attributed:
-            evidence |= self._activities(source, target, alone)
-        return {name: evidence[name] for name in names}
+        return {name: makers[name]() for name in names}
 
     def _of_target_rows(self, source: Source, target: Task, alone: Source) -> dict[str, Callable[[], Any]]:
         seen, split = target.seen, target.kind is Kind.SEQUENCE
@@ -114,6 +108,8 @@ class Gatherer:
             "target_unigrams": lambda: unigrams(self.encoder, seen, alone.max_tokens, split=split),
             "target_sizes": lambda: self._sizes(target, alone.max_tokens),
             "target_fisher": lambda: self.artifacts.fisher(alone, some(target.splits["train"], self.documents)),
+            "shared_terms": lambda: self.ansat[target.name][0],
+            "shared_terms_l2": lambda: self.ansat[target.name][1],
         }
 
     def _of_own_rows(self, source: Source, target: Task) -> dict[str, Callable[[], Any]]:
@@ -161,41 +157,6 @@ class Gatherer:
             self._tasks[source.name] = own_task(source)
         return self._tasks[source.name]
 
-    def document_sets(self, source: Source, target: Task) -> dict[str, dict[str, tuple[Any, Any]]]:
-        """For a, b and ab: documents by id, each with its text and what conductance is taken towards."""
-        own = self.own_task(source)
-        on_b = _positives(target, target.seen)
-        on_a = _positives(target, own.seen) if own is not None and source.kind is target.kind else {}
-        both = {name: on_b[name] for name in on_b if name in on_a}
-        return {name: self._few(found) for name, found in (("a", on_a), ("b", on_b), ("ab", both))}
-
-    def _few(self, found: dict[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
-        return {name: found[name] for name in sorted(found)[: self.documents]}  # ids are hashes: a fixed random sample
-
-    def _activities(self, source: Source, target: Task, alone: Source) -> dict[str, Any]:
-        sets = self.document_sets(source, target)
-        by_model = [
-            {name: self.activity(model, documents, target.kind) for name, documents in sets.items()}
-            for model in (source, alone)
-        ]
-        return {f"activities_on_{name}": tuple([found[name][d] for d in sets[name]] for found in by_model) for name in sets}
-
-    def activity(self, model: Source, documents: dict[str, tuple[Any, Any]], kind: Kind) -> dict[str, np.ndarray]:
-        """(words,) activities of each document in one model, by the document's id."""
-        return activities(
-            lambda: (load_model(model.checkpoint, model.kind).to(self.device), load_tokenizer(model.checkpoint)),
-            model_fingerprint(model.checkpoint),
-            documents,
-            cache=self.cache,
-            tolerance=self.tolerance,
-            max_tokens=model.max_tokens,
-            split=kind is Kind.SEQUENCE,
-        )
-
-    def terms(self, documents: dict[str, tuple[Any, Any]], kind: Kind) -> list[list[str]]:
-        """The terms of each document, aligned with its activities."""
-        return [[term_of(word) for word in words_of(text, kind is Kind.SEQUENCE)] for text, _ in documents.values()]
-
 
 def predictions_of(source: Source, reading: Reading) -> Any:
     """What a source predicts of the rows read; None where its probabilities are NaN, of which a class 0 would be made."""
@@ -230,15 +191,3 @@ def values_of(target: Task, reading: Reading) -> np.ndarray:
         return np.asarray(target.seen.labels)
     number = {name: i for i, name in enumerate(target.label_names)}
     return np.array([number[t] for tags, n in zip(target.seen.labels, reading.words, strict=True) for t in tags[:n]])
-
-
-def _positives(target: Task, examples: Examples) -> dict[str, tuple[Any, Any]]:
-    """Positive documents by id, with the class (binary) or the words of spans (sequence) that F looks at."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for row in target.positives(examples):
-        tags = examples.labels[row]
-        wanted: Any = 1
-        if target.kind is Kind.SEQUENCE:
-            wanted = [position for position, tag in enumerate(tags) if tag != "O"]
-        found[examples.ids[row]] = (examples.texts[row], wanted)
-    return found

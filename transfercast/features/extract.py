@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError, TransfercastError
@@ -18,7 +18,9 @@ from transfercast.core.progress import progress
 from transfercast.core.records import Recipe, checked_seed
 from transfercast.core.table import INDEX, FeatureTable, Provenance, TargetFacts
 from transfercast.core.version import VERSION
+from transfercast.features.active_terms import PoolAnsat, pool_ansat
 from transfercast.features.evidence import Gatherer
+from transfercast.features.parallel import in_parallel
 from transfercast.features.registry import Measure, measures
 from transfercast.features.rows import useless
 from transfercast.sources.models import pick_device
@@ -78,9 +80,16 @@ def extract_features(
     alone = {task.name: pool.target_model(task, recipe, seed, device) for task in progress(targets, "targets alone")}
     _warn_of_scores(pool, alone)
     rows: dict[tuple[str, str, str], np.ndarray] = {}
-    failed = dict(pool.left_out)
-    work = [(gatherer, [one.name for one in chosen], source, targets, alone) for source in pool.values()]
-    for name, found, notes in progress(_in_parallel(work, jobs), "sources", total=len(work)):
+    ansat = _ansat(gatherer, chosen, pool, targets, alone, jobs)
+    failed = {**pool.left_out, **ansat.failed}
+    for name, why in ansat.failed.items():
+        log.warning("source %s is left out: %s", name, why)
+    work = [
+        (replace(gatherer, ansat=ansat.values.get(name, {})), [one.name for one in chosen], source, targets, alone)
+        for name, source in pool.items()
+        if name not in ansat.failed
+    ]
+    for name, found, notes in progress(in_parallel(_rows_of, work, jobs), "sources", total=len(work)):
         for note in notes:
             log.warning("source %s: %s", name, note)
         if isinstance(found, str):
@@ -136,22 +145,24 @@ def _tell_what_does_not_apply(asked: list[Measure], pool: SourcePool, targets: S
             log.warning("%s; its columns stay empty, first for %s", why_not, first)
 
 
-Work = tuple[Gatherer, list[str], Source, Sequence[Task], dict[str, Source]]
-
-
 Rows = tuple[str, dict[str, np.ndarray] | str, list[str]]
 """A source's name, its row for each target or what went wrong, and why some of its measures are NaN."""
 
 
-def _in_parallel(work: list[Work], jobs: int | None) -> Iterator[Rows]:
-    """Each source's rows as they are done, or in order where the backend cannot tell (multiprocessing)."""
-    calls = [delayed(_rows_of)(*one) for one in work]
-    try:
-        yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
-    except ValueError as error:
-        if "return_as" not in str(error):
-            raise
-        yield from Parallel(n_jobs=jobs)(calls)
+def _ansat(
+    gatherer: Gatherer, chosen: list[Measure], pool: SourcePool, targets: Sequence[Task], alone: dict[str, Source],
+    jobs: int | None,
+) -> PoolAnsat:  # fmt: skip
+    """ANSAT of all pairs, where a measure needs it; it is told on how many inaccurate readings it rests."""
+    wanted = any({"shared_terms", "shared_terms_l2"} & set(one.needs) for one in chosen)
+    pairs = [(source, task) for task in targets for source in pool.values() if not is_own_task(source, task)]
+    ansat = pool_ansat(gatherer, pairs if wanted else [], alone, jobs)
+    if ansat.missed:
+        log.warning(
+            "ansat: %d of %d readings of documents miss the tolerance of %g; they count all the same.",
+            ansat.missed, ansat.readings, gatherer.tolerance,
+        )  # fmt: skip
+    return ansat
 
 
 def _rows_of(gatherer: Gatherer, names: list[str], source: Source, targets: Sequence[Task], alone: dict[str, Source]) -> Rows:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from transfercast.attribution.ansat import SharedTerm, shared_terms
+from transfercast.attribution.words import term_of, words_of
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
+from transfercast.features.active_terms import ATTRIBUTED, activities_of, few, loader, positives
 from transfercast.features.evidence import Gatherer
 from transfercast.sources.source import Source
 from transfercast.tasks.task import Task
@@ -20,17 +22,19 @@ def terms_shared(
         source: one model, with its own task.
         model: the other, trained on `task`.
         task: its positive documents are read, and the source's own.
-        threshold: activity that both must reach.
+        threshold: activity that both must reach, in units of F.
 
     Raises:
         InputError: if the two are of different kinds, or of one that has no positive documents.
     """
-    if source.kind is not task.kind or task.kind not in (Kind.BINARY, Kind.SEQUENCE):
+    if source.kind is not task.kind or task.kind not in ATTRIBUTED:
         raise InputError(
             f"{source.name} is {source.kind} and {task.name} {task.kind}; terms are shared by two binary or two sequence tasks."
         )
-    sets = gatherer.document_sets(source, task)
-    documents = sets["a"] | sets["b"]
-    by_model = [gatherer.activity(one, documents, task.kind) for one in (source, model)]
-    first, second = ([found[name] for name in documents] for found in by_model)
-    return shared_terms(gatherer.terms(documents, task.kind), first, second, threshold), len(documents)
+    own = gatherer.own_task(source)
+    documents = {} if own is None else few(positives(own, own.seen), gatherer.documents)
+    documents |= few(positives(task, task.seen), gatherer.documents)
+    of_models = [activities_of(gatherer, each, documents, task.kind, loader(gatherer, each)) for each in (source, model)]
+    first, second = ([by_id[name].values[0] for name in documents] for by_id in of_models)
+    terms = [[term_of(word) for word in words_of(text, task.kind is Kind.SEQUENCE)] for text, _ in documents.values()]
+    return shared_terms(terms, first, second, threshold), len(documents)

@@ -25,15 +25,16 @@ _WORDS = (
     + """
 <h1>{{ decision }}</h1>
 <p>{{ model }}: probability {{ "%.3f" | format(probability) }}; of a blank text {{ "%.3f" | format(blank) }}.</p>
-<p class="text">{% for word in words %}<span style="background: {{ word.activity | colour }}"
+<p class="text">{% for word in words %}<span style="background: {{ (word.activity / scale) | colour }}"
  title="{{ "%+.3f" | format(word.activity) }}">{{ word.word }}</span> {% endfor %}</p>
 <p>Green words move the model towards the decision, red ones away from it. A word's activity is the mean over layers of its
-conductance, each layer divided by its norm: it lies in [-1, 1].</p>
+conductance, the part of the change of probability that goes through the word. Full colour is {{ "%.3f" | format(scale) }}.</p>
 {% if note %}<p class="note">{{ note }}</p>{% endif %}
 <div class="wide"><table><tr><th>word</th><th>activity</th>
 {% for _ in words[0].layers %}<th>layer {{ loop.index }}</th>{% endfor %}</tr>
 {% for word in words %}<tr><td>{{ word.word }}</td><td>{{ "%+.3f" | format(word.activity) }}</td>
-{% for value in word.layers %}<td style="background: {{ value | colour }}">{{ "%+.3f" | format(value) }}</td>{% endfor %}</tr>
+{% for value in word.layers %}<td style="background: {{ (value / scale) | colour }}">{{ "%+.3f" | format(value) }}</td>
+{% endfor %}</tr>
 {% endfor %}</table></div>
 </html>
 """
@@ -57,14 +58,18 @@ of the two tasks. A term's weight is the sum, over the places where it is active
 )
 
 
+PALEST = 0.05
+"""The lowest threshold of ANSAT: where no word reaches it, none has full colour."""
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """A word of an explained text.
 
     Attributes:
         word: as it is written.
-        activity: in [-1, 1].
-        layers: its share of each layer's norm, in [-1, 1].
+        activity: in units of probability.
+        layers: conductance in each layer, in units of probability.
     """
 
     word: str
@@ -72,8 +77,13 @@ class Word:
     layers: tuple[float, ...]
 
 
+def fullest(words: Sequence[Word]) -> float:
+    """The activity that has full colour: the largest of the text."""
+    return max([PALEST, *(abs(word.activity) for word in words)])
+
+
 def colour(value: float) -> str:
-    """Of a value in [-1, 1]: green above 0, red below, the paler the nearer to it.
+    """Of a value as a share of the fullest: green above 0, red below, the paler the nearer to it.
 
     >>> colour(0.5), colour(-1.0)
     ('hsl(150 60% 45% / 0.50)', 'hsl(0 60% 45% / 1.00)')
@@ -91,7 +101,10 @@ def words_page(words: Sequence[Word], *, decision: str, model: str, probability:
         probability, blank: of the decision, for the text and for a blank one.
         note: a caution, or nothing.
     """
-    return _rendered(_WORDS, words=words, decision=decision, model=model, probability=probability, blank=blank, note=note)
+    return _rendered(
+        _WORDS, words=words, scale=fullest(words), decision=decision, model=model, probability=probability, blank=blank,
+        note=note,
+    )  # fmt: skip
 
 
 def pair_page(terms: Sequence[Any], *, first: str, second: str, threshold: float, documents: int) -> str:
@@ -100,7 +113,7 @@ def pair_page(terms: Sequence[Any], *, first: str, second: str, threshold: float
     Args:
         terms: each with term, weight and documents; the heaviest first.
         first, second: names of the sources.
-        threshold: activity that both reach.
+        threshold: activity that both reach, in units of probability.
         documents: on how many it rests.
     """
     return _rendered(_PAIR, terms=terms, first=first, second=second, threshold=threshold, documents=documents)
