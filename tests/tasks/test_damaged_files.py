@@ -98,12 +98,20 @@ def test_parquet_of_very_many_equal_rows_is_refused_at_once(tmp_path):
 
 
 def test_only_the_columns_that_a_task_needs_are_read_from_parquet(tmp_path):
-    texts = [f"text {i}" for i in range(60)]
-    bad = pa.array([b"\xff"] * 60).cast(pa.binary()).view(pa.string())  # cannot be read as text
-    pq.write_table(pa.table({"text": texts, "label": [i % 2 for i in range(60)], "other": bad}), tmp_path / "x.parquet")
-    assert read(tmp_path / "x.parquet").kind is Kind.BINARY
-    refused(tmp_path / "x.parquet", "line 1", "'other'", "not UTF-8", text="other")
-    refused(tmp_path / "x.parquet", "no column 'lable'", "did you mean 'label'?", label="lable")
+    path = tmp_path / "x.parquet"
+    columns = {"text": [f"text {i}" for i in range(60)], "label": [i % 2 for i in range(60)], "other": list(range(60))}
+    pq.write_table(pa.table(columns), path)
+    start = pq.read_metadata(path).row_group(0).column(2).dictionary_page_offset
+    path.write_bytes(path.read_bytes()[:start] + b"\xff" * 20 + path.read_bytes()[start + 20 :])
+    assert read(path).kind is Kind.BINARY
+    refused(path, "cannot be read", label="other")
+    refused(path, "no column 'lable'", "did you mean 'label'?", label="lable")
+
+
+def test_a_text_of_parquet_that_is_not_utf8_is_told_by_row_and_column(tmp_path):
+    texts = pa.array([b"a", b"\xff"] * 30).cast(pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"text": texts, "label": [i % 2 for i in range(60)]}), tmp_path / "x.parquet")
+    refused(tmp_path / "x.parquet", "line 2", "'text'", "not UTF-8")
 
 
 def test_a_parquet_column_that_stands_twice_is_named(tmp_path):

@@ -152,7 +152,7 @@ def read_booster(content: bytes, columns: int, where: str) -> Booster:
     booster = xgboost.Booster()
     try:
         booster.load_model(bytearray(checked))
-    except xgboost.core.XGBoostError as error:
+    except ValueError as error:  # XGBoostError is one, and so is a message of it that is not UTF-8
         raise ArtifactError(f"{where}: XGBoost cannot read it. Roll back, or train anew.") from error
     booster.set_param({"nthread": 1})
     return booster
