@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,8 +109,6 @@ def _job(job: Job, kind: str, new: Callable[[Path], str], inputs: Path, tally: T
 
 
 def _unkilled(job: Job, new: Callable[[Path], str], inputs: Path, tally: Tally) -> tuple[Outcome, float]:
-    import time
-
     with _folder(inputs, job) as folder:
         url = new(folder)
         started = time.perf_counter()
@@ -119,12 +118,16 @@ def _unkilled(job: Job, new: Callable[[Path], str], inputs: Path, tally: Tally) 
 
 @contextmanager
 def _folder(inputs: Path, job: Job) -> Iterator[Path]:
-    """Always the same path, so that all that depends on paths is the same."""
-    outer = inputs.parent / "round"
+    """Always the same path, so that all that depends on paths is the same; made ready once and copied from then on."""
+    outer, ready = inputs.parent / "round", inputs.parent / "ready" / job.name
     shutil.rmtree(outer, ignore_errors=True)
     folder = outer / "work"
     folder.mkdir(parents=True)
-    job.prepare(inputs, folder)
+    if ready.is_dir():
+        shutil.copytree(ready, folder, dirs_exist_ok=True)
+    else:
+        job.prepare(inputs, folder)
+        shutil.copytree(folder, ready)
     try:
         yield folder
     finally:
@@ -216,14 +219,13 @@ def _searched(folder: Path, url: str, what: str, tally: Tally) -> Outcome:
     plan, history = Plan.load(folder / "plan.json"), History(url)
     observations = history.observations()
     history.engine.dispose()
-    on_validation = Counter((o.source, o.target, o.recipe) for o in observations if o.split == "validation")
-    wanted = {(step.source, step.target, step.recipe) for step in plan.steps}
-    tested = Counter(o.target for o in observations if o.split == "test")
-    lost = len(wanted - set(on_validation)) + len(set(plan.targets) - set(tested))
+    counts = Counter((o.source, o.target, o.recipe, o.split) for o in observations)
+    wanted = {(step.source, step.target, step.recipe, "validation") for step in plan.steps}
+    tested = {o.target for o in observations if o.split == "test"}
+    lost = [*map(str, wanted - set(counts)), *(set(plan.targets) - tested)]
     if lost:
-        tally.problem("lost", f"{what}: {sorted(wanted - set(on_validation))[:3]}", lost)
-    again = sum(on_validation.values()) - len(on_validation) + sum(tested.values()) - len(tested)
-    again += _trials(url, what, tally)
+        tally.problem("lost", f"{what}: {lost[:3]}", len(lost))
+    again = len(observations) - len(counts) + _trials(url, what, tally)
     if again:
         tally.problem("repeated", what, again)
     scores = {f"{o.source} > {o.target} on {o.split}": round(o.score, 6) for o in observations}
@@ -237,11 +239,14 @@ def _trials(url: str, what: str, tally: Tally) -> int:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.RDBStorage(url)
-    trials = [trial for study in storage.get_all_studies() for trial in storage.get_all_trials(study._study_id)]
-    running = [trial for trial in trials if trial.state == optuna.trial.TrialState.RUNNING]
+    studies = storage.get_all_studies()
+    trials = [(study.study_name, trial) for study in studies for trial in storage.get_all_trials(study._study_id)]
+    running = [trial.number for _, trial in trials if trial.state == optuna.trial.TrialState.RUNNING]
     if running:
-        tally.problem("orphans", f"{what}: trials {[trial.number for trial in running]}", len(running))
-    complete = Counter(trial.user_attrs.get("position") for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE)
+        tally.problem("orphans", f"{what}: trials {running}", len(running))
+    complete = Counter(
+        (study, trial.user_attrs.get("position")) for study, trial in trials if trial.state == optuna.trial.TrialState.COMPLETE
+    )
     storage.remove_session()
     storage.engine.dispose()
     return sum(complete.values()) - len(complete)
@@ -264,17 +269,17 @@ def _imported(folder: Path, url: str, what: str, tally: Tally) -> Outcome:
 
 
 def _learned(folder: Path, url: str, what: str, tally: Tally) -> Outcome:
-    """The forecasts of the version in force; versions that were made and not promoted may be there."""
-    from tests.predictor.test_predictor import past, table_of
+    """What the version in force has learned; versions that were made and not promoted may be there."""
     from transfercast.core.errors import TransfercastError
     from transfercast.predictor.model import Predictor
 
     try:
-        forecast = Predictor.load(folder / "meta").predict(table_of(past(), "t0"))
+        predictor = Predictor.load(folder / "meta")
     except TransfercastError as error:
         tally.problem("lost", f"{what}: {last_line(str(error))}")
         return None
-    return {f"forecast {number}": round(float(score), 9) for number, score in enumerate(forecast.score)}
+    residuals = {f"residuals of {name}": tuple(values.round(6)) for name, values in predictor.residuals.items()}
+    return {"learned from": predictor.id.split("-")[-1], **residuals}
 
 
 def _observed(inputs: Path, folder: Path) -> None:

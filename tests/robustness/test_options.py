@@ -193,7 +193,7 @@ MEASURING = [
 
 SEARCHING = [
     of("search none.json", "", r"none\.json: no such file"),
-    of("search plan.json", "--storage nonsense", "nonsense"),
+    of("search plan.json", "--storage /proc/nowhere/h.db", "/proc/nowhere"),
     of("search plan.json", "--storage nonsense://x", "nonsense"),
     of("search plan.json", "--storage sqlite:////proc/nowhere/h.db", "/proc/nowhere"),
     of("search plan.json", "--storage postgresql://me:s3cret@127.0.0.1:1/x", r"me:\*\*\*@"),

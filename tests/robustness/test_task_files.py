@@ -59,7 +59,7 @@ def _workbook(folder: Path) -> None:
 
 
 BYTES = [
-    bad("as it should be", lambda good: good, "logme on 36 rows of data", 0),
+    bad("as it should be", lambda good: good, r"logme on 3\d rows of data", 0),
     bad("of no bytes", emptied, r"data\.csv: (no rows|.*empty)"),
     bad("of a header alone", first(0.005), r"data\.csv.*(no rows|no column|empty)"),
     bad("of blank lines", lambda good: b"\n\n\n", r"data\.csv.*(no rows|no column|empty)"),
@@ -71,8 +71,8 @@ BYTES = [
     bad("compressed", gzipped, r"data\.csv.*gzip"),
     bad("in latin1", latin1, r"data\.csv, line \d+: .*UTF-8.*latin1"),
     bad("cut inside a letter", lambda good: good + "we é".encode()[:-1], r"data\.csv, line 42.*UTF-8"),
-    bad("with a byte order mark", with_mark, "logme on 36 rows of data", 0),
-    bad("with the line ends of Windows", windows_lines, "logme on 36 rows of data", 0),
+    bad("with a byte order mark", with_mark, r"logme on 3\d rows of data", 0),
+    bad("with the line ends of Windows", windows_lines, r"logme on 3\d rows of data", 0),
     bad("with the line ends of old Macs", lambda good: good.replace(b"\n", b"\r"), r"data", EITHER),
     bad("with a NUL", replaced("good", "go\0d"), r"data", EITHER),
     bad("of NULs", lambda good: b"\0" * len(good), r"data\.csv"),
@@ -154,8 +154,8 @@ def tsv(what: str, damage: Damage, says: str, code: int | tuple[int, ...] = REFU
 
 
 TABS = [
-    tsv("as it should be", lambda good: good, "logme on 36 rows", 0),
-    tsv("with quotes, which are letters there", replaced("good", '"good'), "logme on 36 rows", 0),
+    tsv("as it should be", lambda good: good, r"logme on 3\d rows", 0),
+    tsv("with quotes, which are letters there", replaced("good", '"good'), r"logme on 3\d rows", 0),
     tsv("with a tab in a text", replaced("\n", "\nwe\tneed\t1\n"), r"data\.tsv, line 2: 3 values for 2 columns"),
     tsv("with commas", lambda good: good.replace(b"\t", b","), r"data\.tsv.*no column 'text'"),
     tsv("cut in the middle of a row", lambda good: good[:-3], r"data\.tsv, line 41"),

@@ -62,7 +62,7 @@ def family(what: str, damage: Damage, says: str, code: int | tuple[int, ...] = R
 FILE = [
     family("as it should be", lambda good: good, "of good", 0),
     family("with a byte order mark", with_mark, f"of good|{HERE}", EITHER),
-    family("of no bytes", emptied, rf"{HERE}: no \[\[task\]\]"),
+    family("of no bytes", emptied, rf"{HERE}: .*\[\[task\]\]"),
     family("cut in the middle", first(0.6), HERE),
     family("in UTF-16", utf16, rf"{HERE}.*(UTF|TOML)"),
     family("that is not UTF-8", not_utf8, rf"{HERE}.*(UTF-8|TOML)"),
@@ -85,7 +85,7 @@ FILE = [
 ]
 
 SHAPE = [
-    toml("without entries", 'kind = "binary"\n', rf"{HERE}: no \[\[task\]\]"),
+    toml("without entries", 'kind = "binary"\n', rf"{HERE}: .*\[\[task\]\]"),
     toml("with [task] in place of [[task]]", "[task]\ntrain = 'data.csv'\n", rf"{HERE}.*\[\[task\]\]"),
     toml("whose task is a number", "task = 3\n", rf"{HERE}.*\[\[task\]\]"),
     toml("whose task is a list of numbers", "task = [1, 2]\n", rf"{HERE}.*\[\[task\]\]"),
@@ -179,17 +179,11 @@ CONTENTS = [
     texts("of classes of which one is rare", _rows([*["a", "b"] * 20, "c"]), 'kind = "multiclass"', r"line 42: label 'c'"),
     toml(
         "of labels that are not 0 or 1", "[[task]]\ntrain = 'data.csv'\nkind = 'multilabel'\nlabels = ['a', 'b']\n",
-        "line 42: '?a'? is 'maybe'", more=wrote("data.csv", "text,a,b\n" + "we,0,1\nthey,1,0\n" * 20 + "it is,maybe,0\n"),
+        "line 42: .*'a' is 'maybe'", more=wrote("data.csv", "text,a,b\n" + "we,0,1\nthey,1,0\n" * 20 + "it is,maybe,0\n"),
     ),
     entry("whose test is its training", 'test = "data.csv"', "test.*train|train.*test", 0),
     entry("whose validation is its training", 'validation = "data.csv"', "validation.*train|train.*validation", 0),
-    texts(
-        "of a text with both labels", "text,label\n" + "we need,0\nthey give,1\nwe need,1\n" * 20, "",
-        "(both|several|two) labels|contradict",
-        0,
-    ),
-    texts("of one text again and again", "text,label\n" + "we need,1\nthey give,0\n" * 20, "",
-        "twice|repeated|duplicate|again|same text", 0),
+    texts("of a text with different labels", _rows([0, 1] * 20) + "we need,0\nwe need,1\n", "", "different labels", 0),
 ]  # fmt: skip
 
 
@@ -218,17 +212,17 @@ def spans(what: str, row: dict[str, Any], says: str) -> Case:
 
 
 SENTENCES = [
-    spans("with a tag too few", {"tokens": ["we", "need"], "tags": ["O"]}, r"tags\.jsonl, line 41: 2 tokens, 1 tags?"),
-    spans("with numbers as tags", {"tokens": ["we", "need"], "tags": [0, 1]}, r"tags\.jsonl, line 41: .*tag"),
-    spans("with a number as tokens", {"tokens": 5, "tags": ["O"]}, r"tags\.jsonl, line 41: .*'?tokens'?"),
-    spans("with a word as tokens", {"tokens": "we", "tags": ["O", "O"]}, r"tags\.jsonl, line 41: .*'?tokens'?"),
-    spans("with null among the tokens", {"tokens": ["we", None], "tags": ["O", "O"]}, r"tags\.jsonl, line 41: .*token"),
-    spans("with an empty token", {"tokens": ["we", ""], "tags": ["O", "O"]}, r"tags\.jsonl, line 41: .*(token|empty)"),
-    spans("with lists as tokens", {"tokens": [["we"], ["x"]], "tags": ["O", "O"]}, r"tags\.jsonl, line 41: .*token"),
-    spans("without tokens", {"tokens": [], "tags": []}, r"tags\.jsonl, line 41: .*(token|empty)"),
-    spans("with null as tags", {"tokens": ["we"], "tags": None}, r"tags\.jsonl, line 41: .*'?tags'?"),
-    spans("with an unknown prefix", {"tokens": ["we"], "tags": ["S-X"]}, r"tags\.jsonl, line 41: tag 'S-X'"),
-    spans("without their tags", {"tokens": ["we"]}, r"tags\.jsonl, line 41: .*'tags'"),
+    spans("with a tag too few", {"tokens": ["we", "need"], "tags": ["O"]}, r"tags\.jsonl, line 41\b.*2 tokens, 1 tags?"),
+    spans("with numbers as tags", {"tokens": ["we", "need"], "tags": [0, 1]}, r"tags\.jsonl, line 41\b.*tag"),
+    spans("with a number as tokens", {"tokens": 5, "tags": ["O"]}, r"tags\.jsonl, line 41\b.*'?tokens'?"),
+    spans("with a word as tokens", {"tokens": "we", "tags": ["O", "O"]}, r"tags\.jsonl, line 41\b.*'?tokens'?"),
+    spans("with null among the tokens", {"tokens": ["we", None], "tags": ["O", "O"]}, r"tags\.jsonl, line 41\b.*token"),
+    spans("with an empty token", {"tokens": ["we", ""], "tags": ["O", "O"]}, r"tags\.jsonl, line 41\b.*(token|empty)"),
+    spans("with lists as tokens", {"tokens": [["we"], ["x"]], "tags": ["O", "O"]}, r"tags\.jsonl, line 41\b.*token"),
+    spans("without tokens", {"tokens": [], "tags": []}, r"tags\.jsonl, line 41\b.*(token|empty)"),
+    spans("with null as tags", {"tokens": ["we"], "tags": None}, r"tags\.jsonl, line 41\b.*'?tags'?"),
+    spans("with an unknown prefix", {"tokens": ["we"], "tags": ["S-X"]}, r"tags\.jsonl, line 41\b.*'S-X'"),
+    spans("without their tags", {"tokens": ["we"]}, r"tags\.jsonl, line 41\b.*'tags'"),
 ]
 
 EVERY = [*FILE, *SHAPE, *KEYS, *NAMES, *CONTENTS, *PLACES, *SENTENCES]
