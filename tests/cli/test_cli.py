@@ -168,7 +168,7 @@ def test_a_text_is_explained_in_words_in_json_and_on_a_page(tmp_path):
     text = "<b> we need water"
     done = transfercast("explain", "model", text, "--label", 1, "--html", "why.html")
     assert done.exit_code == 0, done.stderr
-    assert re.fullmatch(r"<b>\([+-]0\.\d\d\) we\(.*\) need\(.*\) water\(.*\) ?", done.stdout.splitlines()[0])
+    assert re.fullmatch(r"<b>\([+-]0\.\d{3}\) we\(.*\) need\(.*\) water\(.*\) ?", done.stdout.splitlines()[0])
     assert "LABEL_1: probability 0." in done.stdout
     page = (tmp_path / "why.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;" in page

@@ -29,6 +29,9 @@ from transfercast.planning.stop import WORTH_STOPPING, expected_best
 from transfercast.predictor.model import Predictor
 from transfercast.predictor.retrain import opened
 
+UNNAMED = "0" * 64
+"""Id of a plan before all that it rests on is fingerprinted."""
+
 
 def plan(
     predictor: Predictor,
@@ -64,7 +67,7 @@ def plan(
     steps = _steps(forecast, table, targets, taken)
     stop_after, regret_left = (None, None) if forecast.is_order_only else _when_to_stop(targets, steps, taken)
     made = Plan(
-        id="",
+        id=UNNAMED,
         steps=tuple(steps),
         budget=budget,
         predictor=forecast.predictor,
