@@ -98,6 +98,7 @@ def test_one_that_cannot_be_started_has_failed_and_the_next_can_begin(begin, mon
      ("import sys; sys.exit('error: no such history.')", "error: no such history."), ("", "could not be run"),
      ("import sys; open(sys.argv[1], 'w').write('{')", "could not be run"),
      ("import sys; open(sys.argv[1], 'w').write('{}')", "could not be run"),
+     ("import sys; sys.exit('postgresql://tc:S3KRET@db/x is down')", "postgresql://tc:***@db/x is down"),
      ("import sys; sys.stderr.buffer.write(bytes([255, 10])); sys.exit(1)", "\N{REPLACEMENT CHARACTER}")],
 )  # fmt: skip
 def test_however_one_fails_it_says_so(begin, code, message):

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from transfercast.core import environment
 from transfercast.core.errors import ArtifactError, InputError, TransfercastError
 from transfercast.core.files import parse_json, reason
+from transfercast.core.text import redacted
 from transfercast.core.validation import checked
 from transfercast.service.limits import MOST_RETRAININGS
 
@@ -149,6 +150,7 @@ class Jobs:
         except (OSError, TransfercastError) as error:
             job.message = f"could not be run ({reason(error)})"
         finally:
+            job.message = redacted(job.message)
             with self._lock:
                 self._process = None
                 if job.state == "running":
