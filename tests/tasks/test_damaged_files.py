@@ -104,7 +104,7 @@ def test_only_the_columns_that_a_task_needs_are_read_from_parquet(tmp_path):
     start = pq.read_metadata(path).row_group(0).column(2).dictionary_page_offset
     path.write_bytes(path.read_bytes()[:start] + b"\xff" * 20 + path.read_bytes()[start + 20 :])
     assert read(path).kind is Kind.BINARY
-    refused(path, "cannot be read", label="other")
+    refused(path, "not a Parquet file that can be read", label="other")
     refused(path, "no column 'lable'", "did you mean 'label'?", label="lable")
 
 
