@@ -104,7 +104,7 @@ def test_only_the_columns_that_a_task_needs_are_read_from_parquet(tmp_path):
     start = pq.read_metadata(path).row_group(0).column(2).dictionary_page_offset
     path.write_bytes(path.read_bytes()[:start] + b"\xff" * 20 + path.read_bytes()[start + 20 :])
     assert read(path).kind is Kind.BINARY
-    refused(path, "cannot be read", label="other")
+    refused(path, "not a Parquet file that can be read", label="other")
     refused(path, "no column 'lable'", "did you mean 'label'?", label="lable")
 
 
@@ -292,20 +292,20 @@ def test_fewer_texts_than_splits_are_told_though_there_are_many_rows(tmp_path):
     refused(path, "no positive row in validation of task 'x'", "add rows with other texts")
 
 
-def test_rank_says_how_a_file_was_understood_and_reads_an_unknown_ending_by_its_format(tmp_path):
+def test_rank_says_how_a_file_was_understood_and_reads_an_unknown_ending_by_its_format(tmp_path, tiny_encoder):
     rows = "".join(f"Jim{i}\tB-PER\nran\tO\n\n" for i in range(30))
     (tmp_path / "names.conll.txt").write_text(rows, encoding="utf-8")
-    run = CliRunner().invoke(app, ["rank", str(tmp_path / "names.conll.txt"), "nowhere"])
+    run = CliRunner().invoke(app, ["rank", str(tmp_path / "names.conll.txt"), str(tiny_encoder)])
     assert run.exit_code == 2
     assert "unknown ending '.txt'. Say which format it is: conll" in run.stderr
-    run = CliRunner().invoke(app, ["rank", str(tmp_path / "names.conll.txt"), "nowhere", "--format", "conll"])
+    run = CliRunner().invoke(app, ["rank", str(tmp_path / "names.conll.txt"), str(tiny_encoder), "--format", "conll"])
     assert "names.conll: sequence (by its labels), judged by span_f1; 1 types: 'PER';" in run.stdout
 
 
-def test_rank_warns_of_leaks_and_takes_kind_and_positive(tmp_path):
+def test_rank_warns_of_leaks_and_takes_kind_and_positive(tmp_path, tiny_encoder):
     path = write_csv(tmp_path / "films.csv", [*((f"text {i}", "ab"[i % 2]) for i in range(60)), ("text 0", "b")])
-    run = CliRunner().invoke(app, ["rank", str(path), "nowhere", "--positive", "a"])
+    run = CliRunner().invoke(app, ["rank", str(path), str(tiny_encoder), "--positive", "a"])
     assert "positive is 'a', as stated" in run.stdout
     assert "warning: films: 1 text has different labels" in run.stderr
-    run = CliRunner().invoke(app, ["rank", str(path), "nowhere", "--kind", "multiclass"])
+    run = CliRunner().invoke(app, ["rank", str(path), str(tiny_encoder), "--kind", "multiclass"])
     assert "films: multiclass (as stated), judged by accuracy; 2 classes: 'a', 'b'" in run.stdout
