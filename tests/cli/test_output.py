@@ -60,7 +60,7 @@ def test_the_history_of_a_hostile_name_is_shown_safely(tmp_path):
 def test_words_that_are_explained_are_printed_safely(capsys):
     _coloured([Word("\x1b[31m[red]", 0.5, (0.5,)), Word("\x9b2J", -0.5, (0.5,))])
     out = safe(capsys.readouterr().out, lines=1)
-    assert r"\x1b[31m[red](+0.50) \x9b2J(-0.50)" in out
+    assert r"\x1b[31m[red](+0.500) \x9b2J(-0.500)" in out
 
 
 def test_log_lines_and_their_tracebacks_are_printed_safely():
@@ -117,7 +117,7 @@ def test_a_search_says_how_transfers_did_and_what_its_figures_cannot_tell(search
     words = " ".join(done.stdout.split())
     assert "0 of 2 transfers beat the target alone on validation; mean gain of all transfers -0.255." in words
     assert "Note: a: x is within a standard error" in words
-    assert "Note: F1 is 0.000 for y -> a" in words
+    assert "Note: y -> a: positive_f1 is 0.000" in words
     assert "Step 3 failed, z -> a: [red]x[/red]" in words
     assert "15.0 min" in words  # of 0.25 hours
     assert "std. error" in words

@@ -94,12 +94,16 @@ def test_many_ties_are_counted_and_those_of_several_recipes_named_with_them():
     assert note(two).startswith("a: s (full) and s (features) are within")
 
 
-def test_a_score_of_zero_is_pointed_at_with_cause_and_remedy():
-    rows = (training(0, ALONE, "a", 0.0), training(1, "x", "a", 0.3, 0.3), training(2, "y", "b", 0.0, metric="accuracy"))
+def test_scores_of_zero_are_pointed_at_with_cause_and_remedy_once_for_all_of_a_metric():
+    rows = (
+        training(0, ALONE, "a", 0.0), training(1, "x", "a", 0.3, 0.3), training(2, "y", "a", 0.0, 0.0),
+        training(3, "y", "b", 0.0, metric="accuracy"),
+    )  # fmt: skip
     notes = SearchResult(rows, {}, {"a": 0.0}, {}).notes()
-    assert len(notes) == 1
-    assert "0.000 for (alone) -> a" in notes[0]
-    assert "more epochs or a higher rate" in notes[0]
+    assert len(notes) == 2
+    assert notes[0].startswith("(alone) -> a, y -> a: positive_f1 is 0.000")
+    assert "more epochs" in notes[0]
+    assert notes[1].startswith("y -> b: accuracy is 0.000")
 
 
 def test_a_result_is_short_to_look_at_and_a_frame_to_work_with(crisis):

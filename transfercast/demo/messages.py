@@ -89,14 +89,15 @@ def message(rng: random.Random) -> tuple[str, set[str]]:
 
 
 def write_family(
-    folder: Path, rows: dict[str, int], source_rows: int, target_rows: int, targets: tuple[str, ...], seed: int
+    folder: Path, rows: dict[str, int], source_rows: dict[str, int], target_rows: int, targets: tuple[str, ...], seed: int
 ) -> Path:
     """Write the messages as CSV, and the tasks.toml that makes a binary task of each label; tells the latter's path.
 
     Args:
         folder: made where needed.
         rows: number of messages by split.
-        source_rows, target_rows: how many training rows a source and a target keep.
+        source_rows: how many of them a source keeps, by split.
+        target_rows: how many training rows a target keeps; of the other splits it keeps all.
         targets: which labels are targets; every label is a source.
         seed: the same seed writes the same files.
     """
@@ -118,11 +119,15 @@ def write_family(
     ]
     head = (
         'train = "train.csv"\nvalidation = "validation.csv"\ntest = "test.csv"\n'
-        f"rows = {{ train = {source_rows} }}\ntarget_rows = {{ train = {target_rows} }}\n"
+        f"rows = {_caps(source_rows)}\ntarget_rows = {_caps(rows | {'train': target_rows})}\n"
     )
     path = folder / "tasks.toml"
     path.write_text("\n".join([head, *entries]), encoding="utf-8")
     return path
+
+
+def _caps(rows: dict[str, int]) -> str:
+    return "{ " + ", ".join(f"{split} = {number}" for split, number in rows.items()) + " }"
 
 
 def _toml(names: tuple[str, ...]) -> str:

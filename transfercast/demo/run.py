@@ -30,7 +30,7 @@ from transfercast.sources.pool import SourcePool
 from transfercast.tasks.family import Family, read_family
 
 ROWS = {"train": 400, "validation": 500, "test": 500}
-SOURCE_ROWS = 320
+SOURCE_ROWS = {"train": 320, "validation": 200, "test": 200}
 TARGET_ROWS = 64
 TARGETS = ("rescue_request", "volunteering")
 SOURCE_RECIPE = Recipe(learning_rate=2e-4, epochs=3, max_tokens=48)

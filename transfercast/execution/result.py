@@ -12,6 +12,7 @@ import pandas as pd
 from transfercast.core.errors import TransfercastError
 from transfercast.core.plan import Step
 from transfercast.core.records import ALONE, Candidate, Observation, Pair
+from transfercast.sources.scores import warning_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +163,12 @@ class SearchResult:
         ]
 
     def _zeros(self) -> list[str]:
-        zeros = [
-            training.candidate
-            for training in self.trainings
-            if training.observation.score == 0 and training.observation.metric in ("positive_f1", "span_f1")
-        ]
-        if not zeros:
-            return []
-        pairs = ", ".join(dict.fromkeys(f"{each.source} -> {each.target}" for each in zeros))
-        return [
-            f"F1 is 0.000 for {pairs}: such a model found nothing, mostly because it was trained too little for so few "
-            f"positive rows. Plan a recipe with more epochs or a higher rate, or take more rows."
-        ]
+        pairs: dict[str, list[str]] = defaultdict(list)
+        for training in self.trainings:
+            warning = warning_of(training.observation.score, training.observation.metric)
+            if warning is not None:
+                pairs[warning].append(f"{training.step.source} -> {training.step.target}")
+        return [f"{', '.join(dict.fromkeys(those))}: {warning}" for warning, those in pairs.items()]
 
     def _without_baseline(self) -> list[str]:
         missing = [target for target in self.bests if target not in self.baselines]
