@@ -25,9 +25,11 @@ from benchmarks.data import DATA
 from transfercast.core.records import ALONE, Candidate, Observation, Recipe
 from transfercast.core.table import Column
 from transfercast.history.store import History
+from transfercast.planning.stop import WORTH_STOPPING, expected_best
+from transfercast.predictor.bounds import shared_and_own
 from transfercast.predictor.design import Design, Observed, design_of, observed_in
 from transfercast.predictor.evaluate import Evaluation, judged
-from transfercast.predictor.holdout import held_out
+from transfercast.predictor.holdout import HeldOut, held_out
 from transfercast.predictor.learner import LEARNERS
 from transfercast.predictor.learning import Learned, Options, learn
 from transfercast.predictor.model import predictor_of
@@ -37,6 +39,7 @@ MEASURES = (
     Column(name="llm_similarity", measure="LLM similarity", version=1, better="higher", group="label space"),
 )
 JUDGED = ("roberta", "gpt2m", "t5b")
+PROMISED_AFTER = 5
 
 
 def history_of(folder: Path) -> History:
@@ -99,11 +102,37 @@ def judged_rows(observed: Observed) -> np.ndarray:
 
 
 def table(evaluation: Evaluation, per_encoder: dict[str, Evaluation]) -> None:
-    print(f"{'ranking by':24}{'NDCG':>7}{'R@1':>7}{'R@3':>7}{'R@5':>7}{'time':>7}   NDCG: " + "  ".join(per_encoder))
+    print(f"{'ranking by':50}{'NDCG':>7}{'R@1':>7}{'R@3':>7}{'R@5':>7}{'time':>7}   NDCG: " + "  ".join(per_encoder))
     for number, order in enumerate(evaluation.orders):
         regrets = "".join(f"{order.regret[k].mean:7.2f}" for k in (1, 3, 5))
         each = "  ".join(f"{100 * part.orders[number].ndcg.mean:.1f}" for part in per_encoder.values())
-        print(f"{order.name:24}{100 * order.ndcg.mean:7.1f}{regrets}{100 * order.time_share.mean:7.1f}   {each}")
+        print(f"{order.name:50}{100 * order.ndcg.mean:7.1f}{regrets}{100 * order.time_share.mean:7.1f}   {each}")
+
+
+def promises(forecast: HeldOut, rows: np.ndarray) -> dict[str, float]:
+    """What a plan of `PROMISED_AFTER` trainings promises over the target alone, and keeps; where it stops, and could have.
+
+    Spreads of errors are those of the other targets' held-out rows. Means over targets and encoders.
+    """
+    observed, design = forecast.observed, forecast.observed.design
+    errors = observed.score - forecast.score
+    promised, kept, stops, needed = [], [], [], []
+    for group in range(design.groups.max() + 1):
+        own = np.nonzero((design.groups == group) & rows)[0]
+        if len(own) <= PROMISED_AFTER:
+            continue
+        others = design.targets != design.targets[own[0]]
+        shared, spread = shared_and_own(errors[others], design.groups[others])
+        order = own[np.argsort(-forecast.score[own], kind="stable")]
+        alone = float(design.baseline[own[0]])
+        expected = expected_best(alone, forecast.score[order], np.full(len(order), spread), 1.0, shared)
+        in_hand = np.maximum(np.maximum.accumulate(observed.score[order]), alone)
+        promised.append(expected[PROMISED_AFTER - 1] - alone)
+        kept.append(in_hand[PROMISED_AFTER - 1] - alone)
+        for best, after in ((expected, stops), (in_hand, needed)):
+            after.append(int(np.argmax(best[-1] - np.concatenate([[alone], best]) < WORTH_STOPPING)))
+    return {"promised": float(np.mean(promised)), "kept": float(np.mean(kept)),
+            "stop_after": float(np.mean(stops)), "needed": float(np.mean(needed))}  # fmt: skip
 
 
 def ten_thousand(learned: Learned) -> float:
@@ -146,6 +175,9 @@ def main() -> None:
               f"{evaluation.width[kind]:.3f} wide")  # fmt: skip
     print(f"NDCG 95 % interval over targets: {100 * best.ndcg.low:.1f} to {100 * best.ndcg.high:.1f}; "
           f"RMSE {evaluation.rmse:.4f}; Brier {evaluation.beats:.3f}; learners chosen {evaluation.chosen}")  # fmt: skip
+    told = promises(new, rows)
+    print(f"after {PROMISED_AFTER} trainings +{told['promised']:.4f} over the target alone promised, +{told['kept']:.4f} kept; "
+          f"stops after {told['stop_after']:.1f} trainings where {told['needed']:.1f} sufficed")  # fmt: skip
     known = judged(held_out(observed, options, "target and encoder", given.jobs), rows)
     print(f"target seen with another encoder: NDCG {100 * known.predictor.ndcg.mean:.1f}, regret@1/3/5 "
           + "/".join(f"{known.predictor.regret[k].mean:.2f}" for k in (1, 3, 5)))  # fmt: skip
@@ -156,6 +188,11 @@ def main() -> None:
         **{f"r{k}": best.regret[k].mean for k in (1, 3, 5)},
         "coverage90": {kind: interval.mean for kind, interval in evaluation.coverage.items()},
         "time_share_1pct": 100 * best.time_share.mean,
+        "rmse": evaluation.rmse,
+        f"gain_promised_after_{PROMISED_AFTER}": told["promised"],
+        f"gain_kept_after_{PROMISED_AFTER}": told["kept"],
+        "stop_after": told["stop_after"],
+        "stop_needed": told["needed"],
         "ndcg_seen_target": 100 * known.predictor.ndcg.mean,
         "seconds": seconds,
         "seconds_10000_pairs": pairs,

@@ -231,10 +231,11 @@ def test_an_evaluation_is_a_table_a_page_figures_and_json(tmp_path):
     assert done.exit_code == 0, done.output
     for part in ("each target held out: 6 targets", "each encoder held out", "logme", "oracle", "90 % bounds, hierarchical"):
         assert part in done.output
-    names = {f"{by}-{figure}.{end}" for by in ("target", "encoder") for figure in ("rmse", "hours") for end in ("svg", "png")}
+    kinds = ("rmse", "hours", "first")
+    names = {f"{by}-{figure}.{end}" for by in ("target", "encoder") for figure in kinds for end in ("svg", "png")}
     assert {path.name for path in out.iterdir()} == {*names, "report.html", "evaluation.json"}
     page = (out / "report.html").read_text()
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 6
     assert "<script" not in page
     content = json.loads((out / "evaluation.json").read_text())
     assert content["held_out"]["target"]["orders"][0]["order"] == "predictor"

@@ -302,6 +302,6 @@ def test_ten_thousand_candidates_are_planned_in_seconds():
                 np.zeros(10), 0.4, 1.0)
         for t in range(1000)
     ]  # fmt: skip
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(chosen(parts, 10_000)) == 10_000
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from transfercast.predictor.bounds import Calibration
+from transfercast.predictor.bounds import Calibration, shared_and_own
+from transfercast.predictor.prior import SPREAD
 
 
 def half_width(residuals, coverage, kind="grouped"):
@@ -71,3 +72,30 @@ def test_the_probability_to_beat_the_baseline_worked_by_hand():
     assert found[:2] == pytest.approx([2 / 3, 0.5 / 3])
     assert np.isnan(found[2])
     assert np.isnan(Calibration({}).beats(np.array([0.1]))).all()
+
+
+def test_the_spread_to_expect_is_that_of_the_residuals_with_five_of_the_prior_s_worked_by_hand():
+    # squares: .04 + .01 + .01, and five of .1^2; eight values
+    assert Calibration({"a": np.array([0.2, -0.1]), "b": np.array([0.1])}).spread == pytest.approx(math.sqrt(0.11 / 8))
+    assert Calibration({}).spread == pytest.approx(SPREAD)
+    many = {str(t): np.full(200, 0.02) for t in range(5)}
+    assert Calibration(many).spread == pytest.approx(0.02, abs=0.002)
+
+
+def test_below_ten_targets_bounds_are_hierarchical_unless_pooled_ones_are_asked_for():
+    nine = Calibration({str(t): np.array([0.1]) for t in range(9)})
+    ten = Calibration({str(t): np.array([0.1]) for t in range(10)})
+    assert (nine.kind(None), ten.kind(None)) == ("hierarchical", "grouped")
+    assert (nine.kind("grouped"), ten.kind("hierarchical")) == ("grouped", "hierarchical")
+
+
+def test_the_errors_that_rows_share_are_told_from_their_own():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(400), 12)
+    errors = rng.normal(0, 0.08, 400)[groups] + rng.normal(0, 0.03, len(groups))
+    shared, own = shared_and_own(errors, groups)
+    assert shared == pytest.approx(0.08, rel=0.1)
+    assert own == pytest.approx(0.03, rel=0.05)
+    errors[:12] *= 50  # one target that errs far more changes what the others' rows are expected to err little
+    assert shared_and_own(errors, groups)[1] == pytest.approx(0.03, rel=0.05)
+    assert shared_and_own(np.array([0.1, -0.1]), np.array([0, 1])) == (0.0, SPREAD)

@@ -171,3 +171,29 @@ def test_the_probability_to_beat_the_baseline_grows_with_the_forecast(tmp_path):
     assert (np.diff(forecast.beats_baseline[order]) >= 0).all()
     assert (forecast.beats_baseline > 0).all()
     assert (forecast.beats_baseline < 1).all()
+
+
+def test_without_history_a_forecast_says_that_it_is_an_order_only(tmp_path):
+    table = table_of(past(), "t0")
+    assert Predictor.load().predict(table).is_order_only
+    assert repr(Predictor.load().predict(table)) == "<Forecast of 5 candidates, 1 targets: an order only; predictor prior>"
+    train_meta(past(12), tmp_path, minutes=0)
+    assert not Predictor.load(tmp_path).predict(table).is_order_only
+
+
+def test_bounds_are_hierarchical_below_ten_targets_and_pooled_ones_say_that_they_are_too_few(tmp_path):
+    train_meta(past(9), tmp_path / "nine", minutes=0)
+    train_meta(past(12), tmp_path / "twelve", minutes=0)
+    table = table_of(past(), "t1")
+    nine, twelve = (Predictor.load(tmp_path / name) for name in ("nine", "twelve"))
+    assert "hierarchical by 9 targets" in nine.predict(table).basis
+    assert "pooled over the rows of 9 targets held out, too few" in nine.predict(table, bounds="grouped").basis
+    assert "pooled over the rows of 12 targets held out." in twelve.predict(table).basis
+    np.testing.assert_array_equal(nine.predict(table).lower, nine.predict(table, bounds="hierarchical").lower)
+
+
+def test_the_error_that_rows_share_and_their_own_are_learned_and_kept(tmp_path):
+    train_meta(past(12), tmp_path, minutes=0)
+    forecast = Predictor.load(tmp_path).predict(table_of(past(), "t1"))
+    assert 0 < forecast.own_spread[0] < forecast.spread[0]
+    assert forecast.shared_spread[0] >= 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,3 +42,32 @@ def test_the_share_of_time_worked_by_hand():
     assert share_of_time(np.array([3.0, 2.0, 1.0]), truth, hours) == pytest.approx(3 / 8)
     assert share_of_time(np.array([1.0, 2.0, 3.0]), truth, hours) == pytest.approx(5 / 8)
     assert share_of_time(np.array([1.0, 3.0, 2.0]), truth, np.zeros(3)) == pytest.approx(1 / 3)
+
+
+def test_ndcg_is_a_number_for_thousands_of_candidates():
+    scores = np.random.default_rng(0).permutation(3000) / 3000
+    assert ndcg(scores, scores) == pytest.approx(1)
+    small, large = (ndcg(np.r_[scores[:n][::-1]], scores[:n]) for n in (1000, 1100))
+    assert 0 < small < 1
+    assert 0 < large < 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 2), min_size=2, max_size=5), st.integers(0, 2**32 - 1))
+def test_each_figure_of_equal_forecasts_is_its_mean_over_all_their_orders(held, seed):
+    rng = np.random.default_rng(seed)
+    forecast, truth, hours = np.array(held, dtype=float), rng.integers(1, 5, len(held)) / 5, rng.uniform(0.1, 2, len(held))
+    for figure in (ndcg, mean_regret, lambda f, t: share_of_time(f, t, hours)):
+        orders = []
+        for order in permutations(range(len(held))):
+            broken = forecast - 1e-3 * np.argsort(order)  # as if no two were equal
+            orders.append(figure(broken, truth))
+        assert figure(forecast, truth) == pytest.approx(np.mean(orders))
+
+
+def test_a_measure_that_holds_all_equal_is_a_random_order_whatever_the_order_of_rows():
+    truth = np.array([0.9, 0.1, 0.5])
+    for order in permutations(range(3)):
+        rows = list(order)
+        assert ndcg(np.zeros(3), truth[rows]) == pytest.approx(ndcg(np.zeros(3), truth))
+        assert regret(np.zeros(3), truth[rows], 1) == pytest.approx(100 * (0.9 - 0.5) / 0.9)  # the mean score is .5

@@ -61,9 +61,9 @@ def test_challenger_and_champion_are_judged_on_the_same_folds(tmp_path):
 @pytest.mark.parametrize("features", ["source_score", "f1", "logme, history"])
 def test_a_champion_is_judged_with_its_own_features_and_no_others(tmp_path, features):
     for _ in range(2):
-        report = train_meta(past(8), tmp_path, minutes=0, features=features)
+        report = train_meta(past(8), tmp_path, minutes=0, features=features, margin=100)
     assert report.champion.rmse == pytest.approx(report.challenger.rmse, abs=1e-12)
-    assert report.champion.predictor.ndcg == report.challenger.predictor.ndcg
+    assert report.champion.predictor.ndcg.mean == report.challenger.predictor.ndcg.mean
 
 
 def test_the_last_versions_are_kept_and_the_others_go(tmp_path):
@@ -201,3 +201,53 @@ def test_columns_of_unknown_direction_are_learned_too(tmp_path):
     vague = tuple(c.model_copy(update={"better": "unknown"}) for c in SCHEMA)
     report = train_meta(past(12, schema=vague), tmp_path, minutes=0)
     assert report.challenger.predictor.ndcg.mean > report.champion.predictor.ndcg.mean
+
+
+def test_the_first_challenger_is_judged_against_the_prior_like_any_other(tmp_path, monkeypatch):
+    report = train_meta(past(12), tmp_path / "good", minutes=0)
+    assert report.promoted
+    assert report.reason.startswith("the first predictor, mean regret")
+    assert "% of the best score" in report.reason
+    assert "over 12 targets" in report.reason
+    whole = retrain.held_out
+
+    def upside_down(observed, options, *rest):
+        """A challenger that orders the wrong way round."""
+        forecast = whole(observed, options, *rest)
+        return replace(forecast, score=-forecast.score) if options.learners else forecast
+
+    monkeypatch.setattr(retrain, "held_out", upside_down)
+    report = train_meta(past(12), tmp_path / "bad", minutes=0)
+    assert not report.promoted
+    assert "of prior, over 12 targets: worse by more than 0.5" in report.reason
+    assert versions.promoted_ids(tmp_path / "bad") == []
+    with pytest.raises(InputError, match="no version was promoted, for none was as good as the prior"):
+        Predictor.load(tmp_path / "bad")
+
+
+def test_what_cannot_be_judged_does_not_take_the_place_of_what_was(tmp_path):
+    first = train_meta(past(12), tmp_path, minutes=0)
+    report = train_meta(past(targets=1), tmp_path, minutes=0)
+    assert not report.promoted
+    assert Predictor.load(tmp_path).id == first.version
+
+
+def test_two_targets_give_a_predictor_that_orders_as_the_prior_does(tmp_path):
+    report = train_meta(past(targets=2), tmp_path, minutes=0, margin=0.0)
+    assert report.promoted
+    assert report.choice["learner"] == "the prior"
+    table = table_of(past(), "t4")
+    forecast, prior = Predictor.load(tmp_path).predict(table), Predictor.load().predict(table)
+    assert np.argsort(forecast.score).tolist() == np.argsort(prior.score).tolist()
+    assert not forecast.is_order_only
+    assert "so the prior orders" in forecast.basis
+    assert (forecast.upper == 1).all()  # two targets held out are too few for 90 % bounds
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("margin", math.nan), ("margin", -1.0), ("minutes", math.inf), ("minutes", -1.0), ("keep", 0), ("jobs", 0)],
+)
+def test_arguments_that_mean_nothing_are_refused_before_anything_is_read(tmp_path, argument, value):
+    with pytest.raises(InputError, match=argument):
+        train_meta("nowhere.db", tmp_path, **{argument: value})

@@ -9,6 +9,7 @@ import typer
 
 from transfercast.cli import app
 from transfercast.cli.output import say, show
+from transfercast.cli.plan import for_people
 
 if TYPE_CHECKING:
     from transfercast.demo.verdict import Bought
@@ -30,14 +31,13 @@ def demo(
     say(f"Six sources, two targets of {TARGET_ROWS} training rows, {trials} trials; everything goes to {out}/.", False)
     made = run(out, trials)
     say(f"\nThe plan. {made.plan.basis}", False)
-    rows = [{name: value for name, value in row.items() if name != "recipe"} for row in made.plan.rows()]
-    show(rows, False)
+    show(for_people(made.plan.rows()), False)
     say(f"\nWhat the budget bought: F1 on {ROWS['validation']} validation rows", False)
     bought = made.bought()
     show([_bought_row(row) for row in bought], False)
     say(f"\nThe best of each target, chosen on validation: F1 on {ROWS['test']} test rows", False)
     show([_test_row(target, best, made.result) for target, best in made.result.bests.items()], False)
-    step = next(step for step in made.plan.steps if step.expected_best is not None and step.why)
+    step = next(step for step in made.plan.steps if step.why)
     say(f"\nTerms that drive both {step.source} and {step.target} (weight: summed activity)", False)
     terms = made.terms(step.source, step.target)[:12]
     say("  " + ", ".join(f"{shared.term} {shared.weight:.2f}" for shared in terms) if terms else "  none", False)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, say, show
 from transfercast.core.choices import Goal, Learner
+from transfercast.core.errors import InputError
 
 
 @app.command()
@@ -30,22 +32,29 @@ def evaluate(
 
     Example: transfercast evaluate history.db --out evaluation
     """
+    _check(out, minutes)
+
     from transfercast.core.table import FeatureTable
     from transfercast.features.registry import measures
+    from transfercast.predictor.design import observed_in
     from transfercast.predictor.learner import LEARNERS
     from transfercast.predictor.learning import Options
     from transfercast.predictor.retrain import opened
     from transfercast.report.evaluation import Report
 
     past = opened(history)
-    past.describe(column for one in measures().values() for column in one.schema())
-    tables = [FeatureTable.load(path) for path in table or ()]
-    report = Report.of(
-        past, history, Options(goal, features, LEARNERS if learner is None else (learner,), seconds=minutes * 60), tables, jobs
-    )
+    known = {column.name: column for measure in measures().values() for column in measure.schema()}
+    schema = tuple({**known, **{column.name: column for column in past.schema()}}.values())  # nothing is written to the history
+    observed = observed_in(past.frame(), schema, [FeatureTable.load(path) for path in table or ()])
+    learners = LEARNERS if learner is None else (learner,)
+    report = Report.of(observed, history, Options(goal, features, learners, seconds=minutes * 60), jobs)
     for by, evaluation in report.evaluations.items():
-        rows: list[dict[str, Any]] = [{"by": by, **order.row()} if as_json else order.row() for order in evaluation.orders]
-        show(rows, as_json, f"each {by} held out: {evaluation.targets} targets, {evaluation.rows} transfers")
+        rows = [{"by": by, **order.row()} for order in evaluation.orders] if as_json else report.rows(by)
+        show(
+            rows,
+            as_json,
+            f"each {by} held out: {evaluation.targets} targets, {evaluation.rows} transfers; regret in % of the best",
+        )
         for line in report.told(by):
             say(line, as_json)
     for line in report.left_out:
@@ -53,3 +62,11 @@ def evaluate(
     if out is not None:
         report.save(out)
         say(f"Report in {out / 'report.html'}. Next: transfercast train-meta --history {history} --out meta", as_json)
+
+
+def _check(out: Path | None, minutes: float) -> None:
+    """Before anything is read or learned."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; name a folder for the report.")
+    if not math.isfinite(minutes):
+        raise InputError(f"--minutes {minutes}: give a number.")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, say, show
+from transfercast.cli.output import AsJson, duration, say, show
 from transfercast.core.choices import Bounds
 from transfercast.core.errors import InputError
 from transfercast.core.plan import Budget, Plan
@@ -28,7 +29,12 @@ def plan(
     batch: Annotated[list[int] | None, typer.Option(help="Batch sizes to search over.")] = None,
     adaptation: Annotated[list[str] | None, typer.Option(help="full, features, ulmfit, to search over.")] = None,
     coverage: Annotated[float, typer.Option(help="Of the bounds.")] = 0.9,
-    bounds: Annotated[Bounds, typer.Option(help="hierarchical: wider, and safe with few targets.")] = "grouped",
+    bounds: Annotated[
+        Bounds | None, typer.Option(help="By default hierarchical below ten targets, wider and safe; else grouped.")
+    ] = None,
+    history: Annotated[
+        str | None, typer.Option(help="A history: what it holds is done, costs nothing and is not proposed again.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw what each forecast is made of: .svg, .png, .pdf.")] = None,
     out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("plan.json"),
     as_json: AsJson = False,
@@ -37,31 +43,67 @@ def plan(
 
     Example: transfercast plan features.parquet --trials 8 --lr 1e-4 --lr 3e-4 --epochs 3 --out plan.json
     """
+    _check(trials, hours, out, plot)
+
     from transfercast.core.table import FeatureTable
     from transfercast.planning.order import plan as planned
     from transfercast.predictor.model import Predictor
 
-    if (trials is None) == (hours is None):
-        raise InputError("give a budget: either --trials 8 or --hours 2.5.")
-    if hours is not None and not hours > 0:
-        raise InputError(f"--hours {hours}: give more than 0.")
     loaded = FeatureTable.load(table)
     if lr or epochs or batch or adaptation:
         loaded = loaded.with_recipes(_grid(loaded.candidates[0].recipe, lr, epochs, batch, adaptation))
-    made = planned(Predictor.load(predictor), loaded, Budget(trials=trials, hours=hours, per=per), coverage, bounds)
+    budget = Budget(trials=trials, hours=hours, per=per)
+    made = planned(Predictor.load(predictor), loaded, budget, coverage, bounds, history=history)
     made.save(out)
     if plot is not None:
         _draw(made, plot)
     say(f"{made.budget}, out of {made.candidates} candidates. {made.basis}", as_json)
     rows = made.rows()
-    if len({row["recipe"] for row in rows}) == 1 and not as_json:
-        say(f"Recipe of all: {rows[0]['recipe']}", as_json)
-        rows = [{name: value for name, value in row.items() if name != "recipe"} for row in rows]
+    if not as_json:
+        if len({row["recipe"] for row in rows}) == 1:
+            say(f"Recipe of all: {rows[0]['recipe']}", as_json)
+        rows = for_people(rows)
     show(rows, as_json)
-    say(
-        f"{made.hours:.2f} hours expected. After step {made.stop_after}, {made.regret_left:.3f} is expected to be left "
-        f"against trying all. In {out}. Next: transfercast search {out}",
-        as_json,
+    say(f"{_expected(made)} In {out}. Next: transfercast search {out}", as_json)
+
+
+def for_people(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a plan without the columns that tell nothing: empty ones, and a recipe or state that all share."""
+    kept = [
+        name
+        for name in rows[0]
+        if any(row[name] is not None for row in rows)
+        and not (name in ("recipe", "state") and len({row[name] for row in rows}) == 1)
+    ]
+    titles = {"hours": "time"}
+    return [{titles.get(name, name): duration(row[name]) if name == "hours" else row[name] for name in kept} for row in rows]
+
+
+def _check(trials: int | None, hours: float | None, out: Path, plot: Path | None) -> None:
+    """Before anything is read or loaded."""
+    if (trials is None) == (hours is None):
+        raise InputError("give a budget: either --trials 8 or --hours 2.5.")
+    if hours is not None and not (hours > 0 and math.isfinite(hours)):
+        raise InputError(f"--hours {hours}: give a number of more than 0.")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; name a file for the plan.")
+    if plot is not None:
+        from transfercast.report.figures import check_ending
+
+        check_ending(plot)
+
+
+def _expected(made: Plan) -> str:
+    """What the plan takes, and where it may stop."""
+    new = sum(not step.done for step in made.steps)
+    takes = duration(made.hours) or "an unknown time"
+    told = f"{new} trainings to run, {len(made.steps) - new} done; {takes} expected."
+    if made.is_order_only:
+        return f"{told} What they reach cannot be said without history."
+    targets = len(made.targets)
+    return (
+        f"{told} After step {made.stop_after}, {made.regret_left:.3f} score units are expected to be left against trying all, "
+        f"as a mean over {targets} {'target' if targets == 1 else 'targets'}."
     )
 
 
@@ -71,6 +113,8 @@ def _draw(made: Plan, path: Path) -> None:
     from transfercast.report.figures import reasons_figure, save
 
     steps = [step for step in made.steps if step.why]
+    if not steps:
+        raise InputError(f"--plot {path}: every step is done, so there is no forecast to draw.")
     groups = list(dict.fromkeys(group for step in steps for group in step.why))
     why = np.array([[step.why.get(group, 0.0) for group in groups] for step in steps])
     save(reasons_figure([f"{step.source} > {step.target}" for step in steps], groups, why), path)

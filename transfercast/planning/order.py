@@ -54,7 +54,8 @@ def plan(
             and the budget buys others.
 
     Raises:
-        InputError: if the budget buys no training at all, or is of hours where nothing says how long trainings take.
+        InputError: if the table is empty; if the budget buys no training at all, or is of hours where nothing says how long
+            trainings take.
     """
     forecast = predictor.predict(table, coverage, bounds=bounds)
     scores = {} if history is None else scores_of(opened(history).observations(), table)

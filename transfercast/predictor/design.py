@@ -96,6 +96,9 @@ class Design:
     @cached_property
     def metric_range(self) -> tuple[np.ndarray, np.ndarray]:
         """(n,) lowest and (n,) highest value of each row's metric."""
+        for name in dict.fromkeys(self.metric):
+            if name not in METRICS:
+                raise InputError(f"metric {name!r} is unknown; known are {', '.join(METRICS)}.")
         lowest = self.each(self.metric, lambda name: METRICS[name].lowest)
         return lowest, self.each(self.metric, lambda name: METRICS[name].highest)
 

@@ -66,8 +66,20 @@ class Order:
     curve: np.ndarray
     first: np.ndarray
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; intervals as [mean, low, high]."""
+        return {
+            "order": self.name,
+            "ndcg": _listed(self.ndcg),
+            **{f"regret@{k}": _listed(interval) for k, interval in self.regret.items()},
+            "spearman": _listed(self.spearman),
+            "time_share": _listed(self.time_share),
+            "curve": self.curve.tolist(),
+            "first": self.first.tolist(),
+        }
+
     def row(self) -> dict[str, Any]:
-        """The means, for a table."""
+        """The means, for a table: NDCG and Spearman as they are, regrets in percent of the best score."""
         return {
             "order": self.name,
             "NDCG": self.ndcg.mean,
@@ -89,6 +101,7 @@ class Evaluation:
         by: what was held out.
         targets, rows: how much was judged.
         orders: the predictor first.
+        columns: orders by single columns of measures that have several, and stand in `orders` by the mean rank of these.
         rmse: over all rows.
         rmse_at: over the k pairs forecast best, by k.
         coverage, width: of 90 % bounds, by kind; the width is a mean, in points of the metric.
@@ -101,6 +114,7 @@ class Evaluation:
     targets: int
     rows: int
     orders: tuple[Order, ...]
+    columns: tuple[Order, ...]
     rmse: float
     rmse_at: dict[int, float]
     coverage: dict[str, Interval]
@@ -119,19 +133,7 @@ class Evaluation:
         return next(order for order in self.orders if order.name == name)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; intervals as [mean, low, high]."""
-        orders = [
-            {
-                "order": order.name,
-                "ndcg": _listed(order.ndcg),
-                **{f"regret@{k}": _listed(interval) for k, interval in order.regret.items()},
-                "spearman": _listed(order.spearman),
-                "time_share": _listed(order.time_share),
-                "curve": order.curve.tolist(),
-                "first": order.first.tolist(),
-            }
-            for order in self.orders
-        ]
+        """Plain values; intervals as [mean, low, high], with NaN where there is none."""
         return {
             "by": self.by,
             "targets": self.targets,
@@ -143,7 +145,8 @@ class Evaluation:
             "brier": self.beats,
             "hours": self.hours,
             "chosen": self.chosen,
-            "orders": orders,
+            "orders": [order.as_json() for order in self.orders],
+            "columns": [order.as_json() for order in self.columns],
         }
 
 
@@ -164,7 +167,10 @@ def judged(forecast: HeldOut, only: np.ndarray | None = None, seed: int = 0) -> 
     draw = _Bootstrap(names, seed)
     rng = np.random.default_rng(seed)
     orders = forecast.orders() | {RANDOM: np.zeros(len(observed))}
-    judged_orders = [_order(name, values, observed, ranked, draw, rng) for name, values in orders.items()]
+    judged_orders, columns = (
+        tuple(_order(name, values, observed, ranked, draw, rng) for name, values in part.items())
+        for part in (orders, forecast.columns())
+    )
     errors = forecast.score - observed.score
     best_first = np.nonzero(rows)[0][np.argsort(-forecast.score[rows], kind="stable")]
     inside = {kind: (forecast.lower[kind] <= observed.score) & (observed.score <= forecast.upper[kind]) for kind in BOUNDS}
@@ -175,7 +181,8 @@ def judged(forecast: HeldOut, only: np.ndarray | None = None, seed: int = 0) -> 
         by=forecast.by,
         targets=len(np.unique(observed.design.targets[rows])),
         rows=int(rows.sum()),
-        orders=tuple(judged_orders),
+        orders=judged_orders,
+        columns=columns,
         rmse=float(np.sqrt((errors[rows] ** 2).mean())),
         rmse_at={k: float(np.sqrt((errors[best_first[:k]] ** 2).mean())) for k in RMSE_AT if k <= rows.sum()},
         coverage={kind: by_row.interval(inside[kind][rows].astype(np.float64)) for kind in BOUNDS},

@@ -2,7 +2,8 @@
 
 For each fold the predictor is learned anew from the other observations: choice of learner, settings, levels, bounds and the
 history's features know nothing of the fold. Beside its order stand those of each single measure, of the source's mean
-gain on other targets, the largest source, and the oracle, which knows the truth.
+gain on other targets (a static order: the same for all targets but for its own), the largest source, and the oracle, which
+knows the truth.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from transfercast.predictor.situations import Situation
 By = Literal["target", "encoder", "target and encoder"]
 BY: tuple[By, ...] = get_args(By)
 
-PREDICTOR, ORACLE, LARGEST, MEAN_GAIN = "predictor", "oracle", "largest source", "mean gain elsewhere"
+PREDICTOR, ORACLE, LARGEST = "predictor", "oracle", "largest source"
+STATIC = "static order: the source's mean gain elsewhere"
 COVERAGE = 0.9
 SIZE_COLUMN = "source_rows"
 
@@ -53,16 +55,39 @@ class HeldOut:
     chosen: dict[str, dict[str, Any]]
 
     def orders(self) -> dict[str, np.ndarray]:
-        """(n,) by what each way of ordering sorts, higher first; NaN comes last. Random order is not among them."""
-        design = self.observed.design
+        """(n,) by what each way of ordering sorts, higher first; NaN comes last. Random order is not among them.
+
+        A measure of several columns is there by the mean rank of these; `columns` has them one by one.
+        """
         orders = {PREDICTOR: self.score, ORACLE: self.observed.score}
-        orders[MEAN_GAIN] = _mean_gain_elsewhere(self.observed, same_encoder=self.by != "encoder")
+        orders[STATIC] = _mean_gain_elsewhere(self.observed, same_encoder=self.by != "encoder")
+        for measure, columns in self._measures().items():
+            if len(columns) > 1:
+                orders[f"{measure}: mean rank of its {len(columns)} columns"] = self._mean_rank(list(columns.values()))
+            else:
+                name, values = next(iter(columns.items()))
+                orders[LARGEST if name == SIZE_COLUMN else name] = values
+        return orders
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """(n,) values of each column of measures of several columns, higher is better."""
+        several = [columns for columns in self._measures().values() if len(columns) > 1]
+        return {name: values for columns in several for name, values in columns.items()}
+
+    def _measures(self) -> dict[str, dict[str, np.ndarray]]:
+        """(n,) values, higher is better, by measure and column, of those that say which direction is better."""
+        design, measures = self.observed.design, dict[str, dict[str, np.ndarray]]()
         for column in design.schema:
             if column.better == "unknown" or column.group == "recipe" or not _tells_apart(self.observed, column.name):
                 continue
             values = design.matrix([column.name])[:, 0]
-            orders[LARGEST if column.name == SIZE_COLUMN else column.name] = values if column.better == "higher" else -values
-        return orders
+            measures.setdefault(column.measure, {})[column.name] = values if column.better == "higher" else -values
+        return measures
+
+    def _mean_rank(self, columns: list[np.ndarray]) -> np.ndarray:
+        """(n,) mean over columns of the ranks among a target's candidates, in (0, 1]; NaN where no column has a value."""
+        ranks = pd.DataFrame(np.stack(columns, axis=1)).groupby(self.observed.design.groups).rank(pct=True)
+        return np.asarray(ranks.mean(axis=1), dtype=np.float64)
 
 
 def held_out(

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from transfercast.core.errors import InputError
 from transfercast.core.files import write_json, write_text
-from transfercast.core.table import FeatureTable
+from transfercast.core.text import redacted
 from transfercast.core.version import VERSION
-from transfercast.history.store import History
-from transfercast.predictor.design import observed_in
-from transfercast.predictor.evaluate import SHARES, Evaluation, judged
-from transfercast.predictor.holdout import ORACLE, PREDICTOR, held_out
+from transfercast.predictor.design import Observed
+from transfercast.predictor.evaluate import FEWEST_FOR_AN_INTERVAL, RANDOM, SHARES, Evaluation, Order, judged
+from transfercast.predictor.holdout import ORACLE, PREDICTOR, STATIC, held_out
 from transfercast.predictor.learning import Options
-from transfercast.report.figures import hours_figure, inline, rmse_figure, save
+from transfercast.report.figures import first_figure, hours_figure, inline, rmse_figure, save
 from transfercast.report.html import evaluation_page
 
 FIGURES_SHOW = 8
-"""Orders in a figure, the best first; the tables have all."""
+"""Orders in a figure, the best first."""
+
+MOST_ROWS = 12
+"""Orders in a table; evaluation.json has all."""
+
+ALWAYS = (PREDICTOR, STATIC, RANDOM, ORACLE)
+KINDS_OF_BOUNDS: dict[str, str] = {"grouped": "pooled over rows (grouped)", "hierarchical": "hierarchical"}
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,18 @@ class Report:
     left_out: tuple[str, ...]
 
     @classmethod
-    def of(cls, history: History, name: str, options: Options, tables: Sequence[FeatureTable] = (), jobs: int = 1) -> Report:
-        """Evaluate a history.
+    def of(cls, observed: Observed, name: str, options: Options, jobs: int = 1) -> Report:
+        """Evaluate observed transfers.
 
         Args:
-            history, name: of observations.
+            observed: n transfers.
+            name: of their history; a password in it is not kept.
             options: how to learn; `seconds` are for all folds together.
-            tables: of pairs that were measured, trained or not.
             jobs: folds at once.
 
         Raises:
             InputError: if nothing can be held out of it.
         """
-        observed = observed_in(history.frame(), history.schema(), tables)
         folds = len(set(observed.design.targets)) + len(set(observed.design.encoder))
         options = replace(options, seconds=options.seconds / folds)
         found = {"target": judged(held_out(observed, options, "target", jobs, what="targets held out"))}
@@ -62,19 +65,49 @@ class Report:
         except InputError as error:
             left_out.append(f"Not held out by encoder: {error}")
         prior = judged(held_out(observed, Options(learners=()), "target", what="prior"))
-        return cls(name, found, prior, tuple(left_out))
+        return cls(redacted(name), found, prior, tuple(left_out))
+
+    def rows(self, by: str, most: int = MOST_ROWS) -> list[dict[str, Any]]:
+        """The table of orders, the best NDCG first: the predictor, static and random order, the oracle, and the best others."""
+        found = self.evaluations[by]
+        best_first = sorted(found.orders, key=lambda order: -order.ndcg.mean)
+        others = [order for order in best_first if order.name not in ALWAYS][: max(most - len(ALWAYS), 0)]
+        return [order.row() for order in best_first if order.name in ALWAYS or order in others]
+
+    def verdict(self, by: str) -> str:
+        """One sentence: whether the predictor's order is worth following here."""
+        found = self.evaluations[by]
+        ours, chance, static = (found.order(name).ndcg.mean for name in (PREDICTOR, RANDOM, STATIC))
+        told = f"NDCG {ours:.3f}, random {chance:.3f}, static {static:.3f}, over {found.targets} targets"
+        few = "" if found.targets >= FEWEST_FOR_AN_INTERVAL else "; with so few targets, chance decides much of this"
+        if ours <= chance:
+            return f"Worse than random here ({told}{few}): do not follow this order."
+        if ours <= static:
+            return f"Better than random, but not than always taking the sources that helped elsewhere ({told}{few})."
+        return f"Better than random and than always taking the sources that helped elsewhere ({told}{few})."
 
     def told(self, by: str) -> list[str]:
-        """What the table of orders does not say."""
+        """What the table of orders does not say; the verdict first."""
         found = self.evaluations[by]
-        low, high = found.predictor.ndcg.low, found.predictor.ndcg.high
+        lines = [self.verdict(by)]
+        left_out = len(found.orders) - len(self.rows(by))
+        if left_out or found.columns:
+            lines.append(f"{left_out} other orders and {len(found.columns)} single columns of measures are in evaluation.json.")
         at = ", ".join(f"{k}: {value:.4f}" for k, value in found.rmse_at.items())
-        lines = [
-            f"RMSE {found.rmse:.4f}; over the k pairs forecast best, {at}.",
-            f"NDCG of the predictor {found.predictor.ndcg.mean:.3f}, 95 % of bootstraps in [{low:.3f}, {high:.3f}].",
-        ]
-        for kind, interval in found.coverage.items():
-            lines.append(f"90 % bounds, {kind}: cover {interval.mean:.1%} of held-out scores, {found.width[kind]:.3f} wide.")
+        lines.append(f"RMSE {found.rmse:.4f} in score units; over the k pairs forecast best, {at}.")
+        ndcg = found.predictor.ndcg
+        interval = f"95 % interval [{ndcg.low:.3f}, {ndcg.high:.3f}]" if ndcg.is_known else "too few for an interval"
+        lines.append(f"NDCG of the predictor {ndcg.mean:.3f} over {found.targets} targets, {interval}.")
+        share, score = found.predictor.first[:, 0]
+        lines.append(
+            f"The first training of every target takes {share:.1%} of the hours of trying all, and gives a mean score of "
+            f"{score:.3f} ({found.order(RANDOM).first[1, 0]:.3f} at random, {found.order(ORACLE).first[1, 0]:.3f} at best)."
+        )
+        for kind, interval_ in found.coverage.items():
+            lines.append(
+                f"90 % bounds, {KINDS_OF_BOUNDS[kind]}: cover {interval_.mean:.1%} of {found.rows} held-out scores of "
+                f"{found.targets} targets, {found.width[kind]:.3f} wide."
+            )
         if found.beats == found.beats:
             lines.append(f"Brier score of the probability to beat the target alone: {found.beats:.3f} (0.25 is a coin's).")
         chosen = ", ".join(f"{name} in {count}" for name, count in found.chosen.items())
@@ -91,11 +124,16 @@ class Report:
         sections = []
         for by, found in self.evaluations.items():
             curves = {f"each {by} held out": found.rmse_at, "prior": self.prior.rmse_at}
-            figures = {"rmse": rmse_figure(curves), "hours": hours_figure(SHARES, _shown(found), found.hours)}
+            shown = _shown(found)
+            figures = {
+                "rmse": rmse_figure(curves),
+                "hours": hours_figure(SHARES, {order.name: order.curve for order in shown}, found.hours),
+                "first": first_figure({order.name: order.first for order in shown}, found.hours),
+            }
             for name, figure in figures.items():
                 for ending in ("svg", "png"):
                     save(figure, folder / f"{by}-{name}.{ending}")
-            rows = [order.row() for order in found.orders]
+            rows = self.rows(by)
             inlined = [inline(figure) for figure in figures.values()]
             sections.append({"title": f"Each {by} held out", "texts": self.told(by), "rows": rows, "figures": inlined})
         found = self.evaluations["target"]
@@ -104,8 +142,7 @@ class Report:
         write_text(folder / "report.html", evaluation_page(lead, sections))
 
 
-def _shown(found: Evaluation) -> dict[str, Any]:
+def _shown(found: Evaluation) -> list[Order]:
     first = [order for order in found.orders if order.name in (PREDICTOR, ORACLE)]
     rest = sorted((order for order in found.orders if order not in first), key=lambda order: -order.curve.mean())
-    kept = [order for order in rest if order.name == "random order" or order in rest[: FIGURES_SHOW - 3]]
-    return {order.name: order.curve for order in (*first, *kept)}
+    return [*first, *(order for order in rest if order.name in (RANDOM, STATIC) or order in rest[: FIGURES_SHOW - 4])]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from transfercast.core.errors import InputError
+from transfercast.core.files import written_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +51,21 @@ def hours_figure(shares: np.ndarray, curves: Mapping[str, np.ndarray], hours: fl
     return figure
 
 
+def first_figure(curves: Mapping[str, np.ndarray], hours: float) -> Figure:
+    """Mean best score among the first k trainings of every target, against the hours that these take.
+
+    Args:
+        curves: (2, K) share of all hours, and score, for k = 1 to K, by name.
+        hours: of trying all; 0 where none were recorded.
+    """
+    unit = f"hours of the first k trainings of every target, of {hours:.3g}" if hours > 0 else "share of all trainings"
+    figure, axes = _canvas(unit, "best of the first k, mean over targets")
+    for number, (name, (shares, values)) in enumerate(curves.items()):
+        axes.plot(shares * (hours or 1.0), values, STYLES[number // 10 % 4], label=name, linewidth=2.2 if number == 0 else 1.3)
+    axes.legend(frameon=False, fontsize="small", loc="lower right")
+    return figure
+
+
 def reasons_figure(names: Sequence[str], groups: Sequence[str], why: np.ndarray) -> Figure:
     """Stacked contributions by group of evidence, one bar a candidate.
 
@@ -75,12 +91,22 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure as its file's ending says.
 
     Raises:
+        InputError: for another ending than .svg, .png, .pdf; if it cannot be written there.
+    """
+    check_ending(path)
+    with written_beside(path) as beside:
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(beside, format=path.suffix[1:], bbox_inches="tight", metadata=metadata)
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a file name that says no kind of figure.
+
+    Raises:
         InputError: for another ending than .svg, .png, .pdf.
     """
     if path.suffix not in ENDINGS:
         raise InputError(f"{path}: figures are written as {', '.join(ENDINGS)}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def inline(figure: Figure) -> str:

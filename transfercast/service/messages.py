@@ -92,7 +92,7 @@ class ForecastRequest(Request):
     columns: Annotated[list[Description], Field(max_length=MOST_FEATURES)] = []
     encoder: Name = "unknown"
     coverage: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    bounds: Bounds = "grouped"
+    bounds: Bounds | None = None
     explain: bool = False
 
     @field_validator("rows")
