@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.attribution.models import classifier, tokenizer_for
-from transfercast.attribution.explain import explain
+from transfercast.attribution.explain import class_names, explain
 from transfercast.core.errors import InputError
+from transfercast.core.kinds import Kind
+from transfercast.sources.source import Source
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +51,60 @@ def test_a_tagger_is_explained_by_the_words_that_it_tags(checkpoints):
     [
         ("two", " ", None, "the text is empty"),
         ("three", "help", "awful", "'awful' is none of bad, fair, good"),
+        ("three", "help", "\u00b2", "is none of bad, fair, good"),
+        ("tags", "help", "X", "it takes one text and no label"),
         ("none", "help", None, "BertModel is no classifier"),
     ],
 )
 def test_what_cannot_be_explained_is_told(checkpoints, name, text, label, told):
     with pytest.raises(InputError, match=told):
         explain(str(checkpoints / name), text, label=label)
+
+
+def test_a_pair_of_texts_is_explained_together(checkpoints):
+    found = explain(str(checkpoints / "two"), "we need water", text_pair="help at the road")
+    assert found.conductance.words == ("we", "need", "water", "help", "at", "the", "road")
+    with pytest.raises(InputError, match="the text is empty"):
+        explain(str(checkpoints / "two"), "we need water", text_pair=" ")
+    with pytest.raises(InputError, match="it takes one text"):
+        explain(str(checkpoints / "tags"), "we need water", text_pair="help")
+
+
+def test_classes_are_shown_and_asked_for_by_the_names_of_their_data(checkpoints):
+    by_default = explain(str(checkpoints / "two"), "help", names=("not spam", "spam"))
+    assert by_default.decision == "spam"
+    decisions = [
+        explain(str(checkpoints / "two"), "help", names=("not spam", "spam"), label=label).decision
+        for label in ("not spam", "LABEL_0", "0")
+    ]
+    assert decisions == ["not spam"] * 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ({"label": "verdict", "positive": "spam"}, ("not spam", "spam")),
+        ({"kind": "multilabel", "label": "gratitude"}, ("not gratitude", "gratitude")),
+        ({"label": "label", "positive": None}, ("not mail", "mail")),
+        (None, ("negative", "positive")),
+    ],
+)
+def test_a_binary_source_s_classes_are_called_by_the_label_of_its_data(tmp_path, spec, names):
+    source = Source("mail", Kind.BINARY, ("negative", "positive"), tmp_path, "offline", "f1", spec=spec)
+    assert class_names(source) == names
+
+
+def test_classes_of_other_kinds_keep_their_names(tmp_path):
+    source = Source("mail", Kind.MULTICLASS, ("a", "b", "c"), tmp_path, "offline", "accuracy", spec={"label": "label"})
+    assert class_names(source) == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(("name", "text"), [("two", "water " * 100), ("tags", "storm " * 100)])
+def test_longer_texts_than_the_model_has_positions_for_are_cut_whatever_is_allowed(tmp_path, name, text):
+    heads = {"two": "SequenceClassification", "tags": "TokenClassification"}
+    model = classifier("Bert", heads[name], num_labels=2, max_position_embeddings=20)
+    model.save_pretrained(tmp_path)
+    tokenizer_for("Bert").save_pretrained(tmp_path)
+    found = explain(str(tmp_path), text, max_tokens=1000)
+    assert found.max_tokens == 20
+    assert found.conductance.truncated

@@ -103,6 +103,8 @@ def test_sources_are_ranked_by_their_maps_in_two_commands(reviews, family_toml, 
         (["explain", "help:storm"], 2, "no sources. Make some with"),
         (["explain", "model"], 2, "give a text to explain, or name two sources as FIRST:SECOND"),
         (["explain", "none", "a text", "--tolerance", "0"], 2, "--tolerance 0.0: give more than 0"),
+        (["explain", "a:b", "--threshold", "nan"], 2, "--threshold nan: give more than 0"),
+        (["explain", "none", "a text", "--html", "."], 2, "--html .: is a folder; name a file to write"),
         (["rank", "none.csv", "offline"], 2, "none.csv: no such file"),
         (["rank", "none.csv"], 2, "name the encoders to rank, or a folder of maps by --maps"),
         (["fit-maps", "pool"], 2, "no sources. Make some with"),
@@ -179,6 +181,9 @@ def test_a_text_is_explained_in_words_in_json_and_on_a_page(tmp_path):
     assert [row["word"] for row in rows] == text.split()
     assert all(len(row["layers"]) == 2 and -1 <= row["activity"] <= 1 for row in rows)
     assert "cut at 5 tokens" in done.stderr
+    done = transfercast("explain", "model", text, "--text-pair", "help", "--tokens", 1000)
+    assert done.exit_code == 0, done.stderr
+    assert " help(" in done.stdout
 
 
 def test_the_main_job_from_files_to_a_retrained_predictor(tmp_path, family_toml, tiny_encoder):
