@@ -57,7 +57,7 @@ def suite_history(path: Path) -> History:
 
 def transfers(history: History) -> Observed:
     """The observed transfers."""
-    return observed_in(history.frame(), history.schema())
+    return observed_in(history.frames(), history.schema())
 
 
 def drawn(observed: Observed, count: int, rng: np.random.Generator) -> tuple[Observed, Observed]:

@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--features", default="all")
     given = parser.parse_args()
     history = history_of(given.data)
-    observed = replace(observed_in(history.frame(), history.schema()), measured=measured_pairs(given.data))
+    observed = replace(observed_in(history.frames(), history.schema()), measured=measured_pairs(given.data))
     targets = len(np.unique(observed.design.targets))
     print(f"{len(observed)} pairs and encoders, {targets} targets; seed 0; Python {platform.python_version()}, "
           f"xgboost {version('xgboost')}, numpy {np.__version__}")  # fmt: skip

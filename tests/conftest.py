@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -94,3 +98,46 @@ def family_toml(tmp_path_factory) -> Path:
     toml = folder / "tasks.toml"
     toml.write_text('kind = "binary"\ntarget_rows = { train = 12 }\n\n' + "\n\n".join(entries) + "\n", encoding="utf-8")
     return toml
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """Where a PostgreSQL server listens that is ours alone: (socket's folder, user). Made and thrown away with the session."""
+    pytest.importorskip("psycopg", reason="PostgreSQL's driver is not installed: pip install 'transfercast[postgres]'")
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=lambda path: int(path.parts[-3]))
+    found = programs[-1] if programs else shutil.which("pg_ctl")
+    if not found:
+        pytest.skip("no PostgreSQL server is installed: apt-get install postgresql")
+    account = "postgres" if os.geteuid() == 0 else None  # the server does not run as root
+    folder = Path(tempfile.mkdtemp(prefix="tc-pg-", dir="/tmp"))  # short: a socket's path has at most 107 letters
+    if account:
+        shutil.chown(folder, account)
+
+    def run(*command):
+        told = subprocess.run([*map(str, command)], user=account, cwd=folder, capture_output=True, text=True, timeout=60)
+        assert told.returncode == 0, told.stderr + told.stdout
+
+    cluster = folder / "data"
+    run(Path(found).with_name("initdb"), "-D", cluster, "-U", "tests", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
+    options = f"-k {folder} -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=100"
+    run(found, "-D", cluster, "-l", folder / "log", "-w", "-o", options, "start")
+    yield folder, "tests"
+    run(found, "-D", cluster, "-m", "immediate", "stop")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """URL of a new, empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'h.db'}"
+    folder, user = request.getfixturevalue("postgresql")
+    import psycopg
+
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(host=str(folder), user=user, dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"postgresql://{user}@/{name}?host={folder}"

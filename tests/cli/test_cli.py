@@ -16,6 +16,7 @@ from tests.conftest import sentences, write_csv
 from tests.predictor.test_predictor import SCHEMA, past
 from transfercast.cli import COMMANDS, app
 from transfercast.core.errors import InputError
+from transfercast.features.registry import measures
 from transfercast.report.figures import rmse_figure, save
 
 ROOT = Path(__file__).parents[2]
@@ -226,7 +227,9 @@ def test_the_main_job_from_files_to_a_retrained_predictor(tmp_path, family_toml,
 
 
 def test_an_evaluation_is_a_table_a_page_figures_and_json(tmp_path):
-    past(6, 5, encoders=("e", "f")).export_file(tmp_path / "h.csv")
+    versions = {column.name: column.version for one in measures().values() for column in one.schema()}
+    today = [column.model_copy(update={"version": versions[column.name]}) for column in SCHEMA]
+    past(6, 5, schema=today, encoders=("e", "f")).export_file(tmp_path / "h.csv")
     columns = [f"{c.name}:{c.better}:{c.group}" for c in SCHEMA]
     arguments = ["history", "import", str(tmp_path / "h.csv"), "--history", str(tmp_path / "h.db")]
     done = CliRunner().invoke(app, [*arguments, *(part for column in columns for part in ("--column", column))])
@@ -260,7 +263,7 @@ def test_a_column_described_wrongly_and_a_figure_of_no_kind_are_told(tmp_path):
     history = str(tmp_path / "h.db")
     done = transfercast("history", "import", "h.csv", "--column", "x:up", "--history", history)
     assert done.exit_code == 2
-    assert "write NAME:higher:GROUP" in done.stderr
+    assert "Write NAME:higher:GROUP" in done.stderr
     assert not (tmp_path / "h.db").exists()
     with pytest.raises(InputError, match=r"written as \.svg, \.png, \.pdf"):
         save(rmse_figure({"a": {5: 0.1}}), tmp_path / "figure.bmp")

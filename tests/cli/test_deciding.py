@@ -101,7 +101,7 @@ def test_an_order_that_is_worse_than_random_is_called_so():
     from transfercast.predictor.design import observed_in
     from transfercast.predictor.evaluate import judged
 
-    forecast = held_out(observed_in(some.frame(), some.schema()), Options(learners=()))
+    forecast = held_out(observed_in(some.frames(), some.schema()), Options(learners=()))
     upside_down = HeldOut(forecast.observed, "target", -forecast.observed.score, forecast.lower, forecast.upper,
                           forecast.beats, forecast.chosen)  # fmt: skip
     verdict = {}
@@ -136,7 +136,7 @@ def test_a_report_goes_to_a_folder_and_keeps_no_password(files):
     from transfercast.predictor.design import observed_in
 
     some = past(3)
-    observed = observed_in(some.frame(), some.schema())
+    observed = observed_in(some.frames(), some.schema())
     report = Report.of(observed, "postgresql://me:s3cret@db/x", Options(learners=()))
     report.save(files / "report")
     for name in ("report.html", "evaluation.json"):

@@ -42,15 +42,17 @@ def past(targets=6, sources=5, seed=0, schema=SCHEMA, encoders=("e",)) -> Histor
 
 
 def table_of(history: History, target: str) -> FeatureTable:
-    frame = history.frame()
-    rows = frame[(frame.target == target) & (frame.source != ALONE)].set_index(INDEX)
+    frames = history.frames()
+    chosen = (frames.records.target == target) & (frames.records.source != ALONE)
+    rows = frames.records[chosen].set_index(INDEX)
+    features = frames.features[chosen][[c.name for c in SCHEMA]].set_index(rows.index)
     facts = {target: TargetFacts(fingerprint="", metric="positive_f1", train_rows=10, score=float(rows.baseline.iloc[0]))}
-    return FeatureTable(rows[[c.name for c in SCHEMA]], SCHEMA, Provenance(targets=facts, encoder="e"))
+    return FeatureTable(features, SCHEMA, Provenance(targets=facts, encoder="e"))
 
 
 def observed(*args, **kwargs) -> Observed:
     history = past(*args, **kwargs)
-    return observed_in(history.frame(), history.schema())
+    return observed_in(history.frames(), history.schema())
 
 
 def test_a_trained_predictor_ranks_better_than_the_prior_and_than_f1_alone(tmp_path):

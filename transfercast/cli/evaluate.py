@@ -36,16 +36,14 @@ def evaluate(
 
     from transfercast.core.table import FeatureTable
     from transfercast.features.registry import measures
+    from transfercast.history.store import opened
     from transfercast.predictor.design import observed_in
     from transfercast.predictor.learner import LEARNERS
     from transfercast.predictor.learning import Options
-    from transfercast.predictor.retrain import opened
     from transfercast.report.evaluation import Report
 
-    past = opened(history)
-    known = {column.name: column for measure in measures().values() for column in measure.schema()}
-    schema = tuple({**known, **{column.name: column for column in past.schema()}}.values())  # nothing is written to the history
-    observed = observed_in(past.frame(), schema, [FeatureTable.load(path) for path in table or ()])
+    past = opened(history, [column for measure in measures().values() for column in measure.schema()])
+    observed = observed_in(past.frames(), past.schema(), [FeatureTable.load(path) for path in table or ()])
     learners = LEARNERS if learner is None else (learner,)
     report = Report.of(observed, history, Options(goal, features, learners, seconds=minutes * 60), jobs)
     for by, evaluation in report.evaluations.items():

@@ -1,30 +1,36 @@
-"""The commands `transfercast history import`, `export` and `show`."""
+"""The commands `transfercast history import`, `export`, `show`, `describe`, `refresh` and `remove`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 import typer
-from pydantic import ValidationError
 
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, say, show
 from transfercast.core.errors import InputError
-from transfercast.core.table import Column, Group
+from transfercast.core.table import Better, Column, FeatureTable, Group
+from transfercast.core.text import duration
+from transfercast.core.validation import checked
 
 history = typer.Typer(
-    help="Observed transfers: import, export, look. Example: transfercast history show --history history.db",
+    help="Observed transfers: import, export, look, put right. Example: transfercast history show --history history.db",
     no_args_is_help=True,
 )
 app.add_typer(history, name="history")
 
 Place = Annotated[str, typer.Option("--history", help="A database URL, or an SQLite file.")]
+Source = Annotated[Path, typer.Argument(help="CSV or Parquet; columns source, target, score are needed.")]
+
+MOST_SHOWN = 20
+"""Observations that `remove` shows before it asks."""
 
 
 @history.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet; columns source, target, score are needed.")],
+    file: Source,
     column: Annotated[
         list[str] | None, typer.Option(help="What a column means, as NAME:higher:GROUP or NAME:lower:GROUP; again for more.")
     ] = None,
@@ -35,12 +41,13 @@ def import_file(
 
     Example: transfercast history import transfers.csv --column "similarity:higher:embeddings" --history history.db
     """
+    from transfercast.history.importing import observations_of
     from transfercast.history.store import History
 
-    described = [_column(text) for text in column or ()]
+    columns = _columns(column) if column else []
+    observations = observations_of(file, [one.name for one in columns])  # before a database is made
     past = History(place)
-    past.describe(described)
-    new = past.import_file(file)
+    new = past.append(observations, columns)
     show([{"new": new, "in all": len(past)}], as_json)
     say(f"Next: transfercast train-meta --history {place} --out meta", as_json)
 
@@ -55,7 +62,7 @@ def export_file(
 
     Example: transfercast history export transfers.parquet --history history.db
     """
-    from transfercast.predictor.retrain import opened
+    from transfercast.history.store import opened
 
     written = opened(place).export_file(file)
     say(f"{written} observations in {file}.", as_json)
@@ -63,21 +70,126 @@ def export_file(
 
 @history.command("show")
 def show_history(place: Place = "history.db", as_json: AsJson = False) -> None:
-    """What was observed: transfers, seeds and noise by target and encoder.
+    """What was observed: transfers, seeds and noise by target and encoder, on validation and on test rows.
 
     Example: transfercast history show --history history.db
     """
-    from transfercast.predictor.retrain import opened
+    from transfercast.history.store import opened
 
-    show(opened(place).summary(), as_json)
+    rows = opened(place).summary()
+    if as_json:
+        return show(rows, as_json)
+    if not rows:
+        say("No observation yet.", as_json)
+    for split in dict.fromkeys(row["split"] for row in sorted(rows, key=lambda row: row["split"] != "validation")):
+        part = [{name: value for name, value in row.items() if name != "split"} for row in rows if row["split"] == split]
+        show(({**row, "hours": duration(row["hours"])} for row in part), as_json, f"Scored on {split}")
+
+
+@history.command("describe")
+def describe(
+    column: Annotated[list[str], typer.Argument(help="NAME:higher:GROUP, NAME:lower:GROUP or NAME:unknown:GROUP.")],
+    place: Place = "history.db",
+    as_json: AsJson = False,
+) -> None:
+    """Say what columns of a history mean, or put right what was said wrongly.
+
+    Example: transfercast history describe "similarity:higher:embeddings" --history history.db
+    """
+    from transfercast.history.store import History, opened
+
+    columns = _columns(column)
+    opened(place)  # describing makes no new history
+    past = History(place)
+    past.describe(columns, replace=True)
+    for one in columns:
+        say(f"{one.name}: {one.better}, {one.group}.", as_json)
+
+
+@history.command("refresh")
+def refresh(
+    table: Annotated[Path, typer.Argument(help="Feature table of pairs that were observed.")],
+    place: Place = "history.db",
+    as_json: AsJson = False,
+) -> None:
+    """Put newly measured features in place of older ones: for the observations of a table's pairs.
+
+    Example: transfercast history refresh features.parquet --history history.db
+    """
+    from transfercast.history.store import History, opened
+
+    measured = FeatureTable.load(table)
+    opened(place)
+    changed = History(place).refresh(measured)
+    say(f"{changed} observations have the features of {table}.", as_json)
+
+
+@history.command("remove")
+def remove(
+    run_key: Annotated[str | None, typer.Option(help="Of one run.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only from this source; (alone) for targets trained alone.")] = None,
+    target: Annotated[str | None, typer.Option(help="Only to this target.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Only with this recipe.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Only with this encoder; 'unknown' where none was named.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    place: Place = "history.db",
+    as_json: AsJson = False,
+) -> None:
+    """Remove observations for good, after showing which; several conditions must all hold.
+
+    Example: transfercast history remove --encoder unknown --history history.db
+    """
+    from transfercast.history.store import History, opened
+
+    wanted = {"run_key": run_key, "source": source, "target": target, "recipe": recipe, "encoder": encoder}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    if not given:
+        raise InputError("say what to remove: --run-key, --source, --target, --recipe or --encoder.")
+    if as_json and not yes:
+        raise InputError("--json asks nothing, so it needs --yes.")
+    opened(place)
+    past = History(place)
+    rows = past.matching(**given)
+    show(rows if as_json else map(_brief, rows[:MOST_SHOWN]), as_json)
+    more = f", of which {MOST_SHOWN} are shown" if len(rows) > MOST_SHOWN else ""
+    if not rows:
+        return say("No observation matches; nothing was removed.", as_json)
+    if not yes:
+        typer.confirm(f"Remove {len(rows)} observations{more}, for good?", abort=True)
+    removed = past.remove([str(row["run_key"]) for row in rows])
+    say(f"{removed} observations removed; {len(past)} are left.", as_json)
+
+
+def _brief(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "run_key": str(row["run_key"])[:12]}
+
+
+def _columns(texts: Iterable[str]) -> list[Column]:
+    """Columns as a user describes them; one that an installed measure makes has that measure's name and version."""
+    from transfercast.features.registry import measures
+    from transfercast.history.descriptions import in_force
+
+    described = [_column(text) for text in texts]
+    installed = {column.name: column for measure in measures().values() for column in measure.schema()}
+    columns = []
+    for column in described:
+        own = installed.get(column.name, column)
+        columns.append(column.model_copy(update={"measure": own.measure, "version": own.version}))
+        try:
+            in_force([own], columns[-1:])
+        except InputError as error:
+            raise InputError(
+                f"column {column.name!r} is made by the measure {own.measure}, whose columns are {own.better}:{own.group}. Say "
+                "so, or give the column another name."
+            ) from error
+    return columns
 
 
 def _column(text: str) -> Column:
     name, _, rest = text.partition(":")
     better, _, group = rest.partition(":")
-    try:
-        return Column.model_validate({"name": name, "measure": name, "version": 1, "better": better, "group": group})
-    except ValidationError as error:
-        raise InputError(
-            f"--column {text!r}: write NAME:higher:GROUP or NAME:lower:GROUP; groups are {', '.join(get_args(Group))}."
-        ) from error
+    remedy = f"Write NAME:higher:GROUP or NAME:lower:GROUP; groups are {', '.join(get_args(Group))}."
+    if better not in get_args(Better):
+        raise InputError(f"column {text!r}: {better!r} is not one of {', '.join(get_args(Better))}. {remedy}")
+    fields = {"name": name, "measure": name, "version": 1, "better": better, "group": group}
+    return checked(Column, f"column {text!r}", fields, remedy=remedy)

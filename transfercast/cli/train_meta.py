@@ -48,7 +48,6 @@ def train_meta(
     if end_with_stdin:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     from transfercast.predictor.learner import LEARNERS
-    from transfercast.predictor.retrain import opened
     from transfercast.predictor.retrain import train_meta as trained
 
     if roll_back:
@@ -57,11 +56,11 @@ def train_meta(
         return say(f"{Predictor.roll_back(out)} is in force in {out} again.", as_json)
     from transfercast.core.table import FeatureTable
     from transfercast.features.registry import measures
+    from transfercast.history.store import opened
 
     tables = [FeatureTable.load(path) for path in table or ()]
     learners = LEARNERS if learner is None else (learner,)
-    past = opened(history)
-    past.describe(column for one in measures().values() for column in one.schema())
+    past = opened(history, [column for measure in measures().values() for column in measure.schema()])
     outcome = trained(
         past, out, minutes, tables=tables, features=features, goal=goal, learners=learners, margin=margin, keep=keep, jobs=jobs
     )

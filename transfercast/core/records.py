@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,9 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from transfercast.core.cache import fingerprint
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import METRICS
+from transfercast.core.text import printable
 from transfercast.core.validation import checked
 
 ALONE = "(alone)"  # the "source" of a target trained from the base encoder: no task or source can have this name
+
+MOST_LETTERS = 200
+"""Letters of a column's or measure's name."""
 
 _RECIPE_EXAMPLE = "Write it as in 'full/lr=0.0001/epochs=3/batch=16/tokens=128'."
 
@@ -130,6 +134,7 @@ class Observation:
         hours: wall-clock hours of the training.
         features: what was known of the pair before (measure columns), so that a history can be learned from by itself.
         run_key: identity of what was run, not of when: the same run recorded twice is one observation.
+        versions: of the measures that made `features`, where they are known.
     """
 
     source: str
@@ -147,6 +152,7 @@ class Observation:
     target_fingerprint: str = ""
     features: dict[str, float] = field(default_factory=dict)
     run_key: str = ""
+    versions: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a measurement, and give a run key where none was given."""
@@ -191,3 +197,20 @@ def run_key_of(
 ) -> str:
     """Identity of a run, also of one that has not happened yet; the fields are those of an Observation."""
     return fingerprint(run=locals())
+
+
+RESERVED = frozenset({*(part.name for part in fields(Observation)), "baseline"})
+"""Names that no feature can have: a record's own fields, and what the history works out from the targets trained alone."""
+
+
+def checked_feature(name: str) -> str:
+    """`name`, if a feature can have it.
+
+    Raises:
+        ValueError: if it is empty, too long, reserved, or holds characters that cannot be shown.
+    """
+    if not 0 < len(name) <= MOST_LETTERS or printable(name) != name:
+        raise ValueError(f"a column's name has 1 to {MOST_LETTERS} letters, and no control characters")
+    if name in RESERVED:
+        raise ValueError(f"{name!r} is a field of the observation itself; give the feature another name")
+    return name

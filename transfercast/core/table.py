@@ -22,7 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from transfercast.core.errors import ArtifactError, InputError, ShapeError
 from transfercast.core.files import parse_json, reason, written_beside
 from transfercast.core.kinds import METRICS, MetricName
-from transfercast.core.records import Candidate, Recipe, checked_name
+from transfercast.core.records import MOST_LETTERS, Candidate, Recipe, checked_name
 from transfercast.core.validation import checked, shown
 
 FORMAT = 1
@@ -39,9 +39,9 @@ class Column(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    measure: str
-    version: int
+    name: Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]
+    measure: Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]
+    version: Annotated[int, Field(ge=1, lt=2**31)]
     better: Better
     group: Group
 

@@ -8,7 +8,10 @@ import re
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but tab and line feed, marks that turn the reading direction, and halves of surrogate pairs."""
 
-_PASSWORD = re.compile(r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@'\"]*:)[^\s'\"]*(?=@)")
+_PASSWORD = re.compile(
+    r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@'\"]*:)[^\s'\"]*(?=@)|(?P<query>[?&](?:ssl)?password=)[^&\s'\"]*",
+    re.IGNORECASE,
+)
 
 
 def printable(text: str) -> str:
@@ -21,12 +24,14 @@ def printable(text: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """`text` with the passwords of the URLs in it replaced by ***.
+    """`text` with the passwords of the URLs in it replaced by ***, before the host and among the options.
 
     >>> redacted("postgresql://me:s3cret@db/x is down")
     'postgresql://me:***@db/x is down'
+    >>> redacted("postgresql://db/x?user=me&password=s3cret&sslmode=require")
+    'postgresql://db/x?user=me&password=***&sslmode=require'
     """
-    return _PASSWORD.sub(r"\g<before>***", text)
+    return _PASSWORD.sub(lambda match: f"{match['before'] or match['query']}***", text)
 
 
 def megabytes(size: int) -> str:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from transfercast.core.owners import is_alive, owner_id
-from transfercast.history.store import insert_or_ignore
+from transfercast.history.database import insert_or_ignore
 from transfercast.history.tables import STEPS
 
 log = logging.getLogger(__name__)

@@ -54,7 +54,7 @@ def search(
     past = History(trials_url if history is None else history)
     try:
         past.describe(plan.columns)
-        record = TrialRecord(plan, trials_url, pruner)
+        record = TrialRecord(plan, past.url if history is None else trials_url, pruner)
         worker = Worker(plan, inputs, past, record, CheckpointStore(inputs.pool.folder / "searches", plan.id[:12]))
         worker.enter()
         _run_all(worker, plan, past)

@@ -20,7 +20,7 @@ from transfercast.core.errors import InputError
 from transfercast.core.files import reason
 from transfercast.core.plan import Plan, Step
 from transfercast.core.text import redacted
-from transfercast.history.store import BUSY_SECONDS, after_collisions
+from transfercast.history.database import BUSY_SECONDS, after_collisions
 
 NAMELESS_SECONDS = 120.0
 """After which a running trial without a position counts as left by a killed worker; the position follows in milliseconds."""

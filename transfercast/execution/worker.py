@@ -27,6 +27,7 @@ from transfercast.execution.inputs import PlanInputs
 from transfercast.execution.result import Best, Failure, SearchResult, Training, tied_with
 from transfercast.execution.standard_error import standard_error
 from transfercast.execution.study import TrialRecord
+from transfercast.history.rows import storable
 from transfercast.history.store import History
 from transfercast.sources.encoders import load_tokenizer, weights_fingerprint
 from transfercast.sources.finetune import Trained, fine_tune, scored
@@ -68,6 +69,8 @@ class Worker:
 
     def enter(self) -> None:
         """Write down all steps, and after the trainings one a target for its test scores; close what the dead left open."""
+        for step in self.plan.steps:
+            storable(self._observation(step, 0.0, 0.0))  # what the history could not keep is not trained
         engine = self.history.engine
         test_of = {target: position for position, target in self.tests.items()}
         positions = [*range(len(self.plan.steps)), *self.tests]
@@ -162,6 +165,7 @@ class Worker:
             device=str(self.inputs.device),
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
             features=step.features,
+            versions={column.name: column.version for column in self.plan.columns if column.name in step.features},
         )
 
     def _observed(self, target: str, split: str = "validation") -> list[tuple[Step, Observation]]:

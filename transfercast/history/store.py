@@ -1,106 +1,30 @@
-"""The history: append and read observations. Several processes may write; the same run is kept once."""
+"""The history: append, read, describe and remove observations. Several processes may write; the same run is kept once."""
 
 from __future__ import annotations
 
-import math
-import os
-import random
-import time
-import uuid
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from transfercast.core.errors import InputError
-from transfercast.core.records import ALONE, Observation
-from transfercast.core.table import Column
+from transfercast.core.errors import InputError, TransfercastError
+from transfercast.core.files import written_beside
+from transfercast.core.records import Observation, Pair
+from transfercast.core.table import Column, FeatureTable, Provenance
+from transfercast.history.database import BUSY_SECONDS, insert_or_ignore, migrate, open_database, writing
+from transfercast.history.descriptions import describe, described, in_force
+from transfercast.history.frames import Frames, Recorded, frames_of, recorded, summary, table_of
 from transfercast.history.importing import observations_of
-from transfercast.history.tables import COLUMNS, HEAD, OBSERVATIONS, VERSION_TABLE
+from transfercast.history.places import database_url, file_of, is_table, shown_url
+from transfercast.history.rows import storable
+from transfercast.history.tables import OBSERVATIONS
 
-BUSY_SECONDS = 60
-KEYS_AT_ONCE = 500  # databases bound how many values a statement may carry
-COLLISION_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-T = TypeVar("T")
-
-_FIELDS = [field.name for field in fields(Observation)]
-
-
-def _row(observation: Observation) -> dict[str, Any]:
-    row = {name: getattr(observation, name) for name in _FIELDS}
-    row["features"] = {name: value for name, value in observation.features.items() if math.isfinite(value)}
-    return row
-
-
-def insert_or_ignore(engine: sa.Engine, table: sa.Table, row: dict[str, Any]) -> sa.Insert:
-    """An insert that does nothing where the row's key is there already: safe under several writers."""
-    statement: sa.Insert = _INSERTS[engine.dialect.name](table).values(row).on_conflict_do_nothing()
-    return statement
-
-
-def after_collisions(set_up: Callable[[], T]) -> T:
-    """What `set_up()` gives; tried again while another process sets up the same new database at the same moment.
-
-    SQLite refuses to switch its journal while others look on, and Optuna's own set-up fails for the later of two.
-    """
-    for wait in COLLISION_WAITS:
-        try:
-            return set_up()
-        except (sa.exc.IntegrityError, sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
-            if not any(sign in str(error) for sign in ("locked", "already exists", "UNIQUE", "unique", "no such table")):
-                raise
-            time.sleep(wait * random.uniform(0.5, 1.5))
-    return set_up()
-
-
-def open_database(url: str) -> sa.Engine:
-    """An engine on a database URL (SQLite in write-ahead mode), with our tables in it.
-
-    Raises:
-        InputError: if the URL cannot be opened.
-    """
-    try:
-        engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {})
-        if engine.dialect.name not in _INSERTS:
-            raise InputError(f"history {url!r}: {engine.dialect.name} is not supported; use SQLite or PostgreSQL.")
-        if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _write_ahead)
-        after_collisions(lambda: _migrate(engine))
-    except (sa.exc.ArgumentError, sa.exc.OperationalError, ImportError) as error:
-        raise InputError(
-            f"history {url!r}: {str(error).splitlines()[0]}. Write it as sqlite:///history.db or postgresql://..."
-        ) from error
-    return engine
-
-
-def _migrate(engine: sa.Engine) -> None:
-    with engine.begin() as connection:
-        there = sa.inspect(connection).has_table(VERSION_TABLE)
-        found = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() if there else None
-        if found == HEAD:
-            return
-        from alembic import command
-        from alembic.config import Config
-        from alembic.util import CommandError
-
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        config.set_main_option("path_separator", "os")
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise InputError(
-                f"{engine.url}: its tables have version {found}, this transfercast knows up to {HEAD}. Upgrade transfercast."
-            ) from error
-
-
-def _write_ahead(connection: Any, record: object) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
+AT_ONCE = 500
+"""Keys in one statement: databases bound how many values it may carry."""
 
 
 class History:
@@ -108,123 +32,281 @@ class History:
 
     Args:
         place: a database URL, or the path of an SQLite file.
+        read_only: change nothing in the database; an SQLite file must then be there.
+        known: columns of the measures that are installed. They are in force over older descriptions in the database.
+        wait_seconds: how long to wait for other writers.
+
+    Raises:
+        InputError: if `place` names no database, or one of a newer version.
+        ArtifactError: if it is damaged.
     """
 
-    def __init__(self, place: str | Path) -> None:
-        self.url = str(place) if "://" in str(place) else f"sqlite:///{Path(place).resolve()}"
-        self.engine = open_database(self.url)
+    def __init__(
+        self, place: str | Path, *, read_only: bool = False, known: Iterable[Column] = (), wait_seconds: float = BUSY_SECONDS
+    ) -> None:
+        url = database_url(place)
+        self.url = url.render_as_string(hide_password=False)
+        self.shown = shown_url(place)
+        self.read_only, self.known, self._wait = read_only, tuple(known), wait_seconds
+        self._file = file_of(url)
+        if read_only and self._file is not None and not self._file.is_file():
+            raise InputError(f"{self.shown}: no such history. A search writes one, and so does 'transfercast history import'.")
+        self.engine = open_database(url, read_only, wait_seconds)
+        self._identity = _identity(self._file)
+        weakref.finalize(self, self.engine.dispose)  # connections are closed, not left to the garbage collector
 
-    def append(self, observations: Iterable[Observation]) -> int:
-        """Add observations; those whose run is there already are passed over.
+    def append(self, observations: Iterable[Observation], columns: Iterable[Column] = ()) -> int:
+        """Add observations, all or none; those whose run is there already are passed over.
 
-        Returns:
-            How many were new.
-        """
-        rows = [_row(one) for one in observations]
-        with self.engine.begin() as connection:
-            return sum(connection.execute(insert_or_ignore(self.engine, OBSERVATIONS, row)).rowcount for row in rows)
-
-    def observations(self) -> list[Observation]:
-        """All observations in the order of their recording."""
-        columns = [OBSERVATIONS.c[name] for name in _FIELDS]
-        with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(*columns).order_by(OBSERVATIONS.c.id)).mappings().all()
-        return [Observation(**row) for row in rows]
-
-    def find(self, run_key: str) -> Observation | None:
-        """The observation of a run, if it was recorded."""
-        columns = [OBSERVATIONS.c[name] for name in _FIELDS]
-        with self.engine.connect() as connection:
-            row = connection.execute(sa.select(*columns).where(OBSERVATIONS.c.run_key == run_key)).mappings().first()
-        return None if row is None else Observation(**row)
-
-    def find_all(self, run_keys: Sequence[str]) -> dict[str, Observation]:
-        """The observations of those runs that were recorded, by run key."""
-        columns = [OBSERVATIONS.c[name] for name in _FIELDS]
-        found: dict[str, Observation] = {}
-        with self.engine.connect() as connection:
-            for start in range(0, len(run_keys), KEYS_AT_ONCE):
-                wanted = OBSERVATIONS.c.run_key.in_(run_keys[start : start + KEYS_AT_ONCE])
-                rows = connection.execute(sa.select(*columns).where(wanted)).mappings()
-                found.update((row["run_key"], Observation(**row)) for row in rows)
-        return found
-
-    def __len__(self) -> int:
-        with self.engine.connect() as connection:
-            return int(connection.execute(sa.select(sa.func.count()).select_from(OBSERVATIONS)).scalar_one())
-
-    def frame(self) -> pd.DataFrame:
-        """One row an observation, features as columns of their own, and `baseline`.
-
-        `baseline` is the mean score of the target trained alone, with the same encoder, metric and split; NaN where
-        there is none.
-        """
-        rows = [_row(one) for one in self.observations()]
-        if not rows:
-            return pd.DataFrame(columns=[name for name in _FIELDS if name != "features"] + ["baseline"])
-        frame = pd.DataFrame(rows).drop(columns="features")
-        features = pd.DataFrame([row["features"] for row in rows], index=frame.index).astype(float)
-        same = ["target", "target_fingerprint", "encoder", "metric", "split"]
-        alone = frame[frame.source == ALONE].groupby(same).score.mean().rename("baseline")
-        return frame.join(features).join(alone, on=same)
-
-    def summary(self) -> list[dict[str, Any]]:
-        """One row a target, encoder, metric and split: sources, runs, own score, best, and the noise between seeds.
-
-        `noise` is the standard deviation between seeds of the same run, pooled over sources; NaN with one seed each.
-        """
-        rows = []
-        keys = ["target", "encoder", "metric", "split"]
-        for names, part in self.frame().groupby(keys, sort=True):
-            transfers = part[part.source != ALONE]
-            seeds = part.groupby(["source", "recipe"]).score
-            squares, freedom = ((part.score - seeds.transform("mean")) ** 2).sum(), len(part) - seeds.ngroups
-            rows.append({
-                **dict(zip(keys, names, strict=True)),
-                "sources": transfers.source.nunique(),
-                "runs": len(transfers),
-                "alone": float(part[part.source == ALONE].score.mean()),
-                "best": float(transfers.score.max()),
-                "best source": "-" if transfers.empty else str(transfers.source.iloc[int(transfers.score.argmax())]),
-                "noise": math.sqrt(squares / freedom) if freedom else math.nan,
-                "hours": float(part.hours.sum()),
-            })  # fmt: skip
-        return rows
-
-    def describe(self, columns: Iterable[Column]) -> None:
-        """Record what feature columns mean: measure, direction, group. Columns described already stay as they are."""
-        with self.engine.begin() as connection:
-            for column in columns:
-                connection.execute(insert_or_ignore(self.engine, COLUMNS, column.model_dump()))
-
-    def schema(self) -> tuple[Column, ...]:
-        """The feature columns that were described."""
-        with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(COLUMNS).order_by(COLUMNS.c.name)).mappings().all()
-        return tuple(Column.model_validate(dict(row)) for row in rows)
-
-    def import_file(self, path: str | Path) -> int:
-        """Add the rows of a CSV or Parquet file; see `importing` for its columns.
+        Args:
+            observations: to add.
+            columns: what their features mean; see `describe`.
 
         Returns:
             How many were new.
 
         Raises:
-            InputError: naming file, row, column, value and remedy; then nothing is imported.
+            InputError: if one cannot be kept, or a column contradicts what was described.
         """
-        return self.append(observations_of(Path(path)))
+        rows, meaning = [storable(observation) for observation in observations], list(columns)
+        said = {column.name: column.version for column in meaning}
+        with self._writing() as connection:
+            describe(connection, self.shown, meaning)
+            in_history = {name: column.version for name, column in described(connection, self.shown).items()}
+            for row in rows:
+                versions = {**in_history, **said, **row["versions"]}
+                row["versions"] = {name: versions[name] for name in row["features"] if name in versions}
+            if not rows:
+                return 0
+            insert = insert_or_ignore(self.engine, OBSERVATIONS).returning(OBSERVATIONS.c.id)
+            return len(connection.execute(insert, rows).all())
+
+    def observations(self) -> list[Observation]:
+        """All observations in the order of their recording."""
+        with self._reading() as connection:
+            return [_observation(row) for row in recorded(connection, self.shown)]
+
+    def find(self, run_key: str) -> Observation | None:
+        """The observation of a run, if it was recorded."""
+        return self.find_all([run_key]).get(run_key)
+
+    def find_all(self, run_keys: Sequence[str]) -> dict[str, Observation]:
+        """The observations of those runs that were recorded, by run key."""
+        with self._reading() as connection:
+            rows = [
+                row for part in _parts(run_keys) for row in recorded(connection, self.shown, OBSERVATIONS.c.run_key.in_(part))
+            ]
+        return {row.fields["run_key"]: _observation(row) for row in rows}
+
+    def __len__(self) -> int:
+        with self._reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(OBSERVATIONS)).scalar_one())
+
+    def frames(self) -> Frames:
+        """All observations as frames, the features in one of their own."""
+        with self._reading() as connection:
+            versions = {name: column.version for name, column in described(connection, self.shown).items()}
+            return frames_of(recorded(connection, self.shown), versions)
+
+    def frame(self) -> pd.DataFrame:
+        """One row an observation, with `baseline`; see `Frames.records`. `frames` gives the features as well."""
+        return self.frames().records
+
+    def summary(self) -> list[dict[str, Any]]:
+        """One row a target, encoder, metric and split; see `frames.summary`."""
+        return summary(self.frame())
+
+    def describe(self, columns: Iterable[Column], *, replace: bool = False) -> None:
+        """Record what feature columns mean: measure, version, direction, group.
+
+        A higher version takes the place of a lower one; observations keep the version that they were measured with. A lower
+        version changes nothing.
+
+        Args:
+            columns: to describe.
+            replace: put right what was described wrongly.
+
+        Raises:
+            InputError: if a column was described otherwise in the same version, and is not to be replaced.
+        """
+        with self._writing() as connection:
+            describe(connection, self.shown, list(columns), replace)
+
+    def schema(self) -> tuple[Column, ...]:
+        """The feature columns that were described here, or are known, in the version in force.
+
+        Raises:
+            InputError: if these contradict one another.
+            ArtifactError: if a description is damaged.
+        """
+        with self._reading() as connection:
+            columns = described(connection, self.shown).values()
+        return tuple(column for _, column in sorted(in_force(columns, self.known).items()))
+
+    def refresh(self, table: FeatureTable) -> int:
+        """Give the observations of a table's pairs the features of the table, in place of older ones.
+
+        Pairs are the same if source, target and encoder have the same names, and fingerprints where both are known.
+
+        Returns:
+            How many observations have new features.
+        """
+        measured = dict(zip(table.candidates, table.frame.to_dict("records"), strict=True))
+        values_of = {candidate.pair: {str(name): value for name, value in row.items()} for candidate, row in measured.items()}
+        versions = {column.name: column.version for column in table.schema}
+        with self._writing() as connection:
+            describe(connection, self.shown, table.schema)
+            changes = []
+            for row in recorded(connection, self.shown, OBSERVATIONS.c.encoder == table.provenance.encoder):
+                values = values_of.get(Pair(row.fields["source"], row.fields["target"]))
+                if values is not None and _is_same_data(row, table.provenance):
+                    changes.append(_refreshed(row, values, versions))
+            if changes:
+                changed = sa.update(OBSERVATIONS).where(OBSERVATIONS.c.run_key == sa.bindparam("key"))
+                connection.execute(changed.values(features=sa.bindparam("filled"), versions=sa.bindparam("known")), changes)
+        return len(changes)
+
+    def matching(self, **values: str) -> list[dict[str, Any]]:
+        """Names and scores of the observations with the given field values, also where a row is damaged."""
+        names = ("run_key", "source", "target", "recipe", "encoder", "seed", "split", "score")
+        same = [OBSERVATIONS.c[name] == value for name, value in values.items()]
+        query = sa.select(*(sa.type_coerce(OBSERVATIONS.c[name], sa.types.NullType()).label(name) for name in names)).where(
+            *same
+        )
+        with self._reading() as connection:
+            return [dict(row) for row in connection.execute(query.order_by(OBSERVATIONS.c.id)).mappings()]
+
+    def remove(self, run_keys: Sequence[str]) -> int:
+        """Remove observations for good.
+
+        Returns:
+            How many were there.
+        """
+        with self._writing() as connection:
+            which = (OBSERVATIONS.c.run_key.in_(part) for part in _parts(run_keys))
+            return sum(connection.execute(sa.delete(OBSERVATIONS).where(condition)).rowcount for condition in which)
+
+    def import_file(self, path: str | Path, columns: Sequence[Column] = ()) -> int:
+        """Add the rows of a CSV or Parquet file; see `importing` for its columns.
+
+        Args:
+            path: of the file.
+            columns: what its features mean; they are described only if all rows are well.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            InputError: naming file, row, column, value and remedy; then nothing is imported or described.
+        """
+        return self.append(observations_of(Path(path), [column.name for column in columns]), columns)
 
     def export_file(self, path: str | Path) -> int:
-        """Write all observations as CSV or Parquet, by the file's ending, so that `import_file` reads them; tells how many."""
+        """Write all observations as CSV or Parquet, by the file's ending, so that `import_file` reads them; returns how many.
+
+        Raises:
+            InputError: if the file cannot be written, or its ending is another.
+        """
         path = Path(path)
-        frame = self.frame().drop(columns="baseline")
-        beside = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
-        try:
-            if path.suffix == ".parquet":
-                frame.to_parquet(beside, index=False)
+        if not is_table(path):
+            raise InputError(f"{path}: observations are written as .csv or .parquet; {path.suffix!r} is neither.")
+        table = table_of(self.frames())
+        with written_beside(path) as beside:
+            if path.suffix.lower() == ".parquet":
+                table.to_parquet(beside, index=False)
             else:
-                frame.to_csv(beside, index=False)
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-        return len(frame)
+                table.to_csv(beside, index=False)
+        return len(table)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        self._follow_file()
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        if self.read_only:
+            raise InputError(f"{self.shown}: opened for reading, so nothing can be recorded.")
+        before = self._follow_file()
+        with writing(self.engine, self._wait) as connection:
+            yield connection
+        if _identity(self._file) != before:
+            raise self._gone()
+
+    def _follow_file(self) -> tuple[int, int] | None:
+        """The file's identity now; a file that took its place is opened, and one that is gone is an error."""
+        now = _identity(self._file)
+        if now == self._identity:
+            return now
+        if now is None:
+            raise self._gone()
+        self.engine.dispose()
+        if not self.read_only:
+            migrate(self.engine, self.shown)
+        self._identity = now
+        return now
+
+    def _gone(self) -> TransfercastError:
+        return TransfercastError(
+            f"{self.shown}: was deleted or replaced while this process had it open; nothing was recorded. Put it back, or "
+            "start this process again."
+        )
+
+
+def opened(history: History | str | Path, known: Iterable[Column] = ()) -> History:
+    """A history for reading, from whatever names one; a CSV or Parquet file is read into memory.
+
+    Args:
+        history: a History, a database URL, an SQLite file, or a CSV or Parquet file.
+        known: as of `History`; not used where `history` is one.
+
+    Raises:
+        InputError: if a file that is named is not there, or is no history.
+    """
+    if isinstance(history, History):
+        return history
+    if not is_table(history):
+        return History(history, read_only=True, known=known)
+    table = History("sqlite://", known=known)
+    table.import_file(history)
+    return table
+
+
+def _parts(run_keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (run_keys[start : start + AT_ONCE] for start in range(0, len(run_keys), AT_ONCE))
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    if file is None:
+        return None
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _is_same_data(row: Recorded, about: Provenance) -> bool:
+    """Whether source and target are those of a table, as far as both say what data they are."""
+    facts = about.targets.get(row.fields["target"])
+    pairs = (
+        (row.fields["target_fingerprint"], "" if facts is None else facts.fingerprint),
+        (row.fields["source_fingerprint"], about.sources.get(row.fields["source"], "")),
+    )
+    return not any(ours and theirs and ours != theirs for ours, theirs in pairs)
+
+
+def _refreshed(row: Recorded, values: dict[str, float], versions: dict[str, int]) -> dict[str, Any]:
+    features = {name: value for name, value in row.features.items() if name not in versions}
+    known = {name: version for name, version in row.versions.items() if name in features}
+    now = {name: value for name, value in values.items() if value == value}
+    return {
+        "key": row.fields["run_key"],
+        "filled": {**features, **now},
+        "known": {**known, **{name: versions[name] for name in now}},
+    }
+
+
+def _observation(row: Recorded) -> Observation:
+    return Observation(**row.fields, features=row.features, versions=row.versions)

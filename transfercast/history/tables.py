@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 PREFIX = "transfercast_"
 VERSION_TABLE = f"{PREFIX}alembic_version"
-HEAD = "0002"
+HEAD = "0003"
 
 METADATA = sa.MetaData()
 
@@ -32,6 +32,7 @@ OBSERVATIONS = sa.Table(
     sa.Column("source_fingerprint", sa.String(64), nullable=False),
     sa.Column("target_fingerprint", sa.String(64), nullable=False),
     sa.Column("features", sa.JSON, nullable=False),
+    sa.Column("versions", sa.JSON, nullable=False, server_default="{}"),  # of the measures, by feature
     sa.Index("transfercast_by_target", "target", "source"),
 )
 

@@ -21,13 +21,12 @@ from transfercast.core.plan import Budget, Plan, Step
 from transfercast.core.records import ALONE, Candidate
 from transfercast.core.table import FeatureTable
 from transfercast.core.text import duration
-from transfercast.history.store import History
+from transfercast.history.store import History, opened
 from transfercast.planning.cost import hours_of
 from transfercast.planning.done import scores_of
 from transfercast.planning.greedy import Options, Taken, chosen
 from transfercast.planning.stop import WORTH_STOPPING, expected_best
 from transfercast.predictor.model import Predictor
-from transfercast.predictor.retrain import opened
 
 UNNAMED = "0" * 64
 """Id of a plan before all that it rests on is fingerprinted."""

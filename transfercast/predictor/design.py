@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -13,6 +14,9 @@ from transfercast.core.errors import InputError
 from transfercast.core.kinds import DEFAULT_METRIC, METRICS
 from transfercast.core.records import ALONE, Candidate, Recipe
 from transfercast.core.table import INDEX, Column, FeatureTable, TargetFacts
+from transfercast.history.frames import Frames
+
+log = logging.getLogger(__name__)
 
 FEATURE_SETS: dict[str, tuple[str, ...] | None] = {
     "f1": ("single-task scores",),
@@ -209,36 +213,83 @@ class Observed:
         return joined([own, more.only(own.schema).take(new)])
 
 
-def observed_in(history: pd.DataFrame, schema: Sequence[Column], tables: Sequence[FeatureTable] = ()) -> Observed:
-    """The transfers of a history (`History.frame()`), on validation, with seeds of the same candidate averaged.
+def observed_in(history: Frames, schema: Sequence[Column], tables: Sequence[FeatureTable] = ()) -> Observed:
+    """The transfers of a history (`History.frames()`), on validation, with seeds of the same candidate averaged.
+
+    Seeds are averaged only where source and target are the same data, by their fingerprints. Of data sets that share a
+    target's name the one with most observations keeps it; the others are targets of their own. A feature of another version
+    than the one in force is taken as missing. Where some transfers name no encoder and others do, the fewer are left out.
+    Both are logged as warnings.
 
     Args:
-        history: one row an observation.
-        schema: columns known to the measures; other feature columns are taken as of unknown direction.
+        history: n observations and their features.
+        schema: columns known to the measures, in the version in force; others are taken as of unknown direction.
         tables: of pairs that were measured, trained or not.
 
     Raises:
         InputError: if no transfer was observed.
     """
-    transfers = history[(history.source != ALONE) & (history.split == "validation")] if len(history) else history
-    if not len(transfers):
+    records = history.records
+    chosen = ((records.source != ALONE) & (records.split == "validation")).to_numpy(dtype=bool)
+    if not chosen.any():
         raise InputError("the history holds no observed transfer (source to target, on validation). Run a search first.")
-    described = {*INDEX, "encoder", "seed", "metric", "split", "score", "hours", "device", "finished_at", "baseline",
-                 "source_fingerprint", "target_fingerprint", "run_key"}  # fmt: skip
-    features = [name for name in transfers.columns if name not in described]
-    seeds = transfers.groupby([*INDEX, "metric", "encoder"], sort=False)
-    mean = seeds[["score", "baseline", "hours", *features]].mean()
-    noise = seeds["score"].sem().to_numpy(dtype=np.float64)
-    mean = mean.reset_index(["metric", "encoder"])
+    chosen = chosen & _same_kind_of_encoder(records.encoder.to_numpy(), chosen)
     known = {column.name: column for column in schema}
-    columns = [known.get(name, _unknown(name)) for name in features]
-    sources, targets, recipes = (mean.index.get_level_values(level).to_numpy(dtype=object) for level in INDEX)
-    own = mean["baseline"].to_numpy(dtype=np.float64)
-    metric, encoder = (mean[name].to_numpy(dtype=object) for name in ("metric", "encoder"))
-    design = _design(mean[features].to_numpy(dtype=np.float64), columns, (sources, targets, recipes), own, metric, encoder)
+    columns = [known.get(name, _unknown(name)) for name in map(str, history.features)]
+    transfers, values = records[chosen], _in_force(history, columns, chosen, set(known))
+    transfers = transfers.assign(target=_told_apart(transfers))
+    seeds = [*INDEX, "metric", "encoder", "source_fingerprint", "target_fingerprint"]
+    numbers = transfers.groupby(seeds, sort=False).ngroup().to_numpy()
+    first = transfers[~pd.Series(numbers).duplicated().to_numpy()]
+    mean = transfers.groupby(numbers)[["score", "baseline", "hours"]].mean()
+    features = pd.DataFrame(values).groupby(numbers).mean().to_numpy(dtype=np.float64).reshape(len(mean), len(columns))
+    sources, targets, recipes, metric, encoder = (first[name].to_numpy(dtype=object) for name in (*INDEX, "metric", "encoder"))
+    score, own, hours = (mean[name].to_numpy(dtype=np.float64) for name in ("score", "baseline", "hours"))
+    design = _design(features, columns, (sources, targets, recipes), own, metric, encoder)
     measured = [design_of_table(table).only(design.schema) for table in tables]
-    score, hours = (mean[name].to_numpy(dtype=np.float64) for name in ("score", "hours"))
+    noise = transfers.groupby(numbers)["score"].sem().to_numpy(dtype=np.float64)
     return Observed(design, score, hours, noise, joined(measured) if measured else None)
+
+
+def _same_kind_of_encoder(encoder: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """(n,) whether a row names its encoder, or does not, as most of the chosen do: their standings cannot be compared."""
+    unnamed = encoder == "unknown"
+    without, total = int(unnamed[chosen].sum()), int(chosen.sum())
+    if without in (0, total):
+        return np.ones(len(encoder), dtype=bool)
+    fewer, which = (without, "name no encoder") if 2 * without <= total else (total - without, "name an encoder")
+    log.warning(
+        "%d of %d observed transfers are left out: they %s, and the others are of the other kind. Remove them with "
+        "'transfercast history remove', and import them again with the column 'encoder'.",
+        fewer, total, which,
+    )  # fmt: skip
+    return np.asarray(unnamed != (2 * without <= total))
+
+
+def _in_force(history: Frames, columns: Sequence[Column], chosen: np.ndarray, described: set[str]) -> np.ndarray:
+    """(m, f) features of the chosen rows; NaN where the measure was of another version than the one in force."""
+    values, versions = (part.to_numpy(dtype=np.float64)[chosen] for part in (history.features, history.versions))
+    current = np.array([column.version if column.name in described else np.nan for column in columns])
+    other = np.isfinite(values) & np.isfinite(versions) & np.isfinite(current) & (versions != current)
+    if other.any():
+        changed = dict.fromkeys(
+            column.measure for column, any_other in zip(columns, other.any(axis=0), strict=True) if any_other
+        )
+        log.warning(
+            "%d of %d observed transfers have measures of another version (%s), which are taken as missing. Measure their "
+            "pairs anew with 'transfercast features', then 'transfercast history refresh features.parquet'.",
+            other.any(axis=1).sum(), len(values), ", ".join(changed),
+        )  # fmt: skip
+    return np.where(other, np.nan, values)
+
+
+def _told_apart(transfers: pd.DataFrame) -> pd.Series:
+    """Target names; where data sets share one, all but the most observed have the start of their fingerprint behind it."""
+    counts = transfers.groupby(["target", "target_fingerprint"], sort=True).size()
+    most = counts.groupby(level="target").idxmax().map(lambda key: key[1])
+    is_other = transfers.target_fingerprint != transfers.target.map(most)
+    marked = transfers.target + " (data " + transfers.target_fingerprint.str[:12].replace("", "unknown") + ")"
+    return transfers.target.where(~is_other, marked)
 
 
 def joined(designs: Sequence[Design]) -> Design:

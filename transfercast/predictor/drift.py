@@ -12,32 +12,26 @@ def refuse_drift(observed: Observed, champion: Predictor | None) -> None:
     """Refuse observations from which forecasts could not be meant.
 
     Raises:
-        InputError: for a metric that is unknown, an encoder that is not named beside others that are, and columns that are
-            not those of the champion.
+        InputError: for a metric that is unknown, and columns none of which is the champion's.
     """
     design = observed.design
     for metric in dict.fromkeys(design.metric):
         if metric not in METRICS:
             count = int((design.metric == metric).sum())
             raise InputError(f"metric {metric!r} of {count} observed transfers is unknown; known are {', '.join(METRICS)}.")
-    unnamed = design.encoder == "unknown"
-    if unnamed.any() and not unnamed.all():
-        raise InputError(
-            f"{int(unnamed.sum())} of {len(observed)} observed transfers name no encoder, the others do: standings of "
-            "different encoders would be mixed. Name it in the column 'encoder', or import them into a history of their own."
-        )
     if champion is None:
         return
     now = {column.name: column for column in design.schema}
     learned = [column for column in champion.fitted.schema if column.group != "recipe"]
-    for column in learned:
-        if column.name in now and now[column.name].version != column.version:
-            raise InputError(
-                f"column {column.name}: the history has version {now[column.name].version} of {column.measure}, champion "
-                f"{champion.id} was learned from version {column.version}. Measure old pairs anew, or begin in another folder."
-            )
     if learned and not any(column.name in now for column in learned):
         raise InputError(
             f"the history has none of the {len(learned)} columns that champion {champion.id} was learned from (such as "
             f"{learned[0].name!r}). Is it another history? If it is meant, begin in another folder."
         )
+
+
+def outdated(observed: Observed, champion: Predictor) -> list[str]:
+    """Measures that have another version now than when the champion was learned: it cannot forecast tables of today."""
+    now = {column.name: column.version for column in observed.design.schema}
+    learned = champion.fitted.schema
+    return list(dict.fromkeys(c.measure for c in learned if now.get(c.name, c.version) != c.version))

@@ -24,10 +24,10 @@ from transfercast.core.errors import InputError
 from transfercast.core.files import reason, write_json, write_text
 from transfercast.core.table import FeatureTable
 from transfercast.core.version import VERSION
-from transfercast.history.store import History
+from transfercast.history.store import History, opened
 from transfercast.predictor import versions
 from transfercast.predictor.design import FEATURE_SETS, Observed, observed_in, uses_history
-from transfercast.predictor.drift import refuse_drift
+from transfercast.predictor.drift import outdated, refuse_drift
 from transfercast.predictor.evaluate import Evaluation, judged
 from transfercast.predictor.folds import folds_by
 from transfercast.predictor.holdout import check_jobs, held_out
@@ -141,7 +141,7 @@ def train_meta(
     """
     _check(minutes, margin, keep, jobs)
     past = opened(history)
-    observed = observed_in(past.frame(), past.schema(), tables)
+    observed = observed_in(past.frames(), past.schema(), tables)
     folder = Path(out)
     refuse_drift(observed, _champion(folder))  # before anything is written
     with _alone(folder):
@@ -157,25 +157,6 @@ def _check(minutes: float, margin: float, keep: int, jobs: int) -> None:
         if not (math.isfinite(value) and value >= least):
             raise InputError(f"{name} is {value}; give a number of at least {least:g}.")
     check_jobs(jobs)
-
-
-def opened(history: History | str | Path) -> History:
-    """A history from whatever names one; a CSV or Parquet file is read into memory.
-
-    Raises:
-        InputError: if a file that is named is not there.
-    """
-    if isinstance(history, History):
-        return history
-    place = str(history)
-    if place.endswith((".csv", ".parquet")):
-        found = History("sqlite://")
-        found.import_file(place)
-        return found
-    file = place.removeprefix("sqlite:///") if place.startswith("sqlite:///") else place
-    if "://" not in file and not Path(file).is_file():
-        raise InputError(f"{file}: no such history. A search writes one, or name a CSV or Parquet file of observations.")
-    return History(place)
 
 
 @contextmanager
@@ -221,6 +202,10 @@ def _retrained(
     challenger = judgements.get(options.features)
     champion_id = PRIOR if champion is None else champion.id
     promoted, reason = _decide(challenger, against, champion_id, margin)
+    old = [] if champion is None else outdated(observed, champion)
+    if old and not promoted:
+        promoted = True
+        reason += f"; in force all the same, for {champion_id} cannot read today's versions of {', '.join(old)}"
     data = _data_fingerprint(observed)
     name = versions.new_id(folder, fingerprint(data=data, choice=learned.about()))
     report = RetrainingReport(

@@ -18,6 +18,7 @@ from transfercast.core.kinds import DEFAULT_METRIC, METRICS
 from transfercast.core.plan import Budget
 from transfercast.core.records import Candidate, Observation, Recipe
 from transfercast.core.table import INDEX, Better, Column, FeatureTable, Group, Provenance, TargetFacts
+from transfercast.history import rows
 from transfercast.predictor.design import Design, design_of
 from transfercast.predictor.regressor import Fitted
 from transfercast.service.jobs import State
@@ -47,7 +48,7 @@ class Description(Request):
 
     name: ColumnName
     measure: ColumnName
-    version: Annotated[int, Field(ge=0, lt=2**31)]
+    version: Annotated[int, Field(ge=1, lt=2**31)]
     better: Better
     group: Group
 
@@ -192,23 +193,10 @@ def answer_of(forecast: Forecast) -> bytes:
     return to_json({**about, "forecasts": rows})
 
 
-class ObservationRow(Request):
+class ObservationRow(rows.ObservationRow):
     """One measured training; see `transfercast history import` for what the fields mean."""
 
-    source: Name
-    target: Name
-    score: Annotated[float, Field(ge=-1, le=1)]
-    metric: Annotated[str, Field(max_length=50)] = DEFAULT_METRIC
-    recipe: Text = "unknown"
-    encoder: Text = "unknown"
-    seed: Annotated[int, Field(ge=-(2**31), lt=2**31)] = 0
-    split: str = "validation"
-    hours: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    device: Annotated[str, Field(max_length=50, pattern=_WRITTEN)] = "unknown"
-    finished_at: Annotated[str, Field(max_length=40, pattern=_WRITTEN_OR_EMPTY)] = ""
-    source_fingerprint: Annotated[str, Field(max_length=64, pattern=_WRITTEN_OR_EMPTY)] = ""
-    target_fingerprint: Annotated[str, Field(max_length=64, pattern=_WRITTEN_OR_EMPTY)] = ""
-    features: Annotated[Features, Field(max_length=MOST_FEATURES)] = {}
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Observations(Request):
@@ -225,9 +213,8 @@ class Observations(Request):
         """
         found = []
         for number, row in enumerate(self.observations):
-            features = {name: value for name, value in row.features.items() if value is not None}
             try:
-                found.append(Observation(**{**row.model_dump(), "features": features}))
+                found.append(row.observation())
             except InputError as error:
                 raise InputError(f"observations[{number}]: {error}") from error
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -26,13 +25,9 @@ class Recorder:
     """
 
     def __init__(self, history: str) -> None:
-        self._past = History(history)
+        self._past = History(history, wait_seconds=WRITE_SECONDS)
         self.url = self._past.url
         self._turn = asyncio.Lock()
-        engine = self._past.engine
-        if engine.dialect.name == "sqlite" and engine.url.database:
-            sa.event.listen(engine, "connect", _give_up_soon)
-            engine.dispose()  # connections that wait longer
 
     async def record(self, body: bytes) -> Appended:
         """Append the observations of a request's body.
@@ -55,17 +50,11 @@ class Recorder:
         sent = parsed(Observations, body)
         records = sent.records()
         try:
-            self._past.describe(description.column() for description in sent.columns)
-            return Appended(new=self._past.append(records), total=len(self._past))
-        except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-            raise BusyError(f"the history cannot be written now ({reason(error.orig or error)}); try again") from error
+            columns = [description.column() for description in sent.columns]
+            return Appended(new=self._past.append(records, columns), total=len(self._past))
         except sa.exc.SQLAlchemyError as error:
             raise InputError(f"the history does not take these observations ({reason(error)}).") from error
         except TransfercastError as error:
             if isinstance(error, InputError):
                 raise
             raise BusyError(str(error)) from error
-
-
-def _give_up_soon(connection: Any, record: object) -> None:
-    connection.execute(f"PRAGMA busy_timeout = {WRITE_SECONDS * 1000:.0f}")

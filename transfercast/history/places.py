@@ -1,0 +1,76 @@
+"""Where a history lies: a database URL, or the path of an SQLite file. What cannot be a database is refused unopened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from transfercast.core.errors import InputError
+from transfercast.core.files import reason
+from transfercast.core.text import redacted
+
+TABLE_ENDINGS = (".csv", ".parquet")
+DATABASES = ("sqlite", "postgresql")
+
+_EXAMPLE = "Write it as history.db, sqlite:///history.db or postgresql://..."
+_MAGIC = b"SQLite format 3\x00"
+
+
+def shown_url(place: str | Path) -> str:
+    """A place as messages, reports and files show it: without the password."""
+    return redacted(str(place))
+
+
+def is_table(place: str | Path) -> bool:
+    """Whether a place is a CSV or Parquet file, by its ending."""
+    return str(place).lower().endswith(TABLE_ENDINGS)
+
+
+def database_url(place: str | Path) -> sa.URL:
+    """The URL of a history; PostgreSQL is spoken to by psycopg 3 where no driver is named.
+
+    Raises:
+        InputError: if `place` is no URL of a known database, or a folder, table or other file that is no database.
+    """
+    if "://" not in str(place):
+        url = sa.URL.create("sqlite", database=str(Path(place).resolve()))
+    else:
+        try:
+            url = sa.make_url(str(place))
+        except (sa.exc.ArgumentError, ValueError) as error:
+            raise InputError(f"history {shown_url(place)!r}: no database URL. {_EXAMPLE}") from error
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in DATABASES:
+        raise InputError(f"history {shown_url(place)!r}: {url.get_backend_name()} is not supported. {_EXAMPLE}")
+    file = file_of(url)
+    if file is not None:
+        _refuse_no_database(file)
+    return url
+
+
+def file_of(url: sa.URL) -> Path | None:
+    """The SQLite file of a URL; None in memory, on a server, or where SQLite's own file: notation is used."""
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:") or str(url.database).startswith("file:"):
+        return None
+    return Path(str(url.database))
+
+
+def _refuse_no_database(file: Path) -> None:
+    try:
+        if file.is_dir():
+            raise InputError(f"{file}: is a folder. Name a file in it, such as {file / 'history.db'}.")
+        if is_table(file):
+            raise InputError(
+                f"{file}: is a table by its ending, not a database. Import it: transfercast history import {file.name} "
+                "--history history.db"
+            )
+        if not file.exists():
+            return
+        with file.open("rb") as opened:
+            start = opened.read(len(_MAGIC))
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({reason(error)}).") from error
+    if start and start != _MAGIC:
+        raise InputError(f"{file}: is no SQLite database; its first bytes are {start!r}. Name another file.")
