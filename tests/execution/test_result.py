@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -104,6 +105,13 @@ def test_scores_of_zero_are_pointed_at_with_cause_and_remedy_once_for_all_of_a_m
     assert notes[0].startswith("(alone) -> a, y -> a: positive_f1 is 0.000")
     assert "more epochs" in notes[0]
     assert notes[1].startswith("y -> b: accuracy is 0.000")
+
+
+def test_what_was_measured_before_the_plan_is_no_forecast():
+    measured = training(0, "x", "a", 0.6)
+    measured = dataclasses.replace(measured, step=measured.step.model_copy(update={"done": True}))
+    frame = SearchResult((measured, training(1, "y", "a", 0.6)), {}, {}, {}).to_frame()
+    assert frame.forecast.isna().tolist() == [True, False]
 
 
 def test_a_result_is_short_to_look_at_and_a_frame_to_work_with(crisis):

@@ -180,7 +180,7 @@ class SearchResult:
             {
                 "trial": training.step.position,
                 **training.candidate._asdict(),
-                "forecast": math.nan if training.step.score is None or training.step.source == ALONE else training.step.score,
+                "forecast": math.nan if (forecast := forecast_of(training.step)) is None else forecast,
                 "score": training.observation.score,
                 "standard_error": training.standard_error,
                 "gain": training.gain,
@@ -201,6 +201,11 @@ MOST_NAMED = 4
 """More ties than these are counted, not named."""
 
 _FRAME_COLUMNS = ("trial", "source", "target", "recipe", "forecast", "score", "standard_error", "gain", "hours")
+
+
+def forecast_of(step: Step) -> float | None:
+    """A step's forecast; None where its score was measured: the target alone, and what a history held already."""
+    return None if step.source == ALONE or step.done else step.score
 
 
 def _named(candidates: tuple[Candidate, ...]) -> str:

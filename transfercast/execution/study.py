@@ -20,6 +20,7 @@ from transfercast.core.errors import InputError
 from transfercast.core.files import reason
 from transfercast.core.plan import Plan, Step
 from transfercast.core.text import redacted
+from transfercast.execution.result import forecast_of
 from transfercast.history.database import BUSY_SECONDS, after_collisions
 
 NAMELESS_SECONDS = 120.0
@@ -197,7 +198,8 @@ def _values(step: Step) -> dict[str, str]:
 
 
 def _attributes(step: Step) -> dict[str, Any]:
-    return {"position": step.position} | ({} if step.score is None else {"forecast": step.score})
+    forecast = forecast_of(step)
+    return {"position": step.position} | ({} if forecast is None else {"forecast": forecast})
 
 
 def _choices(plan: Plan, target: str) -> dict[str, BaseDistribution]:
