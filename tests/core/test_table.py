@@ -98,7 +98,8 @@ def test_a_wrong_description_is_told_by_its_field(path, about, parts):
     ("columns", "parts"),
     [
         (lambda frame: frame.drop(columns="source"), ["'source'", "not there"]),
-        (lambda frame: frame.assign(logme="much"), ["not numbers", "much"]),
+        (lambda frame: frame.assign(logme="much"), ["'logme'", "string", "not numbers"]),
+        (lambda frame: frame.assign(ss=[[1.0]] * len(frame)), ["'ss'", "list", "not numbers"]),
         (lambda frame: frame.assign(source=[1, 2, 3]), ["row 1", "'source'", "1 is not a text"]),
         (lambda frame: frame.assign(target=["x", None, "x"]), ["row 2", "'target'"]),
         (lambda frame: frame.assign(target=["x", "x", "../x"]), ["row 3", "'target'", "'../x'"]),

@@ -164,12 +164,12 @@ class FeatureTable:
         table = _arrow_table(path)
         about = _about(path, table)
         names = [column.name for column in about.columns]
-        _check_columns(path, table.column_names, names)
+        _check_columns(path, table, names)
         try:
             frame = table.select([*INDEX, *names]).replace_schema_metadata(None).to_pandas()
             frame = frame.set_index(INDEX).astype(np.float64)
         except (pa.ArrowException, ValueError, TypeError) as error:
-            raise ArtifactError(f"{path}: features are not numbers ({reason(error)}). {_REMEDY}") from error
+            raise ArtifactError(f"{path}: not a feature table ({reason(error)}). {_REMEDY}") from error
         _check_candidates(path, frame.index)
         try:
             return cls(frame, about.columns, about.provenance)
@@ -198,12 +198,16 @@ def _about(path: Path, table: pa.Table) -> _About:
     return checked(_About, f"{path}: damaged", about, raises=ArtifactError, remedy=_REMEDY)
 
 
-def _check_columns(path: Path, there: list[str], measured: list[str]) -> None:
-    for names in (there, [*INDEX, *measured]):
+def _check_columns(path: Path, table: pa.Table, measured: list[str]) -> None:
+    for names in (table.column_names, [*INDEX, *measured]):
         if doubled := [name for name, times in Counter(names).items() if times > 1]:
             raise ArtifactError(f"{path}: column {doubled[0]!r} is there twice. {_REMEDY}")
-    if absent := sorted({*INDEX, *measured} - set(there)):
+    if absent := sorted({*INDEX, *measured} - set(table.column_names)):
         raise ArtifactError(f"{path}: column {absent[0]!r} is not there. {_REMEDY}")
+    for name in measured:
+        kind = table.schema.field(name).type
+        if not any(fits(kind) for fits in (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean, pa.types.is_null)):
+            raise ArtifactError(f"{path}: column {name!r} holds {kind}, not numbers. {_REMEDY}")
 
 
 def _check_candidates(path: Path, index: pd.Index) -> None:
