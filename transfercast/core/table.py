@@ -7,7 +7,6 @@ version would misread the file; keep a file of the old format in tests/artifacts
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,12 +16,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from transfercast.core.errors import ArtifactError, InputError, ShapeError
 from transfercast.core.files import parse_json, reason, written_beside
 from transfercast.core.kinds import METRICS, MetricName
-from transfercast.core.records import Candidate, Recipe, checked_name
+from transfercast.core.records import HIGHEST_SEED, Candidate, Recipe, checked_name
 from transfercast.core.validation import checked, shown
 
 FORMAT = 1
@@ -46,18 +45,11 @@ class Column(BaseModel):
     group: Group
 
 
-def _known(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
 class TargetFacts(BaseModel):
     """What planning and search must know of a target besides its features.
 
     `spec` says how to read the task again; `score` is the target trained alone, on validation, in the range of `metric`;
-    `seconds_per_row_epoch` was measured in that training. NaN is taken as not known.
+    `seconds_per_row_epoch` was measured in that training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,8 +57,8 @@ class TargetFacts(BaseModel):
     fingerprint: str
     metric: MetricName
     train_rows: Annotated[int, Field(ge=1)]
-    score: Annotated[float | None, BeforeValidator(_known)] = None
-    seconds_per_row_epoch: Annotated[_Seconds | None, BeforeValidator(_known)] = None
+    score: float | None = None
+    seconds_per_row_epoch: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     spec: dict[str, Any] | None = None
 
     @model_validator(mode="after")
@@ -84,7 +76,7 @@ class Provenance(BaseModel):
 
     pool: str | None = None
     encoder: str = "unknown"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, le=HIGHEST_SEED)] = 0
     sources: dict[str, str] = {}
     targets: dict[str, TargetFacts] = {}
     failed: dict[str, str] = {}
@@ -191,7 +183,7 @@ def _about(path: Path, table: pa.Table) -> _About:
         raise ArtifactError(f"{path}: not a feature table: it does not say what its columns mean. {_REMEDY}")
     about = parse_json(written, f"{path}, expected a feature table")
     number = about.get("format") if isinstance(about, dict) else None
-    if type(number) is not int:
+    if type(number) is not int or number < 1:
         raise ArtifactError(f"{path}: not a feature table: it has no format number. {_REMEDY}")
     if number > FORMAT:
         raise ArtifactError(f"{path} has format {number}, this version reads up to {FORMAT}. Upgrade transfercast.")
