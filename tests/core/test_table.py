@@ -77,6 +77,8 @@ def test_a_file_without_our_description_is_told(path):
     [
         (lambda content: [content], ["no format number"]),
         (lambda content: content | {"format": "1"}, ["no format number"]),
+        (lambda content: content | {"format": 0}, ["no format number"]),
+        (lambda content: content | {"provenance": {"seed": -1}}, ["provenance.seed"]),
         (lambda content: content | {"format": 99}, ["format 99", "Upgrade"]),
         (lambda content: {key: content[key] for key in ("format", "schema")}, ["provenance"]),
         (lambda content: {key: content[key] for key in ("format", "provenance")}, ["schema"]),
@@ -98,7 +100,8 @@ def test_a_wrong_description_is_told_by_its_field(path, about, parts):
     ("columns", "parts"),
     [
         (lambda frame: frame.drop(columns="source"), ["'source'", "not there"]),
-        (lambda frame: frame.assign(logme="much"), ["not numbers", "much"]),
+        (lambda frame: frame.assign(logme="much"), ["'logme'", "string", "not numbers"]),
+        (lambda frame: frame.assign(ss=[[1.0]] * len(frame)), ["'ss'", "list", "not numbers"]),
         (lambda frame: frame.assign(source=[1, 2, 3]), ["row 1", "'source'", "1 is not a text"]),
         (lambda frame: frame.assign(target=["x", None, "x"]), ["row 2", "'target'"]),
         (lambda frame: frame.assign(target=["x", "x", "../x"]), ["row 3", "'target'", "'../x'"]),
@@ -122,12 +125,16 @@ def test_a_candidate_that_is_twice_among_ten_thousand_is_told_at_once():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"metric": "rouge"}, {"score": -0.1}, {"score": math.inf}, {"train_rows": 0}, {"seconds_per_row_epoch": math.inf}]
+    "wrong",
+    [
+        {"metric": "rouge"},
+        {"score": -0.1},
+        {"score": math.inf},
+        {"score": math.nan},
+        {"train_rows": 0},
+        {"seconds_per_row_epoch": math.inf},
+    ],
 )
 def test_facts_of_a_target_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValidationError):
         TargetFacts(**FACTS | wrong)
-
-
-def test_a_score_that_is_not_a_number_is_a_score_that_is_not_known():
-    assert TargetFacts(**FACTS, score=math.nan).score is None

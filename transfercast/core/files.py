@@ -115,7 +115,7 @@ def read_json(path: Path, what: str, format_number: int) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason(error)}).") from error
     content = parse_json(text, f"{path}, expected {what}")
-    if not isinstance(content, dict) or type(content.get("format")) is not int:
+    if not isinstance(content, dict) or type(content.get("format")) is not int or content["format"] < 1:
         raise ArtifactError(f"{path}: not {what}: it has no format number.")
     found = content["format"]
     if found > format_number:

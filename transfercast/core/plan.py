@@ -47,6 +47,9 @@ class Budget(BaseModel):
         return f"{amount} for each target" if self.per == "target" else f"{amount} over all targets"
 
 
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class Step(BaseModel):
     """One training of a plan.
 
@@ -62,12 +65,12 @@ class Step(BaseModel):
     source: str
     target: str
     recipe: str
-    score: float | None
-    lower: float | None
-    upper: float | None
+    score: _Finite | None
+    lower: _Finite | None
+    upper: _Finite | None
     hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
-    expected_best: float | None
-    beats_baseline: float | None = None
+    expected_best: _Finite | None
+    beats_baseline: _Finite | None = None
     why: dict[str, float] = {}
     features: dict[str, float] = {}
     done: bool = False
@@ -138,14 +141,16 @@ class Plan(BaseModel):
         content: dict[str, Any] = read_json(path, "a plan ('transfercast plan' makes one)", FORMAT)
         del content["format"]
         plan = checked(cls, f"{path}: not a plan", content, raises=ArtifactError, remedy=_REMEDY)
-        for number, step in enumerate(plan.steps, start=1):
+        if [step.position for step in plan.steps] != list(range(len(plan.steps))):
+            raise ArtifactError(f"{path}: not a plan: its steps are not numbered 0, 1, 2, ... {_REMEDY}")
+        for step in plan.steps:
             try:
                 if step.source != ALONE:
                     checked_name(step.source, "source")
                 checked_name(step.target, "target")
                 Recipe.parse(step.recipe)
             except InputError as error:
-                raise ArtifactError(f"{path}, step {number}: {error} {_REMEDY}") from error
+                raise ArtifactError(f"{path}, step {step.position}: {error} {_REMEDY}") from error
         return plan
 
     def rows(self) -> list[dict[str, Any]]:

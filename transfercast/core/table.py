@@ -7,7 +7,6 @@ version would misread the file; keep a file of the old format in tests/artifacts
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,12 +16,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from transfercast.core.errors import ArtifactError, InputError, ShapeError
 from transfercast.core.files import parse_json, reason, written_beside
 from transfercast.core.kinds import METRICS, MetricName
-from transfercast.core.records import MOST_LETTERS, Candidate, Recipe, checked_name
+from transfercast.core.records import HIGHEST_SEED, MOST_LETTERS, Candidate, Recipe, checked_name
 from transfercast.core.validation import checked, shown
 
 FORMAT = 1
@@ -46,18 +45,11 @@ class Column(BaseModel):
     group: Group
 
 
-def _known(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
 class TargetFacts(BaseModel):
     """What planning and search must know of a target besides its features.
 
     `spec` says how to read the task again; `score` is the target trained alone, on validation, in the range of `metric`;
-    `seconds_per_row_epoch` was measured in that training. NaN is taken as not known.
+    `seconds_per_row_epoch` was measured in that training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,8 +57,8 @@ class TargetFacts(BaseModel):
     fingerprint: str
     metric: MetricName
     train_rows: Annotated[int, Field(ge=1)]
-    score: Annotated[float | None, BeforeValidator(_known)] = None
-    seconds_per_row_epoch: Annotated[_Seconds | None, BeforeValidator(_known)] = None
+    score: float | None = None
+    seconds_per_row_epoch: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     spec: dict[str, Any] | None = None
 
     @model_validator(mode="after")
@@ -84,7 +76,7 @@ class Provenance(BaseModel):
 
     pool: str | None = None
     encoder: str = "unknown"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, le=HIGHEST_SEED)] = 0
     sources: dict[str, str] = {}
     targets: dict[str, TargetFacts] = {}
     failed: dict[str, str] = {}
@@ -164,12 +156,12 @@ class FeatureTable:
         table = _arrow_table(path)
         about = _about(path, table)
         names = [column.name for column in about.columns]
-        _check_columns(path, table.column_names, names)
+        _check_columns(path, table, names)
         try:
             frame = table.select([*INDEX, *names]).replace_schema_metadata(None).to_pandas()
             frame = frame.set_index(INDEX).astype(np.float64)
         except (pa.ArrowException, ValueError, TypeError) as error:
-            raise ArtifactError(f"{path}: features are not numbers ({reason(error)}). {_REMEDY}") from error
+            raise ArtifactError(f"{path}: not a feature table ({reason(error)}). {_REMEDY}") from error
         _check_candidates(path, frame.index)
         try:
             return cls(frame, about.columns, about.provenance)
@@ -191,19 +183,23 @@ def _about(path: Path, table: pa.Table) -> _About:
         raise ArtifactError(f"{path}: not a feature table: it does not say what its columns mean. {_REMEDY}")
     about = parse_json(written, f"{path}, expected a feature table")
     number = about.get("format") if isinstance(about, dict) else None
-    if type(number) is not int:
+    if type(number) is not int or number < 1:
         raise ArtifactError(f"{path}: not a feature table: it has no format number. {_REMEDY}")
     if number > FORMAT:
         raise ArtifactError(f"{path} has format {number}, this version reads up to {FORMAT}. Upgrade transfercast.")
     return checked(_About, f"{path}: damaged", about, raises=ArtifactError, remedy=_REMEDY)
 
 
-def _check_columns(path: Path, there: list[str], measured: list[str]) -> None:
-    for names in (there, [*INDEX, *measured]):
+def _check_columns(path: Path, table: pa.Table, measured: list[str]) -> None:
+    for names in (table.column_names, [*INDEX, *measured]):
         if doubled := [name for name, times in Counter(names).items() if times > 1]:
             raise ArtifactError(f"{path}: column {doubled[0]!r} is there twice. {_REMEDY}")
-    if absent := sorted({*INDEX, *measured} - set(there)):
+    if absent := sorted({*INDEX, *measured} - set(table.column_names)):
         raise ArtifactError(f"{path}: column {absent[0]!r} is not there. {_REMEDY}")
+    for name in measured:
+        kind = table.schema.field(name).type
+        if not any(fits(kind) for fits in (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean, pa.types.is_null)):
+            raise ArtifactError(f"{path}: column {name!r} holds {kind}, not numbers. {_REMEDY}")
 
 
 def _check_candidates(path: Path, index: pd.Index) -> None:

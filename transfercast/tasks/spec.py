@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from transfercast.core.records import HIGHEST_SEED
+
 FileFormat = Literal["csv", "tsv", "jsonl", "parquet", "conll"]
 Format = Literal[FileFormat, "hub"]
 StatedKind = Literal["binary", "multiclass", "regression", "sequence"]
@@ -73,7 +75,7 @@ class TaskSpec(BaseModel):
     rows: Rows = Rows()
     positive_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     drop: tuple[Literal["rare_labels", "empty_text"], ...] = ()
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Annotated[int, Field(ge=0, le=HIGHEST_SEED)] = 0
 
     @model_validator(mode="after")
     def _fits_together(self) -> TaskSpec:
