@@ -33,7 +33,7 @@ Answer = tuple[int, bytes]
 def answered(predictor: Predictor, questions: Sequence[Question]) -> list[Answer]:
     """Answer several questions; forecasts take less time together than one by one."""
     answers: dict[int, Answer] = {}
-    ready: dict[int, tuple[Design, float, Bounds]] = {}
+    ready: dict[int, tuple[Design, float, Bounds | None]] = {}
     for number, question in enumerate(questions):
         try:
             if question.kind == "plan":
