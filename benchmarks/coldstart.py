@@ -3,7 +3,8 @@
     python -m benchmarks.coldstart [--data ../shared/data/transfer] [--draws 20] [--set NAME]
 
 Each draw observes all transfers of a few random targets and forecasts those of all others. RMSE is over the rows of the
-targets that were not observed, its mean over draws is divided by that of the prior, which has observed nothing. At most
+targets that were not observed; its mean over draws is divided by that of the prior, which has observed nothing, and by that of
+the prior with the levels of the same observed targets, so that nothing but what was learned of the order is compared. At most
 SOURCES random sources a draw, for zoos of a thousand models would take hours and show the same.
 """
 
@@ -28,6 +29,7 @@ from transfercast.history.store import History
 from transfercast.predictor.design import Design, Observed, observed_in
 from transfercast.predictor.learning import learn
 from transfercast.predictor.regressor import NOTHING_OBSERVED
+from transfercast.predictor.scaling import scaling_of_prior
 
 COUNTS = (2, 3, 4, 8)
 SOURCES = 40
@@ -80,15 +82,17 @@ def of_prior(design: Design) -> np.ndarray:
 
 
 def compared(observed: Observed, count: int, draws: int) -> dict[str, float]:
-    """Mean RMSE of the predictor and of the prior, and their ratio, after `count` observed targets."""
+    """Mean RMSE of the predictor, and its ratio to those of the prior, after `count` observed targets."""
     errors = []
     for seed in range(draws):
         few, rest = drawn(observed, count, np.random.default_rng([seed, count]))
         forecast = learn(few).fitted.predict(rest.design, explain=False).score
-        errors.append((rmse(forecast, rest.score), rmse(of_prior(rest.design), rest.score)))
-    ours, prior = np.mean(errors, axis=0)
-    worst = max(a / b for a, b in errors)
-    return {"rmse": float(ours), "prior": float(prior), "ratio": float(ours / prior), "worst draw": worst}
+        levels = scaling_of_prior(few).scores(rest.design, np.zeros(len(rest)))
+        errors.append([rmse(scores, rest.score) for scores in (forecast, of_prior(rest.design), levels)])
+    ours, prior, levels_only = np.mean(errors, axis=0)
+    worst = max(own / other for own, other, _ in errors)
+    return {"rmse": float(ours), "prior": float(prior), "ratio": float(ours / prior), "worst draw": worst,
+            "ratio to levels": float(ours / levels_only)}  # fmt: skip
 
 
 def main() -> None:
@@ -101,19 +105,24 @@ def main() -> None:
     versions = {"python": platform.python_version(), "numpy": np.__version__, "pandas": pd.__version__,
                 "xgboost": version("xgboost")}  # fmt: skip
     print(f"{given.draws} draws, seeds [draw, targets]; versions {versions}")
-    started, ratios = time.perf_counter(), {}
-    print(f"{'set':20}{'targets':>8}{'RMSE':>8}{'prior':>8}{'ratio':>7}{'worst draw':>12}")
+    started = time.perf_counter()
+    ratios: dict[str, dict[str, float]] = {}
+    to_levels: dict[str, dict[str, float]] = {}
+    print(f"{'set':20}{'targets':>8}{'RMSE':>8}{'prior':>8}{'ratio':>7}{'worst draw':>12}{'to levels':>11}")
     for name, observed in sets(given.data, given.set):
         for count in COUNTS:
             if count >= len(np.unique(observed.design.targets)):
                 continue
             row = compared(observed, count, given.draws)
             ratios.setdefault(name, {})[str(count)] = round(row["ratio"], 3)
+            to_levels.setdefault(name, {})[str(count)] = round(row["ratio to levels"], 3)
             print(f"{name:20}{count:8}{row['rmse']:8.4f}{row['prior']:8.4f}{row['ratio']:7.3f}{row['worst draw']:12.2f}"
+                  f"{row['ratio to levels']:11.3f}"
                   + ("  above the bar" if count < 8 and row["ratio"] > BAR else ""))  # fmt: skip
             sys.stdout.flush()
     seconds = round(time.perf_counter() - started, 1)
-    print(json.dumps({"rmse_ratio": ratios, "draws": given.draws, "seconds": seconds, "versions": versions}))
+    results = {"rmse_ratio": ratios, "rmse_ratio_to_levels": to_levels}
+    print(json.dumps({**results, "draws": given.draws, "seconds": seconds, "versions": versions}))
 
 
 if __name__ == "__main__":

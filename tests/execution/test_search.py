@@ -247,3 +247,13 @@ def test_our_tables_and_optuna_s_share_a_database_in_either_order(tmp_path, stor
         step()
     assert len(History(url)) == 0
     assert optuna.load_study(study_name="s", storage=url).trials == []
+
+
+def test_a_transfer_that_the_plan_has_as_done_elsewhere_is_not_trained_again(table, storage):
+    made = planned(table, 2)
+    last = made.steps[-1]
+    elsewhere = made.model_copy(update={"steps": (*made.steps[:-1], last.model_copy(update={"done": True, "score": 0.9}))})
+    result = search(elsewhere, storage)
+    trained = {(one.source, one.target) for one in History(storage).observations() if one.split == "validation"}
+    assert trained == {tuple(step.pair) for step in made.steps[:-1]}
+    assert result.failures == ()

@@ -144,6 +144,7 @@ def test_the_same_inputs_give_the_same_plan_and_it_is_read_back(tmp_path, learne
     assert Plan.load(tmp_path / "plan.json") == one
     assert "Rests on 60 observed transfers" in str(one)
     assert repr(one) == f"<Plan {one.id[:12]}: 3 trials over all targets, 5 trainings to run, 0 done>"
+    assert repr(table()) == "<FeatureTable of 10 candidates, 2 targets, 4 columns>"
     assert list(one.to_frame().source) == [step.source for step in one.steps]
 
 

@@ -406,9 +406,22 @@ def test_what_a_standing_is_worth_in_the_residuals_of_a_fold_does_not_rest_on_th
     scrambled = Trials(Observed(some.design, np.where(out, some.score[::-1], some.score), some.hours, some.noise), Options())
     told, after = (forecasts.observed.score[out] - forecasts.errors(outcomes)[out] for forecasts in (trials, scrambled))
     np.testing.assert_allclose(told, after)
-    # and not on how well the observed standings themselves fit, which promises too much
-    promised = [lesson.scaling().points for lesson in trials._lessons]
-    assert all(trials.scale(outcomes, trials.folds != fold) != points for fold, points in enumerate(promised))
+    # what the observed standings themselves would be worth promises too much: forecasts that are wrong are worth nothing
+    wrong = -lesson_of(some, "standing", "all").outcomes
+    np.testing.assert_allclose(trials.errors(wrong), trials.errors(np.zeros(len(some))))
+
+
+def test_an_encoder_s_mean_gain_is_pulled_to_that_of_all_worked_by_hand():
+    candidates = [(f"s{number}", f"t{number}", "full") for number in range(20)]
+    design = design_of(np.zeros((20, 1)), [column("m0")], candidates, {}, "e")
+    encoders = np.repeat(["e", "f"], 10).astype(object)
+    design = replace(design, baseline=np.full(20, 0.5), encoder=encoders)
+    some = Observed(design, np.repeat([0.6, 0.5], 10), np.zeros(20), np.zeros(20))
+    levels = scaling_of_prior(some).levels
+    # e gained .2 of the room, f nothing: .1 on average, of which 20 targets keep 20 / 23; ten rows weigh against thirty
+    assert levels.gain == pytest.approx(0.1 * 20 / 23)
+    assert levels.gain_with["f"] == pytest.approx(0.75 * levels.gain)
+    assert levels.gain_with["e"] == pytest.approx(0.25 * 0.2 + 0.75 * levels.gain)
 
 
 def test_the_worth_of_a_standing_is_bounded_however_small_the_forecasts_are():

@@ -93,7 +93,7 @@ class _About(BaseModel):
     provenance: Provenance
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FeatureTable:
     """Features of candidate pairs.
 
@@ -116,6 +116,11 @@ class FeatureTable:
         if not self.frame.index.is_unique:
             doubled = self.frame.index[self.frame.index.duplicated()][0]
             raise ShapeError(f"a FeatureTable holds each candidate once; {tuple(doubled)} is there twice.")
+
+    def __repr__(self) -> str:
+        """How much was measured of what."""
+        targets = self.frame.index.get_level_values("target").nunique()
+        return f"<FeatureTable of {len(self.frame)} candidates, {targets} targets, {len(self.schema)} columns>"
 
     @property
     def candidates(self) -> list[Candidate]:

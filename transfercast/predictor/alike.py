@@ -198,7 +198,9 @@ class Witnesses:
         exponents[:, :, len(LEARNED_SHARPNESS)] = helped[:, :, rows]
         exponents[:, :, len(LEARNED_SHARPNESS) + 1] = -(apart**2) / 2
         exponents[:, :, len(LEARNED_SHARPNESS) + 2 :] = near
-        averages = np.swapaxes(self._weighted(np.exp(_filled(exponents))), 1, 2)
+        exponents = _filled(exponents)
+        weights = np.exp(exponents - exponents.max(axis=-1, keepdims=True, initial=0.0))  # the same means, without overflow
+        averages = np.swapaxes(self._weighted(weights), 1, 2)
         return np.concatenate([mean, put_together, helped[:, None], averages], axis=1)
 
     def _weighted(self, weights: np.ndarray) -> np.ndarray:
