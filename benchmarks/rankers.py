@@ -26,7 +26,7 @@ from transfercast.core.cache import ArrayCache, fingerprint
 from transfercast.core.files import read_json, write_json
 from transfercast.core.progress import progress
 from transfercast.core.records import ALONE, Recipe
-from transfercast.core.table import FeatureTable
+from transfercast.core.table import Column, FeatureTable
 from transfercast.features.extract import extract_features
 from transfercast.features.registry import measures
 from transfercast.predictor.design import design_of_table
@@ -156,10 +156,16 @@ def at_random(truth: pd.Series) -> dict[str, float]:
     return judged(pd.Series(0.0, truth.index), truth)
 
 
+def _of_few(column: Column) -> bool:
+    """Whether a column is no ANSAT, or ANSAT at the one threshold that is shown: near the mean of positive activities."""
+    threshold = {"ansat": "_0.05", "ansat_l2": "_0.20"}.get(column.measure, "")
+    return column.name.endswith(threshold)
+
+
 def rankings(table: FeatureTable) -> dict[str, pd.Series]:
     """Every column with a direction, higher is better; of ANSAT one of 14 thresholds; and the prior that joins all."""
     frame = table.frame.droplevel("recipe")
-    shown = [c for c in table.schema if c.better != "unknown" and (c.measure != "ansat" or c.name.endswith("_0.20"))]
+    shown = [c for c in table.schema if c.better != "unknown" and _of_few(c)]
     found = {c.name: frame[c.name] * (1 if c.better == "higher" else -1) for c in shown if frame[c.name].notna().any()}
     groups = list(dict.fromkeys(c.group for c in table.schema))
     joined = standings(design_of_table(table), groups).sum(1)

@@ -7,7 +7,7 @@ import pytest
 from tests.attribution.models import classifier, tokenizer_for
 from transfercast.attribution.explain import class_names, explain
 from transfercast.core.errors import InputError
-from transfercast.core.kinds import Kind
+from transfercast.core.kinds import METRIC_OF, Kind
 from transfercast.sources.source import Source
 
 
@@ -80,6 +80,12 @@ def test_classes_are_shown_and_asked_for_by_the_names_of_their_data(checkpoints)
     assert decisions == ["not spam"] * 3
 
 
+def source_of(folder, kind, names, spec):
+    return Source(
+        name="mail", kind=kind, label_names=names, checkpoint=folder, encoder="offline", metric=METRIC_OF[kind], spec=spec
+    )
+
+
 @pytest.mark.parametrize(
     ("spec", "names"),
     [
@@ -90,12 +96,12 @@ def test_classes_are_shown_and_asked_for_by_the_names_of_their_data(checkpoints)
     ],
 )
 def test_a_binary_source_s_classes_are_called_by_the_label_of_its_data(tmp_path, spec, names):
-    source = Source("mail", Kind.BINARY, ("negative", "positive"), tmp_path, "offline", "f1", spec=spec)
+    source = source_of(tmp_path, Kind.BINARY, ("negative", "positive"), spec)
     assert class_names(source) == names
 
 
 def test_classes_of_other_kinds_keep_their_names(tmp_path):
-    source = Source("mail", Kind.MULTICLASS, ("a", "b", "c"), tmp_path, "offline", "accuracy", spec={"label": "label"})
+    source = source_of(tmp_path, Kind.MULTICLASS, ("a", "b", "c"), {"label": "label"})
     assert class_names(source) == ("a", "b", "c")
 
 

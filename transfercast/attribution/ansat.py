@@ -58,8 +58,12 @@ def shared_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
             np.bitwise_and(bits, part, out=both)
             counts[row, start : start + step] = np.bitwise_count(both).sum(-1, dtype=np.uint32)
 
-    with ThreadPoolExecutor() as threads:
-        list(threads.map(compare, range(0, len(second), step)))
+    starts = range(0, len(second), step)
+    if len(starts) == 1:
+        compare(0)
+    else:
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(compare, starts))
     return counts
 
 

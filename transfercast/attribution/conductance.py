@@ -22,7 +22,7 @@ import torch
 
 from transfercast.attribution.budget import default_budget
 from transfercast.attribution.captum_engine import captum_conductance
-from transfercast.attribution.layers import frozen, layers_of, readable_tokens
+from transfercast.attribution.layers import frozen, layers_of
 from transfercast.attribution.objective import check_targets
 from transfercast.attribution.path import FIRST_NODES
 from transfercast.attribution.solve import Solution, solved
@@ -30,6 +30,7 @@ from transfercast.attribution.states import Reader, pad_token_id
 from transfercast.attribution.words import words_of
 from transfercast.core.errors import InputError
 from transfercast.core.progress import progress
+from transfercast.sources.batches import most_tokens
 from transfercast.sources.models import pick_device
 
 log = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ def term_conductance(
     if device is not None:
         model = model.to(pick_device(device))
     modules = list(layers) if layers is not None else layers_of(model)
-    max_tokens = min(max_tokens, readable_tokens(model))
+    max_tokens = min(max_tokens, most_tokens(model))
     budget = token_budget or default_budget(model, max_tokens)
     with frozen(model, pad_token_id(tokenizer)):
         reader = Reader(model, tokenizer, texts, targets, modules, max_tokens, split, budget, getattr(torch, precision))

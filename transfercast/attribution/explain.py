@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from transfercast.attribution.conductance import Conductance, term_conductance
-from transfercast.attribution.layers import readable_tokens
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
+from transfercast.sources.batches import most_tokens
 from transfercast.sources.encoders import checkpoint_folder, load_tokenizer
 from transfercast.sources.inference import read
 from transfercast.sources.models import load_model, pick_device
@@ -62,7 +62,7 @@ def explain(
     if tokens and (text_pair is not None or label is not None):
         raise InputError(f"{checkpoint} tags words; it takes one text and no label, and the words that it tags are explained.")
     model, tokenizer = load_model(folder, kind).to(pick_device(device)), load_tokenizer(folder)
-    max_tokens = min(max_tokens, readable_tokens(model))
+    max_tokens = min(max_tokens, most_tokens(model))
     texts: list[Any] = [text if text_pair is None else (text, text_pair)]
     own_names = {int(number): str(name) for number, name in model.config.id2label.items()}
     target: Any

@@ -6,7 +6,6 @@ stay as they are in use, which `inputs_embeds` would not give.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -14,9 +13,6 @@ from typing import Any
 import torch
 
 from transfercast.core.errors import InputError
-
-POSITION_TABLES = {"position_embeddings", "embed_positions", "positions_embed", "wpe"}
-"""Names of the modules in which the encoders and decoders of transformers keep learned positions."""
 
 
 def layers_of(model: Any) -> list[torch.nn.Module]:
@@ -33,19 +29,6 @@ def layers_of(model: Any) -> list[torch.nn.Module]:
         if isinstance(module, torch.nn.ModuleList) and len(module) in lengths:
             return list(module)
     raise InputError(f"{type(model).__name__}: its layers were not found; name the modules with layers=[...].")
-
-
-def readable_tokens(model: Any) -> int:
-    """The most tokens that a model has learned positions for; as good as no limit where it computes positions."""
-    tables = [
-        module
-        for name, module in model.named_modules()
-        if name.rpartition(".")[2] in POSITION_TABLES and isinstance(module, torch.nn.Embedding)
-    ]
-    most = getattr(model.config, "max_position_embeddings", sys.maxsize)
-    # RoBERTa and its kin count positions from the number of the padding token on.
-    rooms = [min(table.num_embeddings, most) - (0 if table.padding_idx is None else table.padding_idx + 1) for table in tables]
-    return min(rooms, default=sys.maxsize)
 
 
 @contextmanager

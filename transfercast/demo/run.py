@@ -36,7 +36,7 @@ TARGETS = ("rescue_request", "volunteering")
 SOURCE_RECIPE = Recipe(learning_rate=2e-4, epochs=3, max_tokens=48)
 TARGET_RECIPE = Recipe(learning_rate=1e-4, epochs=8, batch_size=8, max_tokens=48)
 DOCUMENTS = 6
-TERM_THRESHOLD = 0.1
+TERM_THRESHOLD = 0.05
 SEED = 0
 
 
