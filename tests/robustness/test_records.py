@@ -84,7 +84,7 @@ JSONL = [
     with_line("with half a letter as text", '{"text": "we \\ud83d need", "label": 1}', r"data", EITHER),
     with_line("with half a letter as label", '{"text": "we need", "label": "\\udc80"}', r"data", EITHER),
     with_line("with a label that is no number", '{"text": "we need", "label": NaN}', r"data\.jsonl, line 41: .*(label|NaN)"),
-    with_line("with an infinite label", '{"text": "we need", "label": Infinity}', r"data\.jsonl, line 41: .*(label|Inf)"),
+    with_line("with an infinite label", '{"text": "we need", "label": Infinity}', r"(data\.jsonl, line 41: .*(label|Inf))|left out: 1", EITHER),
     valued("with an object as text", {"a": 1}, 1, r"data\.jsonl, line 41: .*'?text'?"),
     valued("with a list as text", ["we", "need"], 1, r"data\.jsonl, line 41: .*'?text'?"),
     valued("with a number as text", 3.5, 1, r"data", EITHER),
