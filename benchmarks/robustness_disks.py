@@ -130,7 +130,7 @@ def _full(what: str, command: Writing, inputs: Path, disk: Path, room: int, tall
 
 
 def _names_the_reason(said: str) -> bool:
-    return any(word in said.lower() for word in ("no space", "disk is full", "disk full", "full", "space"))
+    return any(word in said.lower() for word in ("no space", "is full", "disk"))
 
 
 def _read_only(what: str, command: Writing, inputs: Path, disk: Path, tally: Tally) -> None:
@@ -139,7 +139,7 @@ def _read_only(what: str, command: Writing, inputs: Path, disk: Path, tally: Tal
         remounted(disk, "ro")
         ended = _run(command, inputs, disk)
         judge(ended, what, tally, (1, 2))
-        if ended.code and "read-only" not in ended.output.lower() and "readonly" not in ended.output.lower():
+        if ended.code and not any(word in ended.output.lower() for word in ("read-only", "readonly", "unable to open")):
             tally.problem("silent", f"{what}: no word of the disk: {ended.output[-300:]!r}")
 
 

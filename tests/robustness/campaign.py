@@ -44,7 +44,7 @@ class Case:
         prepare: makes it.
         command: what is run in its folder; a good input that it names is copied there first.
         code: the exit code, or the codes of which each is right.
-        says: pattern, without case, of what must be said; for a failure in the error, else anywhere.
+        says: pattern, without case, of what must be said, in the error or in a warning before it.
         makes: files and folders that the command is for; nothing else may come or change.
         needs: good inputs to copy that the command does not name.
     """
@@ -95,7 +95,6 @@ def check(case: Case, goods: Path, folder: Path, log: Callable[[], str]) -> None
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", outcome.output), repr(outcome.output)
     if outcome.code != 0:
         assert len(errors_in(outcome.error)) == 1, said
-        said = errors_in(outcome.error)[0] + one_line(outcome.error)
     assert re.search(case.says, one_line(said), re.IGNORECASE), f"{case.says!r} is not in: {said}"
     after = contents(folder)
     allowed = case.makes if outcome.code == 0 else ()
@@ -115,9 +114,9 @@ def copy_named(words: list[str], goods: Path, folder: Path) -> None:
                 shutil.copytree(good, place, symlinks=True) if good.is_dir() else shutil.copy(good, place)
 
 
-def run(command: str, folder: Path) -> Outcome:
-    """Run a command of transfercast in a folder, in this process."""
-    with contextlib.chdir(folder), no_hang(10 * MOST_SECONDS):
+def run(command: str, folder: Path, seconds: float = 10 * MOST_SECONDS) -> Outcome:
+    """Run a command of transfercast in a folder, in this process, and break it off after so many seconds."""
+    with contextlib.chdir(folder), no_hang(seconds):
         started, processor = time.perf_counter(), time.process_time()
         result: Result = CliRunner().invoke(app, shlex.split(command))
         took = time.process_time() - processor, time.perf_counter() - started
@@ -156,12 +155,12 @@ def contents(folder: Path) -> dict[str, bytes | str]:
     """All that lies in a folder: bytes of files, targets of links, and what else each path is.
 
     Left out are the files that SQLite has beside an open database, which go with the process (and this one goes on), and
-    the lock of retrainings, which stays on purpose.
+    the locks of a predictor's folder, which stay on purpose.
     """
     found: dict[str, bytes | str] = {}
     for path in sorted(folder.rglob("*")):
         name = os.fsdecode(path.relative_to(folder))
-        if name.endswith(("-wal", "-shm", ".retraining.lock")):
+        if name.endswith(("-wal", "-shm", ".retraining.lock", ".current.lock")):
             continue
         if path.is_symlink():
             found[name] = f"link to {os.readlink(path)}"

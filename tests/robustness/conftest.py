@@ -18,6 +18,8 @@ from transfercast.predictor.retrain import train_meta
 
 RECIPE = "full/lr=0.01/epochs=1/batch=8/tokens=16"
 ROWS = 40
+PATIENCE = 300.0
+"""Seconds for a good input, on a machine that does much else."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,7 +49,7 @@ def goods(tmp_path_factory, tiny_encoder, family_toml) -> Path:
         "plan features.parquet --trials 2",
         "fit-maps pool --pooling cls",
     ):
-        outcome = run(command, folder)
+        outcome = run(command, folder, PATIENCE)
         assert outcome.code == 0, outcome.output
     _learned(folder)
     gc.collect()  # closes the databases, so that all they hold is in their files
@@ -75,7 +77,7 @@ def _learned(folder: Path) -> None:
     history.export_file(folder / "transfers.csv")
     history.export_file(folder / "transfers.parquet")
     columns = " ".join(f'--column "{c.name}:{c.better}:{c.group}"' for c in SCHEMA)
-    outcome = run(f"history import transfers.csv --history history.db {columns}", folder)
+    outcome = run(f"history import transfers.csv --history history.db {columns}", folder, PATIENCE)
     assert outcome.code == 0, outcome.output
     table_of(history, "t0").save(folder / "candidates.parquet")
     train_meta(history, folder / "meta", minutes=0, learners=("trees on ridge",))

@@ -40,16 +40,16 @@ WEIGHTS = "pool/sources/good/model.safetensors"
 MAPS = "fit-maps pool --out maps2 --pooling cls"
 
 
-def record(what: str, damage: Damage, code: int | tuple[int, ...] = DAMAGED) -> Case:
+def record(what: str, damage: Damage, code: int | tuple[int, ...] = BROKEN) -> Case:
     """A source's record, its bytes changed."""
     return Case(f"source.json {what}", damaged(RECORD, damage), ONE, code, r"good/source\.json")
 
 
 def field(
-    what: str, change: Callable[[Any], object], says: str = r"good/source\.json", code: Any = DAMAGED, command: str = ONE
+    what: str, change: Callable[[Any], object], says: str = r"good/source\.json", code: Any = BROKEN, command: str = ONE
 ) -> Case:
-    """A source's record, its content changed."""
-    return Case(f"source.json {what}", edited(RECORD, change), command, code, says)
+    """A source's record, its content changed: the source is left out, and named where it was asked for."""
+    return Case(f"source.json {what}", edited(RECORD, change), command, code, says, ("maps2",))
 
 
 RECORDS = [
@@ -84,10 +84,14 @@ RECORDS = [
     field("whose weights lie nowhere", put("checkpoint", value="/nowhere"), "/nowhere", BROKEN),
     field("whose weights are a number", put("checkpoint", value=7), r"good/source\.json.*checkpoint"),
     field("whose task is a word", put("spec", value="task"), r"good/source\.json.*spec", BROKEN),
-    field("whose task cannot be read", put("spec", "kind", value="poem"), "kind.*poem", BROKEN, MAPS),
-    field("whose data are gone", put("spec", "train", value="/nowhere.csv"), r"/nowhere\.csv", BROKEN, MAPS),
+    field("whose task cannot be read", put("spec", "kind", value="poem"), "kind.*poem", 0, MAPS),
+    field("whose data are gone", put("spec", "train", value="/nowhere.csv"), r"/nowhere\.csv", 0, MAPS),
     field(
-        "whose name leads upwards, to fit maps", put("name", value="../victim"), r"good/source\.json.*\.\./victim", command=MAPS
+        "whose name leads upwards, to fit maps",
+        put("name", value="../victim"),
+        r"good/source\.json.*\.\./victim",
+        code=0,
+        command=MAPS,
     ),
     field("whose encoder is gone", put("encoder", value="nowhere"), "nowhere|encoders", BROKEN, MAPS),
     Case("a folder in place of source.json", steps(removed(RECORD), made_folder(RECORD)), ONE, BROKEN, "source.json|'good'"),
@@ -205,7 +209,7 @@ ENCODERS = [
 ]  # fmt: skip
 
 
-def space_map(what: str, prepare: Prepare, says: str = "maps|good", code: int | tuple[int, ...] = BROKEN) -> Case:
+def space_map(what: str, prepare: Prepare, says: str = "maps|good|neither", code: int | tuple[int, ...] = BROKEN) -> Case:
     """One map alone, and that one is wrong."""
     alone = steps(removed("maps/help"), removed("maps/storm"), prepare)
     return Case(f"map {what}", alone, "rank data.csv --maps maps --jobs 1", code, says)

@@ -49,7 +49,7 @@ def file(what: str, name: str, damage: Damage, fitting: bool = True, code: int |
         if fitting and name != "manifest.json":
             _hashed_anew(path)
 
-    return Case(f"{name} {what}", prepare, PLAN, code, "meta", ("plan.json",))
+    return Case(f"{name} {what}", prepare, PLAN, code, "meta|2 trials", ("plan.json",))
 
 
 def content(what: str, name: str, change: Callable[[Any], object], code: int | tuple[int, ...] = DAMAGED) -> Case:
@@ -63,7 +63,7 @@ def content(what: str, name: str, change: Callable[[Any], object], code: int | t
         if name != "manifest.json":
             _hashed_anew(path)
 
-    return Case(f"{name} {what}", prepare, PLAN, code, "meta", ("plan.json",))
+    return Case(f"{name} {what}", prepare, PLAN, code, "meta|2 trials", ("plan.json",))
 
 
 def _hashed_anew(path: Path) -> None:
@@ -78,7 +78,10 @@ BYTES = [
     *(file("of lists in one another", name, nested) for name in (*FILES, "manifest.json", "booster-0.json")),
     *(file("that is not UTF-8", name, not_utf8) for name in (*FILES, "manifest.json", "booster-0.json")),
     *(file("cut in the middle", name, first(0.5)) for name in (*FILES, "manifest.json", "booster-0.json")),
-    *(file("that is a list", name, lambda good: b"[]") for name in (*FILES, "manifest.json", "booster-0.json")),
+    *(
+        file("that is a list", name, lambda good: b"[]", code=(0, DAMAGED) if name == "report.json" else DAMAGED)
+        for name in (*FILES, "manifest.json", "booster-0.json")
+    ),
     *(
         file("that is a word", name, lambda good: b'"x"')
         for name in ("model.json", "past.json", "residuals.json", "booster-0.json")
@@ -100,8 +103,8 @@ MANIFEST = [
     content("with a hash of a file elsewhere", "manifest.json", put("sha256", "../../CURRENT", value="0" * 64)),
     content("of a newer format", "manifest.json", put("format", value=99)),
     content("of an older format", "manifest.json", put("format", value=1)),
-    content("without an id", "manifest.json", without("id")),
-    content("whose id is a list", "manifest.json", put("id", value=["x"])),
+    content("without an id", "manifest.json", without("id"), (0, DAMAGED)),
+    content("whose id is a list", "manifest.json", put("id", value=["x"]), (0, DAMAGED)),
 ]
 
 MODEL = [
@@ -112,7 +115,7 @@ MODEL = [
         "boosters")),
     content("of an unknown learner", "model.json", put("choice", "learner", value="forest")),
     content("of an unknown goal", "model.json", put("choice", "goal", value="fame")),
-    content("of unknown features", "model.json", put("choice", "features", value="magic")),
+    content("of unknown features", "model.json", put("choice", "features", value="magic"), (0, DAMAGED)),
     content("whose settings are a word", "model.json", put("choice", "settings", value="best")),
     content("with an unknown group", "model.json", put("schema", 0, "group", value="magic")),
     content("with a column twice", "model.json", lambda whole: whole["schema"].append(whole["schema"][0])),
@@ -146,9 +149,9 @@ def _ridge(whole: Any) -> Any:
     return next(iter(whole["ridges"].values()))
 
 
-def tampered(what: str, change: Callable[[Any], object]) -> Case:
+def tampered(what: str, change: Callable[[Any], object], code: int | tuple[int, ...] = DAMAGED) -> Case:
     """A booster that somebody changed so that XGBoost itself would crash, hang or take all memory, its hash made to fit."""
-    return content(f"tampered with: {what}", "booster-0.json", change)
+    return content(f"tampered with: {what}", "booster-0.json", change, code)
 
 
 def _tree(*path: str | int, value: Any) -> Callable[[Any], None]:
@@ -188,7 +191,7 @@ BOOSTERS = [
         "more trees than there are",
         put("learner", "gradient_booster", "model", "gbtree_model_param", "num_trees", value="9999"),
     ),
-    tampered("another version", put("version", value=[99, 0, 0])),
+    tampered("another version", put("version", value=[99, 0, 0]), (0, DAMAGED)),
 ]
 
 CURRENT = "meta/CURRENT"

@@ -155,7 +155,7 @@ FORECASTING = [
         ROW | {"target": f"t{i}"} for i in range(10_000)]), "targets|forecasts", (200, 413, 422)),
     sent("features of each of 2,000 rows that no other row has", FORECASTS, but(FORECASTS, rows=[
         {"source": f"s{i}", "target": "t0", "features": {f"f{i}_{k}": 1 for k in range(20)}} for i in range(2_000)]),
-        "features|forecasts", (200, 413, 422)),
+        "features|forecasts|column", (200, 409, 413, 422)),
 ]  # fmt: skip
 
 PLANNING = [
@@ -169,7 +169,7 @@ PLANNING = [
     sent("a budget that is a list", PLANS, but(PLANS, budget=[1]), "budget"),
     sent("a candidate twice", PLANS, but(PLANS, rows=[ROW, ROW]), "twice"),
     sent("an unknown metric", PLANS, but(PLANS, targets={"t0": {"metric": "rouge"}}), "rouge"),
-    sent("a recipe that is none", PLANS, but(PLANS, rows=[ROW | {"recipe": "zzz"}]), "zzz"),
+    sent("a recipe that is none", PLANS, but(PLANS, rows=[ROW | {"recipe": "zzz"}]), "zzz", (200, 422)),
     sent("hours of a target of which nothing is known", PLANS, but(PLANS, budget={"hours": 0.001}), "hours|steps|t0", (200,
         422)),
     sent("10,000 targets and trials", PLANS, but(PLANS, budget={"trials": 10_000}, rows=[
@@ -185,8 +185,7 @@ OBSERVING = [
     sent("an unknown split", OBSERVATIONS, seen(split="dev"), "dev|split"),
     sent("a seed of 30 digits", OBSERVATIONS, seen(seed=10**30), "seed"),
     sent("negative hours", OBSERVATIONS, seen(hours=-1), "hours"),
-    *(sent(f"a feature named {name}", OBSERVATIONS, seen(features={name: 1}), name) for name in ("score", "source", "baseline",
-        "id")),
+    *(sent(f"a feature named {name}", OBSERVATIONS, seen(features={name: 1}), name) for name in ("score", "source", "baseline")),
     sent("an infinite feature", OBSERVATIONS, seen(features={"f": INFINITE}), "f|finite", 422),
     sent("half a letter as source", OBSERVATIONS, seen(source="\ud83d"), "detail", 422),
     sent("a NUL in a name", OBSERVATIONS, seen(source="s\0"), "detail", 422),
@@ -249,7 +248,7 @@ def client(goods, tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     shutil.copytree(goods / "meta", folder / "meta")
     shutil.copy(goods / "history.db", folder / "history.db")
-    app = service.create_app(folder / "meta", history=str(folder / "history.db"))
+    app = service.create_app(folder / "meta", history=str(folder / "history.db"), hosts=["127.0.0.1"])
     return testclient.TestClient(app, base_url=HERE, raise_server_exceptions=False)
 
 
