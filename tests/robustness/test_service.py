@@ -185,7 +185,10 @@ OBSERVING = [
     sent("an unknown split", OBSERVATIONS, seen(split="dev"), "dev|split"),
     sent("a seed of 30 digits", OBSERVATIONS, seen(seed=10**30), "seed"),
     sent("negative hours", OBSERVATIONS, seen(hours=-1), "hours"),
-    *(sent(f"a feature named {name}", OBSERVATIONS, seen(features={name: 1}), name) for name in ("score", "source", "baseline")),
+    *(
+        sent(f"a feature named {name}", OBSERVATIONS, seen(features={name: 1}), name)
+        for name in ("score", "source", "baseline")
+    ),
     sent("an infinite feature", OBSERVATIONS, seen(features={"f": INFINITE}), "f|finite", 422),
     sent("half a letter as source", OBSERVATIONS, seen(source="\ud83d"), "detail", 422),
     sent("a NUL in a name", OBSERVATIONS, seen(source="s\0"), "detail", 422),
