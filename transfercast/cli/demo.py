@@ -25,6 +25,9 @@ def demo(
 
     Example: transfercast demo --trials 4
     """
+    from transfercast.core.files import check_place
+
+    check_place(out / "pool")
     from transfercast.demo.run import ROWS, TARGET_ROWS, run
     from transfercast.demo.verdict import verdict
 

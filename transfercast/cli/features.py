@@ -38,13 +38,13 @@ def features(
 
     Example: transfercast features pool tasks.toml --out features.parquet --recipe full/lr=3e-4/epochs=6
     """
-    from transfercast.core.files import check_place
+    from transfercast.core.files import check_file
     from transfercast.sources.pool import SourcePool
     from transfercast.tasks.family import read_family
 
     parsed = Recipe.parse(recipe)
     checked_seed(seed)
-    check_place(out)
+    check_file(out)
     family = read_family(tasks)
     held = SourcePool.load(pool)
     say_tasks(family.targets, as_json)

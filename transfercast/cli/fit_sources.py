@@ -11,7 +11,7 @@ import typer
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, Device, say, say_tasks, show
 from transfercast.core.errors import InputError
-from transfercast.core.records import Recipe, checked_seed
+from transfercast.core.records import Recipe, checked_name, checked_seed
 
 
 @app.command("fit-sources")
@@ -47,6 +47,8 @@ def fit_sources(
     requests = [_request(text) for text in adopt or []]
     check_place(pool / "sources" / "source")
     family = read_family(tasks) if tasks is not None else None
+    for name, _, _ in requests:
+        checked_name(name, "source")
     for place in [place for _, place, _ in requests] + [encoder] * (family is not None):
         checkpoint_folder(place)
     say_tasks(family.sources if family is not None else (), as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
@@ -14,7 +14,7 @@ from transfercast.cli.output import AsJson, duration, say, show
 from transfercast.core.choices import Bounds
 from transfercast.core.errors import InputError
 from transfercast.core.plan import Budget, Plan
-from transfercast.core.records import Recipe
+from transfercast.core.records import Adaptation, Recipe
 
 
 @app.command()
@@ -88,9 +88,11 @@ def _check(trials: int | None, hours: float | None, out: Path, plot: Path | None
     if out.is_dir():
         raise InputError(f"--out {out}: is a folder; name a file for the plan.")
     if plot is not None:
+        from transfercast.core.files import check_file
         from transfercast.report.figures import check_ending
 
         check_ending(plot)
+        check_file(plot)
 
 
 def _expected(made: Plan) -> str:
@@ -124,6 +126,9 @@ def _grid(
     key: str, lr: list[float] | None, epochs: list[int] | None, batch: list[int] | None, adaptation: list[str] | None
 ) -> list[Recipe]:
     base = Recipe.parse(key)
+    wrong = next((name for name in adaptation or () if name not in get_args(Adaptation)), None)
+    if wrong is not None:
+        raise InputError(f"--adaptation {wrong!r} is not one of {', '.join(get_args(Adaptation))}.")
     crossed = product(
         adaptation or [base.adaptation], lr or [base.learning_rate], epochs or [base.epochs], batch or [base.batch_size]
     )

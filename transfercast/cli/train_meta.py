@@ -45,6 +45,10 @@ def train_meta(
 
     Example: transfercast train-meta --history sqlite:///history.db --out meta
     """
+    from transfercast.core.files import check_file
+
+    for page in (html, report):
+        check_file(page)
     if end_with_stdin:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     from transfercast.predictor.learner import LEARNERS

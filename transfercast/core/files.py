@@ -171,6 +171,19 @@ def check_place(path: Path) -> None:
         raise InputError(f"{where} takes no files ({reason(error)}). Name another place.") from error
 
 
+def check_file(path: Path | None) -> None:
+    """Stop before work whose result could not be written to the file `path`; None is nothing to write.
+
+    Raises:
+        InputError: if it is a folder, or as of `check_place`.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file to write.")
+    check_place(path)
+
+
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
     """Give a new folder to fill; when the block ends well it takes the place of `path`, else it is removed.

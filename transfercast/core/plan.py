@@ -31,7 +31,7 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    trials: Annotated[int, Field(ge=1)] | None = None
+    trials: Annotated[int, Field(ge=1, le=10**9)] | None = None
     hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     per: Literal["target", "total"] = "total"
 

@@ -72,6 +72,9 @@ class Candidate(NamedTuple):
         return Pair(self.source, self.target)
 
 
+Adaptation = Literal["full", "features", "ulmfit"]
+
+
 class Recipe(BaseModel):
     """How a model is fine-tuned.
 
@@ -81,7 +84,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    adaptation: Literal["full", "features", "ulmfit"] = "full"
+    adaptation: Adaptation = "full"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
     epochs: Annotated[int, Field(ge=1, le=1000)] = 3
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
@@ -116,6 +119,8 @@ class Recipe(BaseModel):
                 raise InputError(
                     f"recipe {key!r}: {part!r} is not one of {', '.join(f'{n}=' for n in names)}. {_RECIPE_EXAMPLE}"
                 )
+            if names[name] in given:
+                raise InputError(f"recipe {key!r}: {name}= stands twice. {_RECIPE_EXAMPLE}")
             given[names[name]] = value
         return checked(cls, f"recipe {key!r}", {"adaptation": adaptation, **given}, remedy=_RECIPE_EXAMPLE)
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
 from transfercast.core.errors import ArtifactError
+from transfercast.core.kinds import METRICS
 from transfercast.core.records import ALONE, RESERVED
 from transfercast.history.tables import OBSERVATIONS
 
@@ -169,7 +170,10 @@ def _check(fields: dict[str, Any], shown: str) -> None:
         kind = NUMBERS.get(name, str)
         if type(value) is not kind and not (kind is float and type(value) is int):
             raise _damaged(shown, fields, f"{name} is {value!r}, not {'a number' if name in NUMBERS else 'text'}")
-    if not math.isfinite(fields["score"]):
+    metric = METRICS.get(fields["metric"])
+    if metric is None:
+        raise _damaged(shown, fields, f"metric is {fields['metric']!r}")
+    if not metric.lowest <= fields["score"] <= metric.highest:
         raise _damaged(shown, fields, f"score is {fields['score']}")
 
 

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from transfercast.core.errors import InputError
 from transfercast.core.files import reason
 from transfercast.core.records import RESERVED, Observation
-from transfercast.core.validation import problems
+from transfercast.core.validation import problems, shown
 from transfercast.history.rows import RecordedRow
 
 NEEDED = ("source", "target", "score")
@@ -166,6 +166,8 @@ def _is_missing(value: Any) -> bool:
 
 
 def _cell(name: str, value: Any) -> Any:
+    if isinstance(value, bytes):
+        raise InputError(f"{name} is {shown(value)}, which is bytes and not text.")
     if isinstance(value, str):
         return value.strip()
     is_text = name not in _NUMBERS and isinstance(value, int | float | date)

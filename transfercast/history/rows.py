@@ -38,7 +38,7 @@ class ObservationRow(BaseModel):
     score: Annotated[float, Field(ge=-1, le=1)]
     metric: Annotated[str, Field(max_length=50), Plain] = DEFAULT_METRIC
     recipe: Annotated[str, Field(max_length=200), Plain] = "unknown"
-    encoder: Annotated[str, Field(max_length=200), Plain] = "unknown"
+    encoder: Annotated[str, Field(min_length=1, max_length=200), Plain] = "unknown"
     seed: Seed = 0
     split: Annotated[str, Field(max_length=20)] = "validation"
     hours: Annotated[float, Field(ge=0, le=1e6)] = 0.0

@@ -162,7 +162,8 @@ def _entries(matrix: np.ndarray) -> list[list[float]]:
 def _matrix(entries: list[list[float]], shape: tuple[int, ...]) -> np.ndarray:
     matrix = np.full(shape, np.nan)
     for *where, value in entries:
-        if any(not 0 <= index < size for index, size in zip(where, shape, strict=True)) or not np.isfinite(value):
+        places = zip(where, shape, strict=True)
+        if any(index % 1 or not 0 <= index < size for index, size in places) or not np.isfinite(value):
             raise ValueError(f"entry {[*where, value]} is outside {shape}")
         matrix[tuple(map(int, where))] = value
     return matrix

@@ -26,7 +26,7 @@ from transfercast.core.table import FeatureTable
 from transfercast.core.version import VERSION
 from transfercast.history.store import History, opened
 from transfercast.predictor import versions
-from transfercast.predictor.design import FEATURE_SETS, Observed, observed_in, uses_history
+from transfercast.predictor.design import FEATURE_SETS, Observed, columns_of, observed_in, uses_history
 from transfercast.predictor.drift import outdated, refuse_drift
 from transfercast.predictor.evaluate import Evaluation, judged
 from transfercast.predictor.folds import folds_by
@@ -143,7 +143,8 @@ def train_meta(
     past = opened(history)
     observed = observed_in(past.frames(), past.schema(), tables)
     folder = Path(out)
-    refuse_drift(observed, _champion(folder))  # before anything is written
+    columns_of(observed.design.schema, features)  # before anything is written
+    refuse_drift(observed, _champion(folder))
     with _alone(folder):
         champion = _champion(folder)
         refuse_drift(observed, champion)  # another retraining may have ended in between

@@ -114,6 +114,8 @@ def roll_back(folder: Path, check: Callable[[Path], object]) -> str:
     Raises:
         InputError: if there is none before.
     """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, so there is no version to roll back to.")
     with _locked(folder):
         promoted = promoted_ids(folder)
         for count in range(len(promoted) - 1, 0, -1):

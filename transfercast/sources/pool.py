@@ -240,7 +240,8 @@ def adopt(
 
 def _kind_of(folder: Path) -> tuple[Kind, tuple[str, ...]]:
     config = load_config(folder)
-    architecture = (config.architectures or ["none"])[0]
+    named = config.architectures if isinstance(config.architectures, list) else None
+    architecture = str((named or ["none"])[0])
     if set(config.id2label) != set(range(config.num_labels)):
         raise InputError(f"{folder}/config.json: id2label must name the classes 0 to {config.num_labels - 1}, each once.")
     names = tuple(str(config.id2label[number]) for number in range(config.num_labels))

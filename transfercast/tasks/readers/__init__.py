@@ -15,7 +15,7 @@ from transfercast.core.validation import shown
 MOST_COLUMNS = 10_000
 """Of a file; a header of more is a mistake, such as a file of numbers or of one line."""
 
-MOST_ROWS = 5_000_000
+MOST_ROWS = 1_000_000
 """Of a Parquet file or a data set of the hub, where few bytes can stand for any number of rows."""
 
 

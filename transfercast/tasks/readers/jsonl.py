@@ -22,9 +22,11 @@ def read(path: Path) -> list[Record]:
 
 def _object(where: str, text: str) -> dict[str, Any]:
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=_each_once)
         if "\\u" in text:
             json.dumps(values, ensure_ascii=False).encode()
+    except _DoubledKeyError as error:
+        raise InputError(f"{where}: key {error} stands twice. Rename or remove one.") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not JSON ({error.msg}, column {error.colno}). Fix the line.") from error
     except RecursionError as error:
@@ -36,4 +38,16 @@ def _object(where: str, text: str) -> dict[str, Any]:
         raise InputError(f"{where}: not readable ({reason(error)}). Fix the line.") from error
     if not isinstance(values, dict):
         raise InputError(f"{where}: found {type(values).__name__}, expected one JSON object a line.")
+    return values
+
+
+class _DoubledKeyError(ValueError):
+    pass
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _DoubledKeyError(repr(next(name for name in names if names.count(name) > 1)))
     return values
