@@ -229,15 +229,21 @@ def test_a_history_replaced_under_a_running_process_is_the_one_written_to(tmp_pa
     assert [one.seed for one in History(tmp_path / "h.db").observations()] == [7, 1]
 
 
-def test_a_locked_history_is_one_error_after_a_stated_wait(tmp_path, monkeypatch):
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
-    history = History(tmp_path / "h.db")
+def test_a_locked_history_is_one_error_after_a_stated_wait(tmp_path):
+    history = History(tmp_path / "h.db", wait_seconds=0.2)
     with sqlite3.connect(tmp_path / "h.db") as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(TransfercastError, match=r"locked by another process for 0\.2 s") as told:
             history.append([observation()])
     other.close()
     assert not isinstance(told.value, InputError)
+    assert history.append([observation()]) == 1
+
+
+def test_a_writer_waits_for_another_and_no_longer_than_it_says(database_url):
+    history, other = History(database_url, wait_seconds=0.2), History(database_url)
+    with database.writing(other.engine), pytest.raises(TransfercastError, match=r"locked by another process for 0\.2 s"):
+        history.append([observation()])
     assert history.append([observation()]) == 1
 
 

@@ -209,7 +209,7 @@ def checked_feature(name: str) -> str:
     Raises:
         ValueError: if it is empty, too long, reserved, or holds characters that cannot be shown.
     """
-    if not 0 < len(name) <= MOST_LETTERS or printable(name) != name:
+    if not 0 < len(name) <= MOST_LETTERS or printable(name) != name or set(name) & set("\t\n"):
         raise ValueError(f"a column's name has 1 to {MOST_LETTERS} letters, and no control characters")
     if name in RESERVED:
         raise ValueError(f"{name!r} is a field of the observation itself; give the feature another name")

@@ -17,7 +17,7 @@ MOST_FEATURES = 500
 
 
 def _shown_as_it_is(text: str) -> str:
-    if printable(text) != text:
+    if printable(text) != text or set(text) & set("\t\n"):
         raise ValueError("holds control characters, which cannot be kept or shown")
     return text
 
