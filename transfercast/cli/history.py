@@ -170,6 +170,7 @@ def _columns(texts: Iterable[str]) -> list[Column]:
     from transfercast.history.descriptions import in_force
 
     described = [_column(text) for text in texts]
+    in_force((), described)  # one column in two ways
     installed = {column.name: column for measure in measures().values() for column in measure.schema()}
     columns = []
     for column in described:

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from transfercast.core.errors import InputError
 from transfercast.core.files import reason
 from transfercast.core.records import RESERVED, Observation
-from transfercast.core.validation import problems
+from transfercast.core.validation import problems, shown
 from transfercast.history.rows import RecordedRow
 
 NEEDED = ("source", "target", "score")
@@ -168,6 +168,8 @@ def _is_missing(value: Any) -> bool:
 def _cell(name: str, value: Any) -> Any:
     if isinstance(value, str):
         return value.strip()
+    if isinstance(value, bytes):
+        raise InputError(f"{name}: Input should be text (found {shown(value)}).")
     is_text = name not in _NUMBERS and isinstance(value, int | float | date)
     return str(value) if is_text else value
 
