@@ -7,6 +7,7 @@ import json
 import logging
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from tests.execution.test_result import best, training
@@ -15,9 +16,10 @@ from transfercast.cli.errors import say_error
 from transfercast.cli.explain import _coloured
 from transfercast.cli.output import SafeFormatter, duration, say, show
 from transfercast.core.plan import Plan
-from transfercast.core.records import ALONE, Observation
+from transfercast.core.records import ALONE
 from transfercast.execution.result import Failure, SearchResult
 from transfercast.history.store import History
+from transfercast.history.tables import OBSERVATIONS
 from transfercast.report.attribution import Word
 
 HOSTILE = "[red]x[/red] :smile: \x1b]52;c;AAAA\x07\x1b[2J\nerror: forged"
@@ -44,13 +46,11 @@ def test_an_error_is_one_line_whatever_is_in_it(capsys):
 
 
 def test_the_history_of_a_hostile_name_is_shown_safely(tmp_path):
-    history = History(tmp_path / "h.db")
-    history.append([
-        Observation(
-            source=HOSTILE, target=HOSTILE, recipe="full", encoder=HOSTILE, seed=0, metric="accuracy", split="test", score=0.5,
-            hours=0,
-        )
-    ])  # fmt: skip
+    with History(tmp_path / "h.db").engine.begin() as connection:  # as others may have written it: the history refuses it
+        row = {"source": HOSTILE, "target": HOSTILE, "recipe": "full", "encoder": HOSTILE, "seed": 0, "metric": "accuracy",
+               "split": "test", "score": 0.5, "hours": 0.0, "device": "", "finished_at": "", "source_fingerprint": "",
+               "target_fingerprint": "", "run_key": "k", "features": {}}  # fmt: skip
+        connection.execute(sa.insert(OBSERVATIONS).values(row))
     done = CliRunner().invoke(app, ["history", "show", "--history", str(tmp_path / "h.db")])
     assert done.exit_code == 0, done.output
     assert "\x1b" not in done.output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -171,9 +170,7 @@ def _columns(texts: Iterable[str]) -> list[Column]:
     from transfercast.history.descriptions import in_force
 
     described = [_column(text) for text in texts]
-    doubled = [name for name, count in Counter(column.name for column in described).items() if count > 1]
-    if doubled:
-        raise InputError(f"--column: {doubled[0]!r} is described twice. Describe it once.")
+    in_force((), described)  # one column in two ways
     installed = {column.name: column for measure in measures().values() for column in measure.schema()}
     columns = []
     for column in described:

@@ -170,11 +170,12 @@ def _check(fields: dict[str, Any], shown: str) -> None:
         kind = NUMBERS.get(name, str)
         if type(value) is not kind and not (kind is float and type(value) is int):
             raise _damaged(shown, fields, f"{name} is {value!r}, not {'a number' if name in NUMBERS else 'text'}")
-    metric = METRICS.get(fields["metric"])
-    if metric is None:
-        raise _damaged(shown, fields, f"metric is {fields['metric']!r}")
-    if not metric.lowest <= fields["score"] <= metric.highest:
-        raise _damaged(shown, fields, f"score is {fields['score']}")
+    metric = METRICS.get(fields["metric"])  # who learns refuses an unknown one
+    lowest, highest = (-math.inf, math.inf) if metric is None else (metric.lowest, metric.highest)
+    if not (lowest <= fields["score"] <= highest and math.isfinite(fields["score"])):
+        raise _damaged(shown, fields, f"score is {fields['score']}, outside [{lowest:g}, {highest:g}] of {fields['metric']}")
+    if not 0 <= fields["hours"] < math.inf:
+        raise _damaged(shown, fields, f"hours is {fields['hours']}, not a duration")
 
 
 def _damaged(shown: str, fields: dict[str, Any], what: str) -> ArtifactError:

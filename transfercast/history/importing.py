@@ -170,6 +170,8 @@ def _cell(name: str, value: Any) -> Any:
         raise InputError(f"{name} is {shown(value)}, which is bytes and not text.")
     if isinstance(value, str):
         return value.strip()
+    if isinstance(value, bytes):
+        raise InputError(f"{name}: Input should be text (found {shown(value)}).")
     is_text = name not in _NUMBERS and isinstance(value, int | float | date)
     return str(value) if is_text else value
 

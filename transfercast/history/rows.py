@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from transfercast.core.kinds import DEFAULT_METRIC
 from transfercast.core.records import Observation, checked_feature
 from transfercast.core.text import printable
-from transfercast.core.validation import checked
+from transfercast.core.validation import checked, shown
 
 MOST_FEATURES = 500
 
@@ -93,5 +93,5 @@ def storable(observation: Observation) -> dict[str, Any]:
     """
     values = {name: getattr(observation, name) for name in RecordedRow.model_fields}
     values["features"] = {name: value for name, value in observation.features.items() if math.isfinite(value)}
-    where = f"observation {observation.source} -> {observation.target}"
+    where = f"observation {shown(observation.source)} -> {shown(observation.target)}"
     return checked(RecordedRow, where, values).model_dump()
