@@ -19,6 +19,10 @@ from transfercast.predictor.learning import Options
 from transfercast.report.evaluation import Report
 
 
+MINE = tuple(c.model_copy(update={"name": f"my_{c.name}", "measure": f"my_{c.measure}"}) for c in SCHEMA)
+"""Columns of measures that transfercast does not have itself, and so has no version of."""
+
+
 def run(*arguments):
     return CliRunner().invoke(app, list(map(str, arguments)))
 
@@ -27,11 +31,18 @@ def run(*arguments):
 def files(tmp_path, monkeypatch):
     """features.parquet of t0, and history.db with the transfers of three targets."""
     monkeypatch.chdir(tmp_path)
-    table_of(past(), "t0").save("features.parquet")
+    own_table().save("features.parquet")
     history = History("history.db")
-    history.describe(SCHEMA)
-    history.append(past(3).observations())
+    history.describe(MINE)
+    history.append(past(3, schema=MINE).observations())
     return tmp_path
+
+
+def own_table() -> FeatureTable:
+    """The table of t0, its columns named as in MINE."""
+    known = table_of(past(), "t0")
+    frame = known.frame.set_axis([c.name for c in MINE], axis=1)
+    return FeatureTable(frame, MINE, known.provenance)
 
 
 def test_a_plan_without_history_shows_an_order_without_scores(files):
@@ -52,7 +63,7 @@ def test_a_plan_with_a_history_does_not_propose_again_what_it_holds(files):
     assert everything.exit_code == 0, everything.output
     assert "0 trainings to run, 6 done" in everything.stdout
     history = History("part.db")
-    history.append(one for one in past(3).observations() if one.source in (ALONE, "s0", "s1"))
+    history.append(one for one in past(3, schema=MINE).observations() if one.source in (ALONE, "s0", "s1"))
     done = run("plan", "features.parquet", "--trials", 2, "--history", "part.db", "--json")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert {row["source"] for row in rows if row["state"] == "done"} == {ALONE, "s0", "s1"}
@@ -93,7 +104,7 @@ def test_an_evaluation_shows_few_orders_the_best_first_and_a_verdict(files):
     assert ndcg == sorted(ndcg, reverse=True)
     assert "over 3 targets; with so few targets, chance decides much of this" in done.stdout
     assert "too few for an interval" in done.stdout
-    assert History("history.db").schema() == tuple(sorted(SCHEMA, key=lambda column: column.name))
+    assert History("history.db").schema() == tuple(sorted(MINE, key=lambda column: column.name))
 
 
 def test_an_order_that_is_worse_than_random_is_called_so():
@@ -114,14 +125,14 @@ def test_an_order_that_is_worse_than_random_is_called_so():
 
 
 def test_the_columns_of_a_measure_take_one_line(files):
-    many = tuple(c.model_copy(update={"measure": "ansat", "group": "attribution"}) for c in SCHEMA)
+    many = tuple(c.model_copy(update={"measure": "my_measure", "group": "attribution"}) for c in MINE)
     history = History("many.db")
     history.describe(many)
-    history.append(past(4).observations())
+    history.append(past(4, schema=many).observations())
     done = run("evaluate", "many.db", "--jobs", 1)
     assert done.exit_code == 0, done.output
-    assert "ansat: mean rank of its 3 columns" in done.stdout
-    assert "ansat_b_0.20" not in done.stdout
+    assert "my_measure: mean rank of its 3 columns" in done.stdout
+    assert "my_ansat_b_0.20" not in done.stdout
     assert "3 single columns of measures are in evaluation.json" in done.stdout
 
 
