@@ -18,7 +18,6 @@ from transfercast.predictor.holdout import HeldOut, held_out
 from transfercast.predictor.learning import Options
 from transfercast.report.evaluation import Report
 
-
 MINE = tuple(c.model_copy(update={"name": f"my_{c.name}", "measure": f"my_{c.measure}"}) for c in SCHEMA)
 """Columns of measures that transfercast does not have itself, and so has no version of."""
 
