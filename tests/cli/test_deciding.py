@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,12 +12,14 @@ from tests.predictor.test_predictor import SCHEMA, past, table_of
 from transfercast.cli import app
 from transfercast.core.records import ALONE
 from transfercast.core.table import FeatureTable
-from transfercast.features.registry import measures
 from transfercast.history.store import History
 from transfercast.predictor.evaluate import RANDOM
 from transfercast.predictor.holdout import HeldOut, held_out
 from transfercast.predictor.learning import Options
 from transfercast.report.evaluation import Report
+
+MINE = tuple(c.model_copy(update={"name": f"my_{c.name}", "measure": f"my_{c.measure}"}) for c in SCHEMA)
+"""Columns of measures that transfercast does not have itself, and so has no version of."""
 
 
 def run(*arguments):
@@ -29,11 +30,18 @@ def run(*arguments):
 def files(tmp_path, monkeypatch):
     """features.parquet of t0, and history.db with the transfers of three targets."""
     monkeypatch.chdir(tmp_path)
-    versions = {column.name: column.version for measure in measures().values() for column in measure.schema()}
-    today = tuple(column.model_copy(update={"version": versions[column.name]}) for column in SCHEMA)
-    replace(table_of(past(), "t0"), schema=today).save("features.parquet")
-    History("history.db").append(past(3, schema=today).observations(), today)
+    own_table().save("features.parquet")
+    history = History("history.db")
+    history.describe(MINE)
+    history.append(past(3, schema=MINE).observations())
     return tmp_path
+
+
+def own_table() -> FeatureTable:
+    """The table of t0, its columns named as in MINE."""
+    known = table_of(past(), "t0")
+    frame = known.frame.set_axis([c.name for c in MINE], axis=1)
+    return FeatureTable(frame, MINE, known.provenance)
 
 
 def test_a_plan_without_history_shows_an_order_without_scores(files):
@@ -54,7 +62,7 @@ def test_a_plan_with_a_history_does_not_propose_again_what_it_holds(files):
     assert everything.exit_code == 0, everything.output
     assert "0 trainings to run, 6 done" in everything.stdout
     history = History("part.db")
-    history.append(one for one in past(3).observations() if one.source in (ALONE, "s0", "s1"))
+    history.append(one for one in past(3, schema=MINE).observations() if one.source in (ALONE, "s0", "s1"))
     done = run("plan", "features.parquet", "--trials", 2, "--history", "part.db", "--json")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert {row["source"] for row in rows if row["state"] == "done"} == {ALONE, "s0", "s1"}
@@ -95,7 +103,7 @@ def test_an_evaluation_shows_few_orders_the_best_first_and_a_verdict(files):
     assert ndcg == sorted(ndcg, reverse=True)
     assert "over 3 targets; with so few targets, chance decides much of this" in done.stdout
     assert "too few for an interval" in done.stdout
-    assert {column.name for column in History("history.db").schema()} == {column.name for column in SCHEMA}  # nothing was added
+    assert History("history.db").schema() == tuple(sorted(MINE, key=lambda column: column.name))
 
 
 def test_an_order_that_is_worse_than_random_is_called_so():
@@ -116,13 +124,14 @@ def test_an_order_that_is_worse_than_random_is_called_so():
 
 
 def test_the_columns_of_a_measure_take_one_line(files):
-    own = {"measure": "own", "group": "attribution"}
-    many = tuple(c.model_copy(update={**own, "name": f"own_{c.name}"}) for c in SCHEMA)
-    History("many.db").append(past(4, schema=many).observations(), many)
+    many = tuple(c.model_copy(update={"measure": "my_measure", "group": "attribution"}) for c in MINE)
+    history = History("many.db")
+    history.describe(many)
+    history.append(past(4, schema=many).observations())
     done = run("evaluate", "many.db", "--jobs", 1)
     assert done.exit_code == 0, done.output
-    assert "own: mean rank of its 3 columns" in done.stdout
-    assert "ansat_b_0.20" not in done.stdout
+    assert "my_measure: mean rank of its 3 columns" in done.stdout
+    assert "my_ansat_b_0.20" not in done.stdout
     assert "3 single columns of measures are in evaluation.json" in done.stdout
 
 
