@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -108,6 +110,32 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_fills_is_no
         (left / MARKER).write_text(owner + "\n", encoding="ascii")
     remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".elsewhere.00000000", ".mine.00000000"]
+
+
+def test_a_folder_whose_marker_cannot_be_written_is_not_left(tmp_path, monkeypatch):
+    def full(folder):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("transfercast.core.files.mark", full)
+    with pytest.raises(InputError, match="No space left"), replaced_folder(tmp_path / "ours"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_folder_without_an_owner_is_removed_once_none_can_follow(tmp_path):
+    for name, seconds, files in (
+        ("old", 3600, ()),
+        ("marked", 3600, (MARKER,)),
+        ("new", 0, ()),
+        ("full", 3600, ("thesis.txt",)),
+    ):
+        left = tmp_path / f".{name}.{'0' * 8}"
+        left.mkdir()
+        for file in files:
+            (left / file).touch()
+        os.utime(left, (time.time() - seconds, time.time() - seconds))
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".full.00000000", ".new.00000000"]
 
 
 @pytest.mark.parametrize("owner", ["", "x", f"{machine_id()}:one:two", "host:1:2.0"])

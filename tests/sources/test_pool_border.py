@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from transfercast.features.fit_maps import fit_maps
 from transfercast.sources.esm import SpaceMap
 from transfercast.sources.pool import SourcePool, adopt
 from transfercast.sources.scores import warning_of
-from transfercast.sources.source import Source
+from transfercast.sources.source import Source, save_trained
 from transfercast.tasks.family import read_family
 from transfercast.tasks.task import Task
 
@@ -197,6 +198,17 @@ def test_a_full_disk_is_one_error_of_whatever_is_saved_and_leaves_nothing(family
     with pytest.raises(InputError, match=r"the map cannot be written .*Make room"):
         SpaceMap(weights, weights[0]).save(tmp_path / "maps" / "x", base_model="b", task="t", pooling="mean")
     assert not [*(tmp_path / "new" / "sources").iterdir(), *(tmp_path / "maps").iterdir()]
+
+
+def test_a_disk_that_is_full_only_for_the_tokenizer_is_the_same_error(tmp_path):
+    def full(folder):
+        raise Exception("No space left on device (os error 28)")  # as tokenizers says it
+
+    trained = SimpleNamespace(
+        model=SimpleNamespace(save_pretrained=lambda folder, **options: None), tokenizer=SimpleNamespace(save_pretrained=full)
+    )
+    with pytest.raises(InputError, match=r"the model cannot be written \(No space left on device"):
+        save_trained(trained, tmp_path)
 
 
 KILLED = """

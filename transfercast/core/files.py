@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ from transfercast.core.owners import is_alive, owner_id
 
 MARKER = ".transfercast"
 """A file in every folder that transfercast made; it holds the id of the process that made it."""
+
+UNMARKED_SECONDS = 60.0
+"""After which an empty folder without an owner counts as left by a killed process; the owner follows in milliseconds."""
 
 
 @contextmanager
@@ -182,6 +186,7 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         beside.mkdir()
         mark(beside)
     except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)  # on a full disk a folder can be made, and its marker cannot
         raise InputError(f"{path}: cannot be written ({reason(error)}). Name another place.") from error
     try:
         yield beside
@@ -199,9 +204,18 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 def remove_leftovers(folder: Path) -> None:
     """Delete half-filled folders in `folder` whose process was killed."""
     for left in folder.glob(".*.????????"):
-        marker = left / MARKER
-        if not left.is_symlink() and marker.is_file() and is_alive(marker.read_text(encoding="ascii").strip()) is False:
+        if left.is_dir() and not left.is_symlink() and _is_abandoned(left):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Whether the process that filled a folder is dead, or was killed in the moment before it could say who it is."""
+    marker = folder / MARKER
+    owner = marker.read_text(encoding="ascii").strip() if marker.is_file() else ""
+    if owner:
+        return is_alive(owner) is False
+    begun = {path.name for path in folder.iterdir()} <= {MARKER}
+    return begun and time.time() - folder.stat().st_mtime > UNMARKED_SECONDS
 
 
 def size_of(folder: Path) -> int:

@@ -169,7 +169,9 @@ def save_trained(trained: Trained, folder: Path) -> None:
         trained.tokenizer.save_pretrained(folder)
         for weights in folder.glob("*.safetensors"):  # which safetensors writes for its user alone
             shutil.copymode(folder / "config.json", weights)
-    except (OSError, SafetensorError) as error:
+    except Exception as error:
+        if not isinstance(error, OSError | SafetensorError) and "os error" not in str(error):  # tokenizers has no class for it
+            raise
         raise InputError(
             f"{folder.parent}: the model cannot be written ({reason(error)}). Make room, and start again."
         ) from error
