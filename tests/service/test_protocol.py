@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -79,3 +80,18 @@ def test_a_connection_is_kept_between_requests_and_its_clock_begins_anew(port, m
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
             time.sleep(0.3)
+
+
+@pytest.mark.parametrize("path", ["forecasts", "plans", "observations", "retrain"])
+def test_a_client_that_goes_away_in_the_middle_leaves_no_traceback(port, path, caplog):
+    log = logging.getLogger("uvicorn.error")
+    log.addHandler(caplog.handler)
+    head = f"POST /v1/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\nContent-Type: application/json\r\n"
+    with caplog.at_level("ERROR", logger="uvicorn.error"):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(head.encode() + b"Content-Length: 100\r\n\r\n{")
+            time.sleep(0.1)
+        time.sleep(0.2)
+    log.removeHandler(caplog.handler)
+    assert not caplog.records
+    assert ask(port, [b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"]).startswith(b"HTTP/1.1 200")

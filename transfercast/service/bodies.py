@@ -8,6 +8,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.requests import ClientDisconnect
 
 _PLACE = "#/components/schemas/{model}"
 
@@ -20,9 +21,13 @@ async def json_body(request: Request, empty: bytes | None = None) -> bytes:
         empty: what an empty body stands for; without it the empty body is returned, to be refused as no JSON.
 
     Raises:
-        HTTPException: if it says that it is something else than JSON. (A form, which any page may send, says so.)
+        HTTPException: if it says that it is something else than JSON (a form, which any page may send, says so), or if its
+            client went away before all of it was there.
     """
-    body = await request.body()
+    try:
+        body = await request.body()
+    except ClientDisconnect as error:  # nobody is left to read this; unhandled, each would be a traceback in the log
+        raise HTTPException(400, "the connection was closed before the body was whole") from error
     if not body and empty is not None:
         return empty
     said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
