@@ -216,6 +216,13 @@ def test_a_history_deleted_under_a_running_process_is_noticed(tmp_path):
     assert not (tmp_path / "h.db").exists()
 
 
+def test_a_history_deleted_while_it_is_written_to_is_not_said_to_be_written(tmp_path):
+    history = History(tmp_path / "h.db")
+    sa.event.listen(history.engine, "commit", lambda _: (tmp_path / "h.db").unlink())
+    with pytest.raises(TransfercastError, match="deleted or replaced"):
+        history.append([observation()])
+
+
 def test_a_history_replaced_under_a_running_process_is_the_one_written_to(tmp_path):
     other = History(tmp_path / "other.db")
     other.append([observation(seed=7)])
