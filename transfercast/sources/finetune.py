@@ -16,6 +16,7 @@ from transfercast.core.kinds import Kind
 from transfercast.core.progress import progress
 from transfercast.core.records import Recipe, checked_seed
 from transfercast.sources.batches import IGNORED, padded, piece_labels, shuffled, tokenized_for
+from transfercast.sources.compact import compacted
 from transfercast.sources.encoders import load_tokenizer
 from transfercast.sources.inference import read
 from transfercast.sources.models import new_model
@@ -57,6 +58,7 @@ def fine_tune(
     seed: int,
     device: torch.device,
     after_epoch: Callable[[int, float], None] | None = None,
+    compact: bool = True,
 ) -> Trained:
     """Train the encoder of a checkpoint, with a fresh head, on a task's training rows.
 
@@ -67,6 +69,7 @@ def fine_tune(
         seed: of the head's initialisation, dropout and row order; the global random state is left as it was.
         device: where.
         after_epoch: called with the epoch (from 0) and the validation score; raise in it to stop.
+        compact: train only the embeddings of tokens that occur; the result is the same to rounding, in less time.
 
     Returns:
         The model after the last epoch, on `device`.
@@ -85,6 +88,7 @@ def fine_tune(
         lengths = np.array([len(ids) for ids in encodings["input_ids"]])
         labels = _labels(task, encodings)
         model.config.pad_token_id = tokenizer.pad_token_id
+        tables = compacted(model, _token_lists(task, model, tokenizer, recipe, encodings)) if compact else None
         optimiser = optimiser_for(model, recipe)
         rates = [group["lr"] for group in optimiser.param_groups]
         updates = recipe.epochs * -(-len(lengths) // recipe.batch_size)
@@ -100,15 +104,27 @@ def fine_tune(
                 optimiser.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
+                if tables is not None:
+                    tables[0].note_update(optimiser)
                 optimiser.step()
                 update += 1
             seconds += time.perf_counter() - started
             if after_epoch is not None:
                 validation = task.splits["validation"]
                 after_epoch(epoch, scored(model, tokenizer, task, validation, recipe.max_tokens))
+    if tables is not None:
+        tables[0].write_back(tables[1])
+        model.set_input_embeddings(tables[1])
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     return Trained(model.eval(), tokenizer, seconds)
+
+
+def _token_lists(task: Task, model: Any, tokenizer: Any, recipe: Recipe, encodings: Any) -> list[list[int]]:
+    """Token ids of all that is read during a training: padding, training rows, and validation rows, scored after epochs."""
+    texts, words = task.splits["validation"].texts, task.kind is Kind.SEQUENCE
+    validation = tokenized_for(model, tokenizer, texts, recipe.max_tokens, words=words)
+    return [[tokenizer.pad_token_id], *encodings["input_ids"], *validation["input_ids"]]
 
 
 def _labels(task: Task, encodings: Any) -> Any:
