@@ -15,6 +15,7 @@ from transfercast.core.choices import Bounds
 from transfercast.core.errors import InputError
 from transfercast.core.plan import Budget, Plan
 from transfercast.core.records import Adaptation, Recipe
+from transfercast.core.validation import checked
 
 
 @app.command()
@@ -52,7 +53,7 @@ def plan(
     loaded = FeatureTable.load(table)
     if lr or epochs or batch or adaptation:
         loaded = loaded.with_recipes(_grid(loaded.candidates[0].recipe, lr, epochs, batch, adaptation))
-    budget = Budget(trials=trials, hours=hours, per=per)
+    budget = checked(Budget, "budget", {"trials": trials, "hours": hours, "per": per})
     made = planned(Predictor.load(predictor), loaded, budget, coverage, bounds, history=history)
     made.save(out)
     if plot is not None:
