@@ -21,7 +21,7 @@ from transfercast.core.validation import checked
 @app.command()
 def plan(
     table: Annotated[Path, typer.Argument(help="A feature table.")],
-    trials: Annotated[int | None, typer.Option(min=1, help="Budget: so many transfers.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, max=10**9, help="Budget: so many transfers.")] = None,
     hours: Annotated[float | None, typer.Option(help="Budget: so many hours.")] = None,
     per: Annotated[Literal["target", "total"], typer.Option(help="Whether the budget is for each target or all.")] = "total",
     predictor: Annotated[Path | None, typer.Option(help="Folder that train-meta wrote; without it, the prior.")] = None,
