@@ -6,9 +6,8 @@ On a full disk a command must say so in one line, leave nothing half-written, an
 from __future__ import annotations
 
 import shutil
-import sqlite3
-import threading
-import time
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,16 @@ SHARES = (0.02, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 0.95)
 """Of the bytes that a command writes, for which there is room."""
 
 PAGE = 4096
+
+
+HOLD = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+"""A process of its own: a fork of one that holds a lock would believe that it holds it, too."""
 
 
 @dataclass(frozen=True)
@@ -158,19 +167,12 @@ def _locked(inputs: Path, tally: Tally) -> None:
     well([*arguments[:-1], "history.db"], folder, inputs.parent / "log")
     for seconds, expected in ((3.0, (0,)), (100.0, (1, 2))):
         what = f"history import, database locked for {seconds:.0f} s"
-        released = threading.Event()
-        holder = threading.Thread(target=_hold, args=(folder / "history.db", seconds, released))
-        holder.start()
-        time.sleep(0.2)
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(folder / "history.db"), str(seconds)], stdout=subprocess.PIPE
+        )
+        assert holder.stdout is not None
+        holder.stdout.readline()
         judge(done(arguments, folder, inputs.parent / "log"), what, tally, expected)
-        released.set()
-        holder.join()
+        holder.kill()
+        holder.wait()
     shutil.rmtree(folder)
-
-
-def _hold(database: Path, seconds: float, released: threading.Event) -> None:
-    connection = sqlite3.connect(database)
-    connection.execute("BEGIN EXCLUSIVE")
-    released.wait(seconds)
-    connection.rollback()
-    connection.close()

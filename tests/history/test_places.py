@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import resource
 import sqlite3
 
 import pytest
@@ -88,6 +89,19 @@ def test_a_database_cut_or_overwritten_anywhere_is_one_error(tmp_path):
         for name in ("damaged.db-wal", "damaged.db-shm"):
             (tmp_path / name).unlink(missing_ok=True)
     assert "ArtifactError" in outcomes
+
+
+def test_a_disk_without_room_is_not_taken_for_a_damaged_history(tmp_path):
+    History(tmp_path / "h.db").append([observation()])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # less than SQLite's shared memory takes
+    try:
+        with pytest.raises(TransfercastError, match=r"has room") as told:
+            History(tmp_path / "h.db").append([observation(seed=1)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not isinstance(told.value, ArtifactError)
+    assert len(History(tmp_path / "h.db")) == 1
 
 
 @pytest.mark.parametrize(

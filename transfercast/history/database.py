@@ -195,6 +195,8 @@ def _in_plain_words(error: BaseException, shown: str, wait: float, otherwise: ty
         return InputError(f"{shown}: cannot be written ({said}). Change its permissions, or name another history.")
     if "disk is full" in said:
         return TransfercastError(f"{shown}: {said}; nothing was recorded. Make room, and try again.")
+    if "disk I/O error" in said:  # what SQLite says where its shared memory finds no room, too
+        return TransfercastError(f"{shown}: {said}. See that its disk has room and is sound, and try again.")
     if shown.startswith("sqlite") and "unable to open" not in said:
         return ArtifactError(f"{shown}: damaged ({said}). Put back a copy, or begin a new history.")
     if otherwise is InputError:
