@@ -118,7 +118,7 @@ def run(command: str, folder: Path, seconds: float = 10 * MOST_SECONDS) -> Outco
     """Run a command of transfercast in a folder, in this process, and break it off after so many seconds."""
     with contextlib.chdir(folder), no_hang(seconds):
         started, processor = time.perf_counter(), time.process_time()
-        result: Result = CliRunner().invoke(app, shlex.split(command))
+        result: Result = CliRunner().invoke(app, shlex.split(command), color=True)  # else codes were taken out unseen
         took = time.process_time() - processor, time.perf_counter() - started
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

@@ -28,6 +28,7 @@ def private_places(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("COLUMNS", "500")
+        patch.setenv("NO_COLOR", "1")
         patch.delenv("TRANSFERCAST_HISTORY", raising=False)
         patch.delenv("TRANSFERCAST_API_KEY", raising=False)
         patch.setattr("uvicorn.run", lambda *arguments, **options: typer.echo("served"))
