@@ -169,12 +169,29 @@ def test_trials_of_dead_workers_and_closed_steps_are_not_left_running(table, sto
     study = optuna.load_study(study_name=name, storage=storage)
     closed = study.ask()
     closed.set_user_attr("position", 0)  # its worker died between the observation and the end of the trial
-    nameless = study.ask()  # its worker died at once; younger than two minutes, so it may be alive
+    foreign = study.ask()  # somebody else's: no search begins a trial without its position
     search(made, storage)
     state = {trial.number: trial.state.name for trial in study.trials}
     assert state[closed.number] == "FAIL"
-    assert state[nameless.number] == "RUNNING"
+    assert state[foreign.number] == "RUNNING"
     assert sum(value == "COMPLETE" for value in state.values()) == sum(s.target == made.targets[0] for s in made.steps)
+
+
+def test_a_trial_is_written_whole_so_that_a_kill_leaves_none_that_nobody_knows(table, storage, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    made = planned(table, 1)
+    record = TrialRecord(made, storage)
+    study = record.study(made.steps[0])
+    monkeypatch.setattr(optuna.Trial, "__init__", killed)  # the first thing that happens once a trial is written
+    with pytest.raises(KeyboardInterrupt):
+        record.begin(made.steps[0])
+    (trial,) = study.get_trials(deepcopy=False)
+    assert (trial.state.name, trial.user_attrs["position"]) == ("RUNNING", made.steps[0].position)
+    assert trial.params == {"source": made.steps[0].source, "recipe": made.steps[0].recipe}
+    record.close_orphans(set)
+    assert [trial.state.name for trial in study.trials] == ["FAIL"]
 
 
 def test_a_trial_that_another_worker_begins_while_orphans_are_looked_for_is_left_running(table, storage):

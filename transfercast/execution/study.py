@@ -5,7 +5,6 @@ One study a target, for scores of two targets cannot be compared. A trial belong
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,33 +21,6 @@ from transfercast.core.plan import Plan, Step
 from transfercast.core.text import redacted
 from transfercast.execution.result import forecast_of
 from transfercast.history.database import BUSY_SECONDS, after_collisions
-
-NAMELESS_SECONDS = 120.0
-"""After which a running trial without a position counts as left by a killed worker; the position follows in milliseconds."""
-
-
-class _PlannedSampler(optuna.samplers.BaseSampler):
-    """Answers every suggestion with the values of one step.
-
-    Args:
-        values: by parameter.
-    """
-
-    def __init__(self, values: dict[str, str]) -> None:
-        self._values = values
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._values[param_name]
 
 
 class TrialRecord:
@@ -95,18 +67,20 @@ class TrialRecord:
         return optuna.load_study(
             study_name=self.name_of(step.target),
             storage=self._storage,
-            sampler=_PlannedSampler(_values(step)),
+            sampler=optuna.samplers.RandomSampler(),  # never asked: a trial has its step's values from the start
             pruner=self._pruner or optuna.pruners.NopPruner(),
         )
 
     def begin(self, step: Step) -> optuna.Trial:
-        """A running trial of a step; what an earlier attempt left running is closed as failed."""
+        """A running trial of a step; what an earlier attempt left running is closed as failed.
+
+        The trial is written whole in one transaction: one that was asked for first and named after would run for ever if its
+        worker were killed in between, for nobody could tell whose it is.
+        """
         study = self.study(step)
         _fail(study, _of(step, study, TrialState.RUNNING))
-        trial = study.ask(self._choices[step.target])
-        for name, value in _attributes(step).items():
-            trial.set_user_attr(name, value)
-        return trial
+        study.add_trial(self._trial(step, TrialState.RUNNING))
+        return optuna.Trial(study, _of(step, study, TrialState.RUNNING)[-1]._trial_id)
 
     def watch(self, trial: optuna.Trial) -> Callable[[int, float], None] | None:
         """What to call after each epoch with its score, if anything can come of it: it raises TrialPruned."""
@@ -138,17 +112,19 @@ class TrialRecord:
         _fail(study, _of(step, study, TrialState.RUNNING))
         if _of(step, study, TrialState.COMPLETE):
             return
-        study.add_trial(
-            optuna.trial.create_trial(
-                value=score,
-                params=_values(step),
-                distributions=self._choices[step.target],
-                user_attrs=_attributes(step) | ({} if gain is None else {"gain": gain}),
-            )
+        study.add_trial(self._trial(step, TrialState.COMPLETE, score, **({} if gain is None else {"gain": gain})))
+
+    def _trial(self, step: Step, state: TrialState, score: float | None = None, **attributes: Any) -> FrozenTrial:
+        return optuna.trial.create_trial(
+            state=state,
+            value=score,
+            params=_values(step),
+            distributions=self._choices[step.target],
+            user_attrs=_attributes(step) | attributes,
         )
 
     def close_orphans(self, at_work: Callable[[], set[int]]) -> None:
-        """Fail all running trials but those of steps that a living worker is at.
+        """Fail all running trials of steps but those that a living worker is at; a trial without a position is not ours.
 
         Args:
             at_work: gives the positions of these steps. It is called after the trials were read: a step is claimed before its
@@ -159,19 +135,12 @@ class TrialRecord:
         running = [(study, study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))) for study in studies]
         working = at_work()
         for study, trials in running:
-            _fail(study, [trial for trial in trials if not _at_work(trial, working)])
+            _fail(study, [trial for trial in trials if trial.user_attrs.get("position") not in working | {None}])
 
     def cause(self, step: Step) -> str:
         """Why the last failed attempt at a step failed."""
         failed = _of(step, self.study(step), TrialState.FAIL)
         return str(failed[-1].user_attrs.get("error", "its worker was killed")) if failed else "unknown"
-
-
-def _at_work(trial: FrozenTrial, working: set[int]) -> bool:
-    if "position" in trial.user_attrs:
-        return trial.user_attrs["position"] in working
-    started = trial.datetime_start
-    return started is not None and time.time() - started.timestamp() < NAMELESS_SECONDS
 
 
 def _of(step: Step, study: optuna.Study, state: TrialState) -> list[FrozenTrial]:
