@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -182,20 +183,25 @@ def test_weights_are_readable_by_whom_the_other_files_are(pool, family, tmp_path
         assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o640}
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """No file may grow beyond a kilobyte, as good as a full disk for what writes one."""
+    """No file may grow beyond a kilobyte, as good as a full disk for what writes one.
+
+    Lifted within the test: pytest's own output may go to a longer file.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_is_one_error_of_whatever_is_saved_and_leaves_nothing(family, tmp_path, tiny_encoder, full_disk):
+def test_a_full_disk_is_one_error_of_whatever_is_saved_and_leaves_nothing(family, tmp_path, tiny_encoder):
     weights = np.ones((64, 64), dtype=np.float32)
-    full_disk()
-    with pytest.raises(InputError, match=r"the model cannot be written .*Make room"):
+    with full_disk(), pytest.raises(InputError, match=r"the model cannot be written .*Make room"):
         SourcePool.fit(tmp_path / "new", family.sources[:1], encoder=str(tiny_encoder), recipe=FAST)
-    with pytest.raises(InputError, match=r"the map cannot be written .*Make room"):
+    with full_disk(), pytest.raises(InputError, match=r"the map cannot be written .*Make room"):
         SpaceMap(weights, weights[0]).save(tmp_path / "maps" / "x", base_model="b", task="t", pooling="mean")
     assert not [*(tmp_path / "new" / "sources").iterdir(), *(tmp_path / "maps").iterdir()]
 
