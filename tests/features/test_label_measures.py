@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
 from transfercast.core.errors import ShapeError
-from transfercast.core.kinds import Kind
 from transfercast.features.measures.frozen_transfer import frozen_transfer
 from transfercast.features.measures.h_score import h_score
 from transfercast.features.measures.leep import leep
@@ -160,7 +159,7 @@ def test_neighbours_may_be_the_same_point_twice_but_never_the_row_itself():
 
 
 def frozen(features, labels):
-    return frozen_transfer(features, labels, Kind.BINARY)
+    return frozen_transfer(features, labels, "positive_f1")
 
 
 LABELS = np.arange(12) % 2

@@ -139,8 +139,9 @@ ROWS = {  # evidence that has a row for each of the target's rows
     "target_labels": np.arange(12) % 2,
 }
 OTHER = {
-    "source_test_score": 0.7,
+    "source_test_f1": 0.7,
     "target_kind": Kind.BINARY,
+    "target_metric": "positive_f1",
     "source_own_embeddings": _RNG.normal(size=(9, 4)),
     "source_base_embeddings": _RNG.normal(size=(9, 4)),
 }

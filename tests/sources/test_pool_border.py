@@ -93,7 +93,7 @@ def test_a_map_does_not_replace_a_folder_of_somebody_else_s_and_no_work_is_done_
         ({"scores": {"test": 7}}, r"its test score 7.0 is outside \[0, 1\] of positive_f1"),
         ({"scores": {"training": 0.5}}, "scores.training"),
         ({"scores": [0.5]}, "scores: "),
-        ({"metric": "rouge"}, "metric 'rouge' is not that of binary tasks"),
+        ({"metric": "rouge"}, "metric: unknown metric; known are"),
         ({"recipe": "magic"}, "recipe: "),
         ({"seed": -1}, "seed -1"),
         ({"seconds": -1.0}, "seconds: "),

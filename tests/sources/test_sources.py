@@ -150,13 +150,13 @@ def test_readings_do_not_depend_on_batch_mates(tiny_encoder, family):
 
 def test_scores_worked_by_hand():
     # two of three predicted positives are right, of two positives: precision 2/3, recall 1, F1 4/5
-    assert score_of(Kind.BINARY, np.array([1, 1, 1, 0]), np.array([1, 1, 0, 0])) == pytest.approx(0.8)
-    assert score_of(Kind.MULTICLASS, np.array([0, 2, 1]), np.array([0, 2, 2])) == pytest.approx(2 / 3)
+    assert score_of("positive_f1", np.array([1, 1, 1, 0]), np.array([1, 1, 0, 0])) == pytest.approx(0.8)
+    assert score_of("accuracy", np.array([0, 2, 1]), np.array([0, 2, 2])) == pytest.approx(2 / 3)
     # a monotone but bent relation: Spearman 1, Pearson of (0, 1, 4) with (0, 1, 2) is 4 / (sqrt(2) sqrt(26/3))
     expected = (1 + 4 / np.sqrt(2 * 26 / 3)) / 2
-    assert score_of(Kind.REGRESSION, np.array([0.0, 1.0, 4.0]), np.array([0.0, 1.0, 2.0])) == pytest.approx(expected)
+    assert score_of("pearson_spearman", np.array([0.0, 1.0, 4.0]), np.array([0.0, 1.0, 2.0])) == pytest.approx(expected)
     for useless in (np.zeros(3), np.array([np.nan, 1.0, 2.0]), np.array([np.inf, 1.0, 2.0])):
-        assert score_of(Kind.REGRESSION, useless, np.array([0.0, 1.0, 2.0])) == 0
+        assert score_of("pearson_spearman", useless, np.array([0.0, 1.0, 2.0])) == 0
 
 
 @pytest.fixture(scope="module")

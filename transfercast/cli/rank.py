@@ -29,6 +29,9 @@ def rank(
     text_pair: Annotated[str | None, typer.Option(help="Column of second texts, for tasks on pairs.")] = None,
     label: Annotated[str, typer.Option(help="Column of the labels.")] = "label",
     kind: Annotated[StatedKind | None, typer.Option(help="Of the task; by default as the labels say.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Of frozen_transfer, as macro_f1 or mcc; by default that of the kind.")
+    ] = None,
     positive: Annotated[str | None, typer.Option(help="Of a binary task: the label that is positive.")] = None,
     file_format: Annotated[FileFormat | None, typer.Option("--format", help="By default as the file's ending says.")] = None,
     target: Annotated[str | None, typer.Option(help="Of a tasks.toml: the target, where it has several.")] = None,
@@ -54,7 +57,10 @@ def rank(
 
     if (maps is None) == (not encoders):
         raise InputError("name the encoders to rank, or a folder of maps by --maps.")
-    options = {"text": text, "text_pair": text_pair, "label": label, "kind": kind, "positive": positive, "format": file_format}
+    options = {
+        "text": text, "text_pair": text_pair, "label": label,
+        "kind": kind, "metric": metric, "positive": positive, "format": file_format,
+    }  # fmt: skip
     task = _task(data, target, rows, options)
     if maps is not None:
         config_files(maps)

@@ -1,4 +1,4 @@
-"""Kinds of task, and the one metric by which each kind is judged."""
+"""Kinds of task, and the metrics by which each kind can be judged."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator
+
+from transfercast.core.errors import InputError
 
 
 class Kind(StrEnum):
@@ -23,21 +25,32 @@ ALL_KINDS = frozenset(Kind)
 LABELLED = ALL_KINDS - {Kind.REGRESSION}
 """Kinds whose rows (in sequences, words) carry one of several classes."""
 
+_ONE_CLASS = frozenset({Kind.BINARY, Kind.MULTICLASS})
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A score where higher is better, and the range it can take."""
+    """A score where higher is better, the range it can take, and the kinds of task that it can judge."""
 
     name: str
     lowest: float
     highest: float
+    kinds: frozenset[Kind]
 
 
 METRICS: dict[str, Metric] = {
-    "positive_f1": Metric("positive_f1", 0.0, 1.0),
-    "accuracy": Metric("accuracy", 0.0, 1.0),
-    "pearson_spearman": Metric("pearson_spearman", -1.0, 1.0),
-    "span_f1": Metric("span_f1", 0.0, 1.0),
+    metric.name: metric
+    for metric in (
+        Metric("positive_f1", 0.0, 1.0, frozenset({Kind.BINARY})),
+        Metric("accuracy", 0.0, 1.0, _ONE_CLASS),
+        Metric("macro_f1", 0.0, 1.0, _ONE_CLASS),
+        Metric("micro_f1", 0.0, 1.0, _ONE_CLASS),
+        Metric("mcc", -1.0, 1.0, _ONE_CLASS),
+        Metric("pearson_spearman", -1.0, 1.0, frozenset({Kind.REGRESSION})),
+        Metric("pearson", -1.0, 1.0, frozenset({Kind.REGRESSION})),
+        Metric("spearman", -1.0, 1.0, frozenset({Kind.REGRESSION})),
+        Metric("span_f1", 0.0, 1.0, frozenset({Kind.SEQUENCE})),
+    )
 }
 
 DEFAULT_METRIC = "positive_f1"  # of a target about which a table says nothing
@@ -58,3 +71,25 @@ METRIC_OF: dict[Kind, str] = {
     Kind.REGRESSION: "pearson_spearman",
     Kind.SEQUENCE: "span_f1",
 }
+"""By which a kind of task is judged unless another metric was chosen."""
+
+
+def metrics_of(kind: Kind) -> list[str]:
+    """Names of the metrics that can judge a kind of task, its default first.
+
+    >>> metrics_of(Kind.REGRESSION)
+    ['pearson_spearman', 'pearson', 'spearman']
+    """
+    return [name for name, metric in METRICS.items() if kind in metric.kinds]
+
+
+def metric_for(kind: Kind, chosen: str | None, where: str) -> str:
+    """The metric that was chosen, or the kind's own.
+
+    Raises:
+        InputError: beginning with `where`, if the one chosen cannot judge such tasks.
+    """
+    metric = chosen or METRIC_OF[kind]
+    if metric not in METRICS or kind not in METRICS[metric].kinds:
+        raise InputError(f"{where}: metric {metric!r} does not judge {kind} tasks; choose of {', '.join(metrics_of(kind))}.")
+    return metric

@@ -18,14 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from transfercast.core.errors import TransfercastError
 from transfercast.core.files import reason
-from transfercast.core.kinds import Kind
 from transfercast.core.plan import Plan, Step
 from transfercast.core.records import ALONE, Observation, Recipe, run_key_of
 from transfercast.execution import claims
 from transfercast.execution.checkpoints import CheckpointStore
 from transfercast.execution.inputs import PlanInputs
 from transfercast.execution.result import Best, Failure, SearchResult, Training, tied_with
-from transfercast.execution.standard_error import standard_error
+from transfercast.execution.standard_error import standard_error, units_of
 from transfercast.execution.study import TrialRecord
 from transfercast.history.rows import storable
 from transfercast.history.store import History
@@ -33,8 +32,6 @@ from transfercast.sources.encoders import load_tokenizer, weights_fingerprint
 from transfercast.sources.finetune import Trained, fine_tune, scored
 from transfercast.sources.models import load_model
 from transfercast.sources.source import Source
-from transfercast.sources.spans import spans_of
-from transfercast.tasks.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -241,12 +238,13 @@ class Worker:
     def _trainings(self, target: str) -> list[Training]:
         observed = self._observed(target)
         baseline = _baseline(observed)
-        units = _validation_units(self.inputs.tasks[target])
+        task = self.inputs.tasks[target]
+        units = units_of(task.kind, task.splits["validation"])
         return [
             Training(
                 step,
                 observation,
-                standard_error(observation.metric, observation.score, *units),
+                standard_error(observation.metric, observation.score, units),
                 math.nan if baseline is None or step.source == ALONE else observation.score - baseline[1].score,
             )
             for step, observation in observed
@@ -282,13 +280,3 @@ def _best(observed: list[tuple[Step, Observation]]) -> tuple[Step, Observation]:
 
 def _baseline(observed: list[tuple[Step, Observation]]) -> tuple[Step, Observation] | None:
     return next((run for run in observed if run[0].source == ALONE), None)
-
-
-def _validation_units(task: Task) -> tuple[int, int]:
-    """Rows of a task's validation split, and positive rows or gold spans among them."""
-    labels = task.splits["validation"].labels
-    if task.kind is Kind.BINARY:
-        return len(labels), int((labels == 1).sum())
-    if task.kind is Kind.SEQUENCE:
-        return len(labels), sum(len(spans_of(tags)) for tags in labels)
-    return len(labels), 0

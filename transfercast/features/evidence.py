@@ -2,11 +2,13 @@
 
 | name | what it is |
 |---|---|
-| source_score, source_test_score | the source's score on its own validation and test rows |
+| source_score | the source's score on its own validation rows |
+| source_test_f1 | that on its own test rows, where it is an F1 of positives or of spans |
 | target_score | the target trained alone, on its validation rows |
 | source_embeddings, source_layers, source_cls | the target's rows in the source: last layer, all layers, first token |
 | source_probabilities, source_predictions | what it says of these rows |
-| target_labels, target_values, target_kind | their labels; the values are one a row of source_embeddings |
+| target_labels, target_values | the labels of these rows; the values are one a row of source_embeddings |
+| target_kind, target_metric | the target's kind, and the metric by which it is judged |
 | target_embeddings | the same rows in the target trained alone |
 | target_base_embeddings, source_base_embeddings | the target's and the source's rows in the base encoder |
 | mapped_embeddings | the target's rows in the base encoder, mapped into the source's space |
@@ -37,6 +39,8 @@ from transfercast.sources.inference import Reading
 from transfercast.sources.source import Source
 from transfercast.tasks.family import task_of
 from transfercast.tasks.task import Examples, Task
+
+_MARKED_F1 = ("positive_f1", "span_f1")
 
 OWN_ROWS = 1000
 """At most so many of a source's own rows are embedded."""
@@ -93,9 +97,10 @@ class Gatherer:
 
         return {
             "source_score": lambda: source.scores.get("validation", source.scores.get("test", np.nan)),
-            "source_test_score": lambda: source.scores.get("test", np.nan),
+            "source_test_f1": lambda: source.scores.get("test", np.nan) if source.metric in _MARKED_F1 else np.nan,
             "target_score": lambda: alone.scores["validation"],
             "target_kind": lambda: target.kind,
+            "target_metric": lambda: target.metric,
             "target_labels": lambda: seen.labels,
             "target_values": lambda: values_of(target, reading()) if split else np.asarray(seen.labels),
             "source_predictions": lambda: predictions_of(source, reading()),

@@ -32,7 +32,7 @@ from transfercast.tasks.task import Task
 
 log = logging.getLogger(__name__)
 
-EMBEDDINGS_ALONE = {"source_embeddings", "target_values", "target_kind"}
+EMBEDDINGS_ALONE = {"source_embeddings", "target_values", "target_kind", "target_metric"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def rank_encoders(
     for encoder in progress(list(dict.fromkeys(encoders)), "encoders"):
         try:
             reading = artifacts.base_reading(encoder, seen.texts, max_tokens, split=split)
-            given = {"target_values": values_of(task, reading), "target_kind": task.kind}
+            given = {"target_values": values_of(task, reading), "target_kind": task.kind, "target_metric": task.metric}
             candidates = reading.pooled("mean" if split else pooling, layers)
             found = [
                 chosen.function(source_embeddings=embeddings, **{name: given[name] for name in chosen.needs if name in given})

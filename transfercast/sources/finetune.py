@@ -47,7 +47,7 @@ def scored(model: Any, tokenizer: Any, task: Task, examples: Examples, max_token
     if task.kind is Kind.SEQUENCE:
         cut = zip(predicted, examples.labels, strict=True)
         predicted = [(*tags, *["O"] * (len(gold) - len(tags))) for tags, gold in cut]
-    return score_of(task.kind, predicted, examples.labels)
+    return score_of(task.metric, predicted, examples.labels)
 
 
 def fine_tune(

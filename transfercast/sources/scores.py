@@ -1,4 +1,4 @@
-"""The one score by which a kind of task is judged, from predictions and labels."""
+"""Scores of predictions against labels, by the name of the metric; and what a score of zero means."""
 
 from __future__ import annotations
 
@@ -6,45 +6,66 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from transfercast.core.kinds import Kind
 from transfercast.sources.spans import dice, spans_of
 
 
-def score_of(kind: Kind, predicted: Any, labels: Any) -> float:
-    """Positive-class F1, accuracy, mean of Pearson and Spearman, or typed span F1.
+def score_of(metric: str, predicted: Any, labels: Any) -> float:
+    """How good predictions are.
+
+    F1, accuracy and Matthews' correlation coefficient are scikit-learn's, correlations scipy's; `span_f1` is seqeval's micro F1
+    of typed spans. F1 of what is neither there nor predicted is 0. `micro_f1` of rows with one class each is their accuracy.
 
     Args:
-        kind: of the task.
+        metric: a key of METRICS.
         predicted: (n,) classes or values, or n tuples of tags.
         labels: the same for the gold labels.
 
     Returns:
         A value in the metric's range; a constant prediction, or one that is no number, has correlation 0.
     """
-    if kind is Kind.BINARY:
-        return float(f1_score(labels, predicted, pos_label=1, zero_division=0.0))
-    if kind is Kind.MULTICLASS:
-        return float(accuracy_score(labels, predicted))
-    if kind is Kind.SEQUENCE:
-        return dice([spans_of(tags) for tags in labels], [spans_of(tags) for tags in predicted])
+    match metric:
+        case "positive_f1":
+            return float(f1_score(labels, predicted, pos_label=1, zero_division=0.0))
+        case "macro_f1" | "micro_f1":
+            return float(f1_score(labels, predicted, average=metric.removesuffix("_f1"), zero_division=0.0))
+        case "accuracy":
+            return float(accuracy_score(labels, predicted))
+        case "mcc":
+            return float(matthews_corrcoef(labels, predicted))
+        case "span_f1":
+            return dice([spans_of(tags) for tags in labels], [spans_of(tags) for tags in predicted])
+        case "pearson" | "spearman" | "pearson_spearman":
+            return _correlation(metric, np.asarray(predicted), np.asarray(labels))
+        case _:
+            raise ValueError(f"metric {metric!r} is unknown")
+
+
+def _correlation(metric: str, predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Pearson's, Spearman's, or the mean of both, of (n,) values with (n,) values."""
     if not np.isfinite(predicted).all() or np.ptp(predicted) == 0 or np.ptp(labels) == 0:
         return 0.0
-    mean = float((pearsonr(predicted, labels).statistic + spearmanr(predicted, labels).statistic) / 2)
+    both = {"pearson": pearsonr(predicted, labels).statistic, "spearman": spearmanr(predicted, labels).statistic}
+    mean = float(both.get(metric, sum(both.values()) / 2))
     return mean if np.isfinite(mean) else 0.0  # of predictions too large, or all but constant
 
+
+_NO_ROW_RIGHT = ("it gets no row right; it learned too little, or the labels are mixed up", "more rows")
+_NO_NUMBER = ("it predicts no number, or one for all rows; it learned too little, or its training diverged", "more rows")
 
 _CAUSE_AND_REMEDY = {
     "positive_f1": (
         "it finds no positive row; the label is rare, or learned too little",
         "more rows, more of them positive (positive_share)",
     ),
-    "accuracy": ("it gets no row right; it learned too little, or the labels are mixed up", "more rows"),
-    "pearson_spearman": (
-        "it predicts no number, or one for all rows; it learned too little, or its training diverged",
-        "more rows",
-    ),
+    "accuracy": _NO_ROW_RIGHT,
+    "macro_f1": _NO_ROW_RIGHT,
+    "micro_f1": _NO_ROW_RIGHT,
+    "mcc": ("it predicts one class for all rows, or no better than chance; it learned too little", "more rows"),
+    "pearson_spearman": _NO_NUMBER,
+    "pearson": _NO_NUMBER,
+    "spearman": _NO_NUMBER,
     "span_f1": ("it finds no span; spans are rare, or learned too little", "more rows, more of them with spans"),
 }
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from transfercast.core.cache import fingerprint
 from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.files import read_json, reason, write_json
-from transfercast.core.kinds import METRIC_OF, METRICS, Kind
+from transfercast.core.kinds import METRIC_OF, METRICS, Kind, MetricName, metrics_of
 from transfercast.core.records import Recipe, checked_name, checked_seed
 from transfercast.core.validation import checked
 from transfercast.sources.encoders import quiet_transformers, weights_fingerprint
@@ -59,7 +59,7 @@ class Source(BaseModel):
     label_names: tuple[str, ...]
     checkpoint: Path
     encoder: str
-    metric: str
+    metric: MetricName
     scores: dict[Literal["validation", "test"], float] = {}
     recipe: Annotated[str, _checked_by(Recipe.parse)] | None = None
     seed: Annotated[int, _checked_by(checked_seed)] | None = None
@@ -73,9 +73,11 @@ class Source(BaseModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Source:
-        if self.metric != METRIC_OF[self.kind]:
-            raise ValueError(f"metric {self.metric!r} is not that of {self.kind} tasks, {METRIC_OF[self.kind]!r}")
         metric = METRICS[self.metric]
+        if self.kind not in metric.kinds:
+            raise ValueError(
+                f"metric {self.metric!r} does not judge {self.kind} tasks; those that do are {', '.join(metrics_of(self.kind))}"
+            )
         for split, score in self.scores.items():
             if not metric.lowest <= score <= metric.highest:
                 raise ValueError(
@@ -151,8 +153,9 @@ def _refuse_links_out(folder: Path) -> None:
 
 
 def identity_of(task: Task, encoder: Path, recipe: Recipe, seed: int) -> str:
-    """Fingerprint of a training: what it learns, from which weights, how."""
-    return fingerprint(task=task.fingerprint, encoder=weights_fingerprint(encoder), recipe=recipe.key, seed=seed)
+    """Fingerprint of a training: what it learns, from which weights, how, and a metric that is not its kind's own."""
+    judged = {} if task.metric == METRIC_OF[task.kind] else {"metric": task.metric}  # without it as before there was a choice
+    return fingerprint(task=task.fingerprint, encoder=weights_fingerprint(encoder), recipe=recipe.key, seed=seed, **judged)
 
 
 def save_trained(trained: Trained, folder: Path) -> None:

@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from transfercast.core.errors import InputError
 from transfercast.core.files import reason
+from transfercast.core.kinds import metric_for
 from transfercast.core.records import checked_name
 from transfercast.core.validation import checked
 from transfercast.tasks.inference import labelling_of
@@ -74,6 +75,7 @@ def read_task(spec: TaskSpec) -> Task:
         raise InputError(f"task {spec.name!r}: say which label of labels = {list(spec.labels)} it is, as in label = '...'.")
     given = {split: _raw(spec, place) for split in SPLITS if (place := getattr(spec, split)) is not None}
     labelling = labelling_of(spec, given)
+    metric = metric_for(labelling.kind, spec.metric, f"{given['train'].where}: task {spec.name!r}")
     missing = [split for split in SPLITS if split not in given]
     cut = set_aside(given["train"], missing, spec.seed, partial(classes_of, spec, labelling)) if missing else {}
     raws = {**given, **cut}
@@ -87,8 +89,9 @@ def read_task(spec: TaskSpec) -> Task:
         splits,
         names,
         spec=spec.model_dump(mode="json"),
-        about=understood(spec.name, labelling, names, kept, splits),
+        about=understood(spec.name, labelling, metric, names, kept, splits),
         notes=(*labelling.notes, *leaks(labelling.kind, splits)),
+        metric=metric,
     )
 
 

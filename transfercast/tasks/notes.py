@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from transfercast.core.kinds import LABELLED, METRIC_OF, Kind
+from transfercast.core.kinds import LABELLED, Kind
 from transfercast.core.validation import shown
 from transfercast.tasks.inference import Labelling
 from transfercast.tasks.rows import Raw
@@ -14,18 +14,19 @@ _MOST_NAMES = 6
 
 
 def understood(
-    name: str, labelling: Labelling, names: tuple[str, ...], raws: dict[str, Raw], splits: dict[str, Examples]
+    name: str, labelling: Labelling, metric: str, names: tuple[str, ...], raws: dict[str, Raw], splits: dict[str, Examples]
 ) -> str:
     """One sentence: kind, metric, classes, which one is positive, rows by split, rows left out.
 
     Args:
         name: of the task.
         labelling: how its labels were understood.
+        metric: by which it is judged.
         names: of its classes.
         raws: rows before rare labels were left out.
         splits: rows as they are used.
     """
-    kind = f"{labelling.kind} ({'as stated' if labelling.stated else 'by its labels'}), judged by {METRIC_OF[labelling.kind]}"
+    kind = f"{labelling.kind} ({'as stated' if labelling.stated else 'by its labels'}), judged by {metric}"
     parts = [kind, labelling.why or _classes(labelling.kind, names)]
     parts.append(" + ".join(f"{len(splits[split])} {split}" for split in SPLITS) + " rows")
     where = {raw.where: raw.empty for raw in raws.values()}  # splits cut from one file share its count

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from transfercast.core.kinds import MetricName
 from transfercast.core.records import HIGHEST_SEED
 
 FileFormat = Literal["csv", "tsv", "jsonl", "parquet", "conll"]
@@ -40,6 +41,7 @@ class TaskSpec(BaseModel):
         name: of the task; for `multilabel` of one label, the label's name unless given.
         kind: `multilabel` reads one 0/1 column of `labels` as a binary task over shared documents; None infers. Two labels
             are binary, numbers with fractions a regression, all else classes; what cannot be told apart is refused.
+        metric: by which it is judged, such as macro_f1 or mcc; None takes the default of its kind (core.kinds.METRIC_OF).
         format: None goes by the file's ending.
         train, validation, test: files (or, for `hub`, split names); where validation or test is missing, about a
             tenth of the training rows is set aside for it, by the hash of the text: the same text, in this task or
@@ -61,6 +63,7 @@ class TaskSpec(BaseModel):
 
     name: str = ""
     kind: Literal[StatedKind, "multilabel"] | None = None
+    metric: MetricName | None = None
     format: Format | None = None
     train: Place = "train"
     validation: Place | None = None

@@ -11,7 +11,7 @@ import numpy as np
 
 from transfercast.core.cache import fingerprint
 from transfercast.core.errors import InputError, ShapeError
-from transfercast.core.kinds import METRIC_OF, Kind
+from transfercast.core.kinds import Kind, metric_for
 from transfercast.core.records import checked_name
 
 SPLITS = ("train", "validation", "test")
@@ -72,6 +72,7 @@ class Task:
         spec: how to read the task again (JSON), so that a search can be started from a plan alone.
         about: one sentence on how the file was understood: kind, classes, which is positive, rows left out.
         notes: what may make scores wrong, such as the same text in train and test.
+        metric: by which it is judged, a key of METRICS; by default that of its kind.
         fingerprint: of all contents.
     """
 
@@ -82,6 +83,7 @@ class Task:
     spec: dict[str, Any] | None = None
     about: str = field(default="", compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+    metric: str = ""
     fingerprint: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
@@ -89,16 +91,12 @@ class Task:
         return f"Task({self.name!r}, {self.kind}, {rows} rows, {self.metric})"
 
     def __post_init__(self) -> None:
-        """Check the name and fingerprint the contents."""
+        """Check name and metric, and fingerprint the contents."""
         checked_name(self.name, "task")
+        object.__setattr__(self, "metric", metric_for(self.kind, self.metric, f"task {self.name!r}"))
         contents = {name: _content(examples) for name, examples in self.splits.items()}
         made = fingerprint(kind=str(self.kind), label_names=list(self.label_names), splits=contents)
         object.__setattr__(self, "fingerprint", made)
-
-    @property
-    def metric(self) -> str:
-        """The metric by which tasks of this kind are judged."""
-        return METRIC_OF[self.kind]
 
     @property
     def seen(self) -> Examples:
@@ -124,7 +122,7 @@ class Task:
         Args:
             path: the file; the training rows, where `validation` or `test` are in `options`.
             text, label: column names.
-            options: any other field of TaskSpec: name, kind, positive, text_pair, validation, test, rows, seed ...
+            options: any other field of TaskSpec: name, kind, metric, positive, text_pair, validation, test, rows, seed ...
 
         Raises:
             InputError: naming file, line, value and remedy.

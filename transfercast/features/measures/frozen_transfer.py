@@ -1,9 +1,9 @@
 """Frozen transfer: a linear probe on the frozen source encoder's features, scored by cross-validation.
 
 Ridge regression on standardised features, its penalty chosen by the closed-form leave-one-out error inside each of five
-folds; classes are one-hot columns, so that every kind of task takes one factorisation a fold. Scored in the target's own
-metric where it has one a row: positive-class F1, accuracy, mean of Pearson and Spearman; for sequences the micro F1 of
-words that are tagged. Feature extraction as in Peters, Ruder, Smith (RepL4NLP 2019), arXiv:1903.05987.
+folds; classes are one-hot columns, so that every kind of task takes one factorisation a fold. Scored by the target's own
+metric; for sequences by the micro F1 of words that are tagged. Feature extraction as in Peters, Ruder, Smith (RepL4NLP 2019),
+arXiv:1903.05987.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from transfercast.core.errors import ShapeError
-from transfercast.core.kinds import ALL_KINDS, Kind
+from transfercast.core.kinds import ALL_KINDS, METRICS, Kind
 from transfercast.features.registry import measure
 from transfercast.features.rows import one_hot, useless
 from transfercast.sources.scores import score_of
@@ -23,13 +23,13 @@ OUTSIDE = 0
 
 
 @measure(kinds=ALL_KINDS, better="higher", group="embeddings", paper="peters2019tune")
-def frozen_transfer(source_embeddings: np.ndarray, target_values: np.ndarray, target_kind: Kind) -> float:
-    """Cross-validated score of a linear probe, in [0, 1], or in [-1, 1] for values; NaN where features are useless.
+def frozen_transfer(source_embeddings: np.ndarray, target_values: np.ndarray, target_metric: str) -> float:
+    """Cross-validated score of a linear probe, in the range of the metric; NaN where features are useless.
 
     Args:
         source_embeddings: (n, d) features of the target's rows (for sequences, of its words).
         target_values: (n,) class numbers (1 is positive in binary tasks, 0 is `O` in sequences), or real values.
-        target_kind: decides the metric.
+        target_metric: by which the target is judged; it says, too, whether it has classes, values or sequences.
 
     Raises:
         ShapeError: if the lengths differ, or there are fewer rows than folds.
@@ -44,7 +44,8 @@ def frozen_transfer(source_embeddings: np.ndarray, target_values: np.ndarray, ta
         raise ShapeError(f"a label for every row, and at least {FOLDS}: {len(features)} rows, {len(values)} labels.")
     if useless(features) is not None:
         return float("nan")
-    classes = None if target_kind is Kind.REGRESSION else np.unique(values)
+    kinds = METRICS[target_metric].kinds
+    classes = None if Kind.REGRESSION in kinds else np.unique(values)
     wanted = values.astype(np.float64)[:, None] if classes is None else one_hot(values)
     stratified = classes is not None and np.unique(values, return_counts=True)[1].min() >= FOLDS
     folds = (StratifiedKFold if stratified else KFold)(FOLDS, shuffle=True, random_state=SEED)
@@ -53,7 +54,7 @@ def frozen_transfer(source_embeddings: np.ndarray, target_values: np.ndarray, ta
         probe = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(features[train], wanted[train])
         found[held_out] = probe.predict(features[held_out]).reshape(len(held_out), -1)
     predicted = found[:, 0] if classes is None else classes[found.argmax(1)]
-    if target_kind is not Kind.SEQUENCE:
-        return score_of(target_kind, predicted, values)
+    if Kind.SEQUENCE not in kinds:
+        return score_of(target_metric, predicted, values)
     right = ((predicted == values) & (values != OUTSIDE)).sum()
     return float(2 * right / max((predicted != OUTSIDE).sum() + (values != OUTSIDE).sum(), 1))

@@ -27,16 +27,16 @@ from transfercast.sources.spans import dice, spans_of
     paper="weighted-span-similarity",
     columns=("ss", "wss"),
 )
-def span_similarity(source_predictions: Any, target_labels: Any, source_test_score: float) -> np.ndarray:
+def span_similarity(source_predictions: Any, target_labels: Any, source_test_f1: float) -> np.ndarray:
     """SS and WSS of a source on the target's rows.
 
     Args:
         source_predictions: (n,) classes 0 and 1, or n tuples of tags (which may end early where texts were cut).
         target_labels: the gold labels of the same rows.
-        source_test_score: the source's score on its own test rows, NaN where it is not known.
+        source_test_f1: the source's F1 on its own test rows, NaN where it is not known or another metric was chosen.
 
     Returns:
-        (2,) values in [0, 1]; 1 when the source marks exactly what the target's labels mark.
+        (2,) values in [0, 1], WSS NaN without the source's F1; 1 when the source marks exactly what the target's labels mark.
     """
     if isinstance(target_labels, np.ndarray):
         both = int(((source_predictions == 1) & (target_labels == 1)).sum())
@@ -44,7 +44,7 @@ def span_similarity(source_predictions: Any, target_labels: Any, source_test_sco
         similarity = 2 * both / marked if marked else 0.0
     else:
         similarity = dice(_untyped(target_labels), _untyped(source_predictions))
-    return np.array([similarity, source_test_score * similarity])
+    return np.array([similarity, source_test_f1 * similarity])
 
 
 def _untyped(sentences: Sequence[Sequence[str]]) -> list[set[tuple[int, int, str]]]:
