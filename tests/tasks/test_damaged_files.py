@@ -231,10 +231,10 @@ def test_class_numbers_of_hub_tags_become_their_names(tmp_path):
     from transfercast.tasks.readers.hub import _decoder
 
     names = datasets.ClassLabel(names=["O", "B-PER"])
-    assert _decoder(datasets.Sequence(names), datasets.ClassLabel)([1, 0]) == ["B-PER", "O"]
-    assert _decoder(names, datasets.ClassLabel)(1) == "B-PER"
-    assert _decoder(names, datasets.ClassLabel)(-1) is None
-    assert _decoder(datasets.Value("int64"), datasets.ClassLabel)(1) == 1
+    assert _decoder(datasets.Sequence(names))([1, 0]) == ["B-PER", "O"]
+    assert _decoder(names)(1) == "B-PER"
+    assert _decoder(names)(-1) is None
+    assert _decoder(datasets.Value("int64"))(1) == 1
 
 
 @pytest.mark.parametrize(

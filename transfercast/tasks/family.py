@@ -73,7 +73,15 @@ def read_task(spec: TaskSpec) -> Task:
     """
     if spec.kind == "multilabel" and spec.label not in spec.labels:
         raise InputError(f"task {spec.name!r}: say which label of labels = {list(spec.labels)} it is, as in label = '...'.")
-    given = {split: _raw(spec, place) for split in SPLITS if (place := getattr(spec, split)) is not None}
+    return task_from(spec, {split: _raw(spec, place) for split in SPLITS if (place := getattr(spec, split)) is not None})
+
+
+def task_from(spec: TaskSpec, given: dict[str, Raw]) -> Task:
+    """The task that rows make up; what is not given of validation and test is cut from the training rows.
+
+    Raises:
+        InputError: naming line, value and remedy.
+    """
     labelling = labelling_of(spec, given)
     metric = metric_for(labelling.kind, spec.metric, f"{given['train'].where}: task {spec.name!r}")
     missing = [split for split in SPLITS if split not in given]
@@ -98,7 +106,9 @@ def read_task(spec: TaskSpec) -> Task:
 def _raw(spec: TaskSpec, place: str) -> Raw:
     columns = columns_of(spec)
     if spec.hub is not None:
-        return raw_rows(spec, f"{spec.hub} [{place}]", hub.read(spec.hub, spec.hub_config, place, columns))
+        data = hub.load(spec.hub, spec.hub_config, place)
+        rows = hub.rows(data, hub.place_of(spec.hub, spec.hub_config, place), columns)
+        return raw_rows(spec, f"{spec.hub} [{place}]", rows, hub.class_names(data, spec.label))
     return raw_rows(spec, place, read_records(Path(place), spec.format, columns))
 
 

@@ -1,8 +1,8 @@
 """What the labels of a task say: its kind, and which of them is positive. What could be two things is refused.
 
 Labels that are all numbers, one with a fraction, are a regression; one that is no number among them is a mistake, never
-a class. Two labels are a binary task: positive is the one that says so, the greater of two numbers, or the rarer. All
-else are classes.
+a class. Two labels are a binary task: positive is the one that says so, class 1 of a
+data set, the greater of two numbers, or the rarer. All else are classes.
 """
 
 from __future__ import annotations
@@ -146,14 +146,16 @@ def _binary(spec: TaskSpec, raws: dict[str, Raw], counts: Counter[str]) -> Label
             f"{next(_places(raws, {odd}))}: label {shown(odd)} is one of {len(counts)}, but binary task {spec.name!r} has two. "
             f"Fix the row, or say which is positive = '...', or kind = 'multiclass'."
         )
-    return labelling(*_one_of_two(counts))
+    return labelling(*_one_of_two(counts, next(iter(raws.values())).classes))
 
 
-def _one_of_two(counts: Counter[str]) -> tuple[set[str], str]:
+def _one_of_two(counts: Counter[str], classes: tuple[str, ...]) -> tuple[set[str], str]:
     one, other = sorted(counts)
     for positive, negative in ((one, other), (other, one)):
         if _PAIRS.get(positive.casefold()) == negative.casefold():
             return {positive}, f"positive is {shown(positive)}, by its name"
+    if sorted(classes) == [one, other]:
+        return {classes[1]}, f"positive is {shown(classes[1])}, class 1 of the data set"
     if _is_number(one) and _is_number(other):
         greater = max(one, other, key=float)
         return {greater}, f"positive is {shown(greater)}, the greater of two numbers"

@@ -35,6 +35,7 @@ class Raw:
         ids: 16 hexadecimal digits of the SHA-256 of each text.
         labels: a string, or (sequence) a tuple of tags, or (multilabel) a tuple of 0 and 1 in the order of spec.labels.
         empty: rows without text that were left out.
+        classes: names of classes by their numbers, where the data say so.
     """
 
     where: str
@@ -43,6 +44,7 @@ class Raw:
     ids: list[str]
     labels: list[Any]
     empty: int = 0
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,6 +58,7 @@ class Raw:
             [self.ids[r] for r in rows],
             [self.labels[r] for r in rows],
             self.empty,
+            self.classes,
         )
 
 
@@ -66,7 +69,7 @@ def columns_of(spec: TaskSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*texts, *labels]))
 
 
-def raw_rows(spec: TaskSpec, where: str, records: Sequence[Record | Sentence]) -> Raw:
+def raw_rows(spec: TaskSpec, where: str, records: Sequence[Record | Sentence], classes: tuple[str, ...] = ()) -> Raw:
     """Pick texts and labels out of a file's records.
 
     Raises:
@@ -79,7 +82,7 @@ def raw_rows(spec: TaskSpec, where: str, records: Sequence[Record | Sentence]) -
     pairs = [pick(spec, where, record) for record in kept]
     texts = [text for text, _ in pairs]
     lines, ids, labels = [record.line for record in kept], [_id(text) for text in texts], [label for _, label in pairs]
-    return Raw(where, lines, texts, ids, labels, len(records) - len(kept))
+    return Raw(where, lines, texts, ids, labels, len(records) - len(kept), classes)
 
 
 def _picker(spec: TaskSpec, first: Record | Sentence) -> Callable[[TaskSpec, str, Any], tuple[Any, Any]]:
@@ -112,10 +115,11 @@ def _left_out(spec: TaskSpec, record: Record | Sentence) -> bool:
     if isinstance(record, Sentence):
         return False
     columns = (spec.text,) if spec.text_pair is None else (spec.text, spec.text_pair)
-    return any(column in record.values and _is_empty(record.values[column]) for column in columns)
+    return any(column in record.values and is_empty(record.values[column]) for column in columns)
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Whether a cell holds no text and no label."""
     if isinstance(value, str):
         return not value or value.isspace()
     return value is None or value == [] or (isinstance(value, float) and math.isnan(value))
@@ -129,7 +133,7 @@ def _value(spec: TaskSpec, where: str, record: Record, column: str) -> Any:
     if column not in record.values:
         raise missing_column(_at(where, record), column, record.values)
     value = record.values[column]
-    if _is_empty(value):
+    if is_empty(value):
         remedy = (
             "fill it, or say drop = ['empty_text']" if column in (spec.text, spec.text_pair) else "fill it or remove the row"
         )
@@ -139,7 +143,7 @@ def _value(spec: TaskSpec, where: str, record: Record, column: str) -> Any:
 
 def _text(spec: TaskSpec, where: str, record: Record, column: str) -> str:
     value = record.values.get(column)
-    if not isinstance(value, str) or _is_empty(value):
+    if not isinstance(value, str) or is_empty(value):
         value = _value(spec, where, record, column)
     if isinstance(value, str):
         return value
@@ -191,7 +195,7 @@ def _of_lists(spec: TaskSpec, where: str, record: Record) -> tuple[Any, Any]:
     if len(tokens) != len(tags):
         raise InputError(f"{place}: {len(tokens)} tokens, {len(tags)} tags. Fix the row.")
     for number, token in enumerate(tokens, start=1):
-        if not isinstance(token, str) or _is_empty(token):
+        if not isinstance(token, str) or is_empty(token):
             raise InputError(f"{place}, column {spec.text!r}: token {number} is {shown(token)}, not a word. Fix the row.")
     for number, tag in enumerate(tags, start=1):
         _check_tag(f"{place}, column {spec.label!r}, token {number}", tag)

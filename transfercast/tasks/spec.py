@@ -49,7 +49,7 @@ class TaskSpec(BaseModel):
         hub, hub_config: a Hugging Face data set (or folder) and its configuration, for format `hub`.
         text, text_pair, label: column names; for CoNLL, `label` is the number of the tag's column, -1 the last.
         positive: for `binary`, the label that is positive; all others are negative. None goes by what the labels say (1,
-            true, yes, positive), by the greater of two numbers, or by the rarer of two names.
+            true, yes, positive), by class numbers, by the greater of two numbers, or by the rarer of two names.
         labels: for `multilabel`, the family's label columns.
         rows: caps; the first rows of one seeded order, so a smaller cap is a subset of a larger one.
         positive_share: the share of capped rows that carry a positive (any of `labels`), where rare labels would

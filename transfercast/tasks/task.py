@@ -136,6 +136,32 @@ class Task:
         options.setdefault("name", name_from(Path(path).stem))
         return read_task(checked(TaskSpec, str(path), {"text": text, "label": label, **options}))
 
+    @classmethod
+    def from_dataset(
+        cls, data: Any, *, text: str = "text", label: str | None = None, keep: str | Path | None = None, **options: Any
+    ) -> Task:
+        """Take data in memory: one table is split as by `from_csv`, several are the splits.
+
+        Labels are read as what they mean: class numbers of `datasets` (also in lists, as of tags) as their names; of two named
+        classes number 1 is positive; booleans, whole numbers with or without a fraction of zero, texts and categories as in a
+        file. What was understood is logged in one line, and stands in `about`.
+
+        Args:
+            data: a `datasets` Dataset or DatasetDict, a pandas DataFrame, or a dictionary of such tables. Of a dictionary,
+                train, validation (or valid, val, dev) and test are taken unless `options` say otherwise.
+            text, label: columns, by default `text` and `label`; inside another one with a point, as in `tokens.tag`.
+            keep: folder in which texts and labels are kept as Parquet, so that a search can read them again; by default one
+                of the user's own data folder.
+            options: any other field of TaskSpec: name, kind, metric, positive, text_pair, rows, seed ...; `train`,
+                `validation`, `test` name splits of a dictionary.
+
+        Raises:
+            InputError: naming split, row, value and remedy.
+        """
+        from transfercast.tasks.memory import task_of_data
+
+        return task_of_data(data, keep, {"text": text, **({} if label is None else {"label": label}), **options})
+
 
 def _content(examples: Examples) -> list[Any]:
     labels = examples.labels.tolist() if isinstance(examples.labels, np.ndarray) else list(examples.labels)
