@@ -23,6 +23,7 @@ _HOME = {
     "Recipe": "core.records",
     "SourcePool": "sources.pool",
     "Task": "tasks.task",
+    "collect": "collection.collector",
     "extract_features": "features.extract",
     "fit_maps": "features.fit_maps",
     "plan": "planning.order",
@@ -47,6 +48,7 @@ __all__ = [
     "SourcePool",
     "Task",
     "__version__",
+    "collect",
     "extract_features",
     "fit_maps",
     "plan",
@@ -60,6 +62,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from transfercast.attribution.conductance import term_conductance
+    from transfercast.collection.collector import collect
     from transfercast.core.forecast import Forecast
     from transfercast.core.plan import Budget, Plan
     from transfercast.core.records import Observation, Pair, Recipe

@@ -21,7 +21,7 @@ app = typer.Typer(
 
 COMMANDS = (
     "demo", "rank", "fit-sources", "pool", "features", "explain", "plan", "search", "history", "evaluate", "train-meta",
-    "fit-maps", "fetch-maps", "measures", "cache", "serve",
+    "collect", "fit-maps", "fetch-maps", "measures", "cache", "serve",
 )  # fmt: skip
 
 

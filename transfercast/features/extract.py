@@ -114,9 +114,12 @@ def is_own_task(source: Source, task: Task) -> bool:
     """Whether a source was trained on a task's data: by its name, its contents, or its files and columns."""
     if source.name == task.name or source.task == task.fingerprint:
         return True
-    if source.spec is None or task.spec is None:
-        return False
-    return all(source.spec.get(key) == task.spec.get(key) for key in _DATA)
+    return same_data(source.spec, task.spec)
+
+
+def same_data(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+    """Whether two descriptions of tasks name the same files, columns and labels."""
+    return one is not None and other is not None and all(one.get(key) == other.get(key) for key in _DATA)
 
 
 def _warn_of_scores(pool: SourcePool, alone: dict[str, Source]) -> None:

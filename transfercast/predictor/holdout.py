@@ -176,7 +176,9 @@ def _mean_gain_elsewhere(observed: Observed, same_encoder: bool) -> np.ndarray:
     Sums over all targets less those over the row's own; NaN where the source was tried on no other.
     """
     design = observed.design
-    gains = observed.score / design.baseline - 1 if np.isfinite(design.baseline).any() else observed.score
+    usable = design.baseline > 0  # no gain is relative to a score of 0
+    relative = np.divide(observed.score, design.baseline, out=np.full(len(observed.score), np.nan), where=usable) - 1
+    gains = relative if usable.any() else observed.score
     known = np.isfinite(gains)
     rows = pd.DataFrame({
         "source": design.sources, "target": design.targets, "encoder": design.encoder,

@@ -10,6 +10,8 @@
     [[task]]
     labels = ["admiration", "gratitude", "annoyance"]
 
+A [collect] table says which transfers between them are measured by `transfercast collect`.
+
 A multi-label entry becomes one binary task per label over shared documents, or with `label` that one alone. `role` is
 "both" (default), "source" or "target".
 """
@@ -56,6 +58,7 @@ class _Entries(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     task: list[dict[str, Any]] = Field(min_length=1)
+    collect: dict[str, Any] = {}  # read by transfercast.collection
 
 
 class _Use(BaseModel):
@@ -119,7 +122,7 @@ def read_family(path: str | Path) -> Family:
         InputError: naming the file and the entry, or the data file and line, and the remedy.
     """
     path = Path(path)
-    entries = checked(_Entries, str(path), _content(path), remedy="Add a [[task]] entry for each data set.")
+    entries = checked(_Entries, str(path), content_of(path), remedy="Add a [[task]] entry for each data set.")
     specs: list[tuple[_Use, TaskSpec]] = []
     for number, entry in enumerate(entries.task, start=1):
         fields = {**(entries.model_extra or {}), **entry}
@@ -134,7 +137,12 @@ def read_family(path: str | Path) -> Family:
     )
 
 
-def _content(path: Path) -> dict[str, Any]:
+def content_of(path: Path) -> dict[str, Any]:
+    """What a TOML file says.
+
+    Raises:
+        InputError: if it is not there, or no TOML.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a tasks.toml.")
     try:

@@ -1,0 +1,271 @@
+"""Training the transfers of a design, resumable and by several processes.
+
+In the folder of an atlas lie `design.json`, the pool (`pool/`), evidence that was taken (`cache/`), what was observed
+(`history.db`), and all observations as one table (`atlas.parquet`), written after each batch. A finished training is an
+observation of its validation and one of its test score; a process that is killed loses the training that it was at.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from transfercast.collection.design import Batch, Design, Run, Settings, draw, settings_of
+from transfercast.core.cache import ArrayCache
+from transfercast.core.errors import TransfercastError
+from transfercast.core.files import check_place, reason
+from transfercast.core.progress import progress
+from transfercast.core.records import ALONE, Observation, Recipe, run_key_of
+from transfercast.execution import claims
+from transfercast.features.extract import extract_features, same_data
+from transfercast.history.store import History
+from transfercast.sources.encoders import OFFLINE, checkpoint_folder, weights_fingerprint
+from transfercast.sources.finetune import fine_tune
+from transfercast.sources.models import pick_device
+from transfercast.sources.pool import SourcePool, trained_alone
+from transfercast.sources.source import Source, identity_of
+from transfercast.tasks.family import Family, read_family, task_of
+from transfercast.tasks.task import Task
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+FAILURES = (TransfercastError, RuntimeError, ValueError, OSError, MemoryError)
+"""What a training may fail with while others go on: out of memory, a full disk, a loss that is no number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """How far an atlas is.
+
+    Attributes:
+        runs: trainings in the design.
+        done: those that are observed.
+        failed: batches with a training that failed in this process, and why; they are tried again by the next start.
+        table: of all observations.
+    """
+
+    runs: int
+    done: int
+    failed: dict[str, str]
+    table: Path
+
+
+def collect(
+    spec: str | Path,
+    out: str | Path,
+    *,
+    encoder: str = OFFLINE,
+    device: str | None = None,
+    minutes: float | None = None,
+) -> Collected:
+    """Train a designed set of transfers between the tasks of a file, with the evidence of each pair.
+
+    Start it again after a kill, or in several processes at once: each training is run once.
+
+    Args:
+        spec: a tasks.toml with a [collect] table (see `collection.design.Settings`).
+        out: folder of the atlas.
+        encoder: that sources, and targets alone, are trained from.
+        device: cpu, cuda, mps; None takes the best there is.
+        minutes: begin no further training after so many; None goes on until all is done.
+
+    Raises:
+        InputError: before any training, if the file, its tasks or the folder cannot be used, or if the folder holds an
+            atlas of another design.
+    """
+    settings, out = settings_of(Path(spec)), Path(out).resolve()
+    check_place(out / "design.json")
+    base = checkpoint_folder(encoder)
+    family = read_family(spec)
+    design = _design(family, settings)
+    design.keep(out / "design.json")
+    history = History(out / "history.db")
+    collector = Collector(family, settings, out, history, encoder, base, pick_device(device))
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    failed = _run_all(collector, design, end)
+    runs = [(batch, run) for batch in design.batches for run in batch.runs]
+    known = history.find_all([collector.run_key(batch, run, "test") for batch, run in runs])
+    history.export_file(out / "atlas.parquet")
+    return Collected(design.runs, len(known), failed, out / "atlas.parquet")
+
+
+def _design(family: Family, settings: Settings) -> Design:
+    own = [
+        (source.name, target.name)
+        for source in family.sources
+        for target in family.targets
+        if source.name == target.name or same_data(source.spec, target.spec)
+    ]
+    return draw([task.name for task in family.sources], [task.name for task in family.targets], own, settings)
+
+
+def _run_all(collector: Collector, design: Design, end: float | None) -> dict[str, str]:
+    engine, failed = collector.history.engine, dict[str, str]()
+    claims.enter(engine, design.id, range(len(design.batches)))
+    for _ in progress(range(len(design.batches)), "batches of transfers"):
+        while (position := claims.claim(engine, design.id)) is None:
+            if claims.finished(engine, design.id):
+                return failed
+            time.sleep(POLL_SECONDS)
+        state, batch = claims.PLANNED, design.batches[position]
+        try:
+            with claims.heartbeat(engine, design.id, position):
+                failures = collector.run(batch, end)
+            if failures:
+                failed[batch.name], state = failures[0], claims.FAILED
+            elif not collector.open_runs(batch):
+                state = claims.DONE
+        finally:
+            claims.update(engine, design.id, position, state=state)
+        if state == claims.PLANNED:  # out of time
+            return failed
+    return failed
+
+
+class Collector:
+    """Runs batches of a design.
+
+    Args:
+        family: its tasks.
+        settings: how it was drawn.
+        out: folder of the atlas.
+        history: where observations go.
+        encoder, base: name and folder of the base encoder.
+        device: where models are trained.
+    """
+
+    def __init__(
+        self, family: Family, settings: Settings, out: Path, history: History, encoder: str, base: Path, device: torch.device
+    ) -> None:
+        self.settings, self.out, self.history = settings, out, history
+        self.encoder, self.base, self.device = encoder, base, device
+        self.sources = {task.name: task for task in family.sources}
+        self._targets = {task.name: task for task in family.targets}
+        self.recipe = Recipe.parse(settings.recipe)
+        self.cache = ArrayCache(out / "cache")
+
+    def run(self, batch: Batch, end: float | None) -> list[str]:
+        """Measure and train what is open in a batch, until it is `end` o'clock; why trainings failed."""
+        failures: list[str] = []
+        open_runs = self.open_runs(batch)
+        try:
+            task = self._task(batch)
+            pool = self._pool(sorted({run.source for run in open_runs} - {ALONE}))
+            features = self._features(pool, task)
+        except FAILURES as error:
+            return [_noted(f"evidence for {batch.name}", error)]
+        for run in progress(open_runs, f"to {task.name}"):
+            if end is not None and time.monotonic() > end:
+                break
+            try:
+                self._train(batch, run, task, pool, features.get(run.source, {}))
+            except FAILURES as error:
+                failures.append(_noted(f"{run.source} -> {task.name}", error))
+        self.history.export_file(self.out / "atlas.parquet")
+        return failures
+
+    def open_runs(self, batch: Batch) -> list[Run]:
+        """Trainings of a batch that are not observed yet."""
+        key_of = {run: self.run_key(batch, run, "test") for run in batch.runs}
+        known = self.history.find_all(list(key_of.values()))
+        return [run for run, key in key_of.items() if key not in known]
+
+    def run_key(self, batch: Batch, run: Run, split: str) -> str:
+        """Identity of a training: by what it learns and how, so that an atlas goes on where its models are gone."""
+        return run_key_of(**self._identity(batch, run, split))
+
+    def _identity(self, batch: Batch, run: Run, split: str) -> dict[str, Any]:
+        task = self._task(batch)
+        if run.source == ALONE:
+            origin = weights_fingerprint(self.base)
+        else:
+            origin = identity_of(self.sources[run.source], self.base, self.recipe, self.settings.seed)
+        return {
+            "source": run.source,
+            "target": task.name,
+            "recipe": run.recipe,
+            "encoder": self.encoder,
+            "seed": run.seed,
+            "metric": task.metric,
+            "split": split,
+            "source_fingerprint": origin,
+            "target_fingerprint": task.fingerprint,
+        }
+
+    def _task(self, batch: Batch) -> Task:
+        if batch.name not in self._targets:
+            spec = self._targets[batch.target].spec or {}
+            rows = {**spec["rows"], "train": batch.rows}
+            self._targets[batch.name] = task_of({**spec, "name": batch.name, "rows": rows})
+        return self._targets[batch.name]
+
+    def _pool(self, names: Sequence[str]) -> SourcePool:
+        """The sources named, those that are missing trained first."""
+        for name in progress(names, "sources"):
+            self._source(name)
+        folder = self.out / "pool"
+        return SourcePool(folder, {name: Source.read(folder / "sources" / name) for name in names})
+
+    def _source(self, name: str) -> None:
+        """Train a source, unless it is there or another process is at it, which is waited for."""
+        seed = self.settings.seed
+        engine, key = self.history.engine, identity_of(self.sources[name], self.base, self.recipe, seed)
+        claims.enter(engine, key, [0])
+        while (position := claims.claim(engine, key)) is None and not claims.finished(engine, key):
+            time.sleep(POLL_SECONDS)
+        state = claims.PLANNED
+        try:
+            folder = self.out / "pool" / "sources" / name
+            trained_alone(folder, self.sources[name], self.encoder, self.recipe, seed, str(self.device), splits=SPLITS)
+            state = claims.DONE
+        finally:
+            if position is not None:
+                claims.update(engine, key, position, state=state)
+
+    def _features(self, pool: SourcePool, task: Task) -> dict[str, dict[str, float]]:
+        """Evidence of each source for a target, by the source's name."""
+        if not pool:
+            return {}
+        table = extract_features(
+            pool, [task], recipe=self.recipe, seed=self.settings.seed,
+            documents=self.settings.documents, device=str(self.device), cache=self.cache,
+        )  # fmt: skip
+        self.history.describe(table.schema)
+        rows = table.frame.to_dict("records")
+        known = zip(table.candidates, rows, strict=True)
+        return {
+            candidate.pair.source: {str(name): value for name, value in row.items() if value == value}
+            for candidate, row in known
+        }
+
+    def _train(self, batch: Batch, run: Run, task: Task, pool: SourcePool, features: dict[str, float]) -> None:
+        recipe = Recipe.parse(run.recipe)
+        checkpoint = checkpoint_folder(self.encoder) if run.source == ALONE else pool[run.source].checkpoint
+        trained = fine_tune(task, checkpoint, recipe, seed=run.seed, device=self.device)
+        observations = [
+            Observation(
+                **self._identity(batch, run, split),
+                score=trained.score(task, split, recipe.max_tokens),
+                hours=trained.seconds / 3600,
+                device=str(self.device),
+                finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                features=features if split == "validation" else {},
+            )
+            for split in SPLITS
+        ]
+        self.history.append(observations)
+
+
+def _noted(what: str, error: Exception) -> str:
+    why = f"{what}: {type(error).__name__}: {reason(error)}"
+    log.error("%s", why)
+    return why
