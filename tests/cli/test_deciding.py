@@ -155,7 +155,7 @@ def test_a_report_goes_to_a_folder_and_keeps_no_password(files):
 
 def test_bounds_that_are_the_metric_s_whole_range_are_left_out_and_short_hours_are_told_in_seconds(files):
     table = FeatureTable.load("features.parquet")
-    facts = {"t0": table.provenance.targets["t0"].model_copy(update={"train_rows": 60, "seconds_per_row_epoch": 0.1})}
+    facts = {"t0": table.provenance.targets["t0"].model_copy(update={"train_rows": 60, "seconds_per_row_epoch": 0.025})}
     about = table.provenance.model_copy(update={"targets": facts})
     FeatureTable(table.frame, table.schema, about).save("features.parquet")
     assert run("train-meta", "--history", "history.db", "--out", "meta", "--minutes", 0, "--margin", 100).exit_code == 0

@@ -31,10 +31,45 @@ def table(rows, names):
     return FeatureTable(pd.DataFrame(values, index=index, columns=names), tuple(map(column, names)))
 
 
-@given(st.sampled_from(["full", "features", "ulmfit"]), st.floats(1e-7, 1), st.integers(1, 1000), st.integers(1, 4096))
-def test_a_recipe_is_read_back_from_its_key(adaptation, rate, epochs, batch):
-    recipe = Recipe(adaptation=adaptation, learning_rate=rate, epochs=epochs, batch_size=batch)
+def recipes():
+    """Recipes of every kind, with what may be left open left open or not."""
+    common = {
+        "batch_size": st.integers(1, 4096), "max_tokens": st.integers(8, 8192), "head": st.sampled_from(["fresh", "keep"]),
+        "choose": st.sampled_from(["best", "last"]), "threshold": st.sampled_from(["validation", "half"]),
+    }  # fmt: skip
+    trained = st.builds(
+        Recipe, adaptation=st.sampled_from(["full", "ulmfit"]), learning_rate=st.none() | st.floats(1e-7, 1),
+        epochs=st.none() | st.integers(1, 1000), **common,
+    )  # fmt: skip
+    return trained | st.builds(Recipe, adaptation=st.just("features"), **common)
+
+
+@given(recipes())
+def test_a_recipe_is_read_back_from_its_key(recipe):
     assert Recipe.parse(recipe.key) == recipe
+
+
+@given(recipes(), st.integers(1, 100_000))
+def test_a_settled_recipe_leaves_nothing_open_and_keeps_what_was_given(recipe, rows):
+    settled = recipe.settled(rows)
+    assert settled == settled.settled(rows + 1)
+    assert (settled.epochs is None) == (settled.learning_rate is None) == (recipe.adaptation == "features")
+    given_parts = {name: value for name, value in recipe if value is not None}
+    assert {name: value for name, value in settled if name in given_parts} == given_parts
+
+
+def test_small_data_get_more_epochs_and_as_many_updates():
+    # batches of 16: 19 updates an epoch of 300 rows, 125 of 2,000 rows
+    assert Recipe().epochs_of(300) * 19 == 190
+    assert Recipe().epochs_of(2000) * 125 == 500
+    assert Recipe(batch_size=8).epochs_of(300) < Recipe().epochs_of(300)
+    assert Recipe(epochs=7).epochs_of(300) == 7
+
+
+def test_features_are_solved_for_without_rate_and_epochs():
+    for key in ("features/lr=0.001", "features/epochs=3"):
+        with pytest.raises(InputError, match="features takes neither lr= nor epochs="):
+            Recipe.parse(key)
 
 
 @pytest.mark.parametrize("key", ["fast", "full/lr=fast", "full/rate=1", "full/epochs=0", "full/lr"])

@@ -268,7 +268,7 @@ def test_a_source_that_finds_no_positive_row_is_pointed_at(family, tmp_path, tin
     rows = [(text, int(number == 0)) for number, (text, _) in enumerate(sentences(30, "storm", seed=1))]
     paths = {split: str(write_csv(tmp_path / f"{split}.csv", rows)) for split in ("validation", "test")}
     task = Task.from_csv(write_csv(tmp_path / "rare.csv", rows), text="text", label="label", **paths)
-    recipe = Recipe(learning_rate=1e-2, epochs=3, batch_size=8, max_tokens=16)
+    recipe = Recipe(learning_rate=1e-2, epochs=3, batch_size=8, max_tokens=16, choose="last", threshold="half")
     pool = SourcePool.fit(tmp_path / "pool", [task], encoder=str(tiny_encoder), recipe=recipe)
     assert pool["rare"].scores["validation"] == 0.0
     assert pool["rare"].warning.startswith("on validation, positive_f1 is 0.000: it finds no positive row; the label is rare")

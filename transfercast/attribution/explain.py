@@ -10,7 +10,7 @@ from transfercast.attribution.conductance import Conductance, term_conductance
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
 from transfercast.sources.batches import most_tokens
-from transfercast.sources.encoders import checkpoint_folder, load_tokenizer
+from transfercast.sources.encoders import HEAD, checkpoint_folder, load_tokenizer
 from transfercast.sources.inference import read
 from transfercast.sources.models import load_model, pick_device
 from transfercast.sources.source import Source
@@ -101,7 +101,7 @@ def _kind(folder: Any) -> Kind:
     architecture = (config.architectures or [""])[0]
     if architecture.endswith("ForTokenClassification"):
         return Kind.SEQUENCE
-    if not architecture.endswith("ForSequenceClassification"):
+    if not architecture.endswith("ForSequenceClassification") and not (folder / HEAD).is_file():
         raise InputError(f"{folder}: {architecture or 'a model without architecture'} is no classifier; fine-tune it first.")
     return Kind.MULTICLASS
 

@@ -19,7 +19,7 @@ def fit_sources(
     tasks: Annotated[Path | None, typer.Argument(help="A tasks.toml; may be left out when only adopting.")] = None,
     pool: Annotated[Path, typer.Option(help="Folder of the pool.")] = Path("pool"),
     encoder: Annotated[str, typer.Option(help="offline, a folder, or a name on the hub.")] = "offline",
-    recipe: Annotated[str, typer.Option(help="ADAPTATION/lr=/epochs=/batch=/tokens=; full, features or ulmfit.")] = "full",
+    recipe: Annotated[str, typer.Option(help="full, features or ulmfit, then /lr=, /epochs= and so on.")] = "full",
     seed: Annotated[int, typer.Option(help="Of initialisation and row order.")] = 0,
     adopt: Annotated[
         list[str] | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -28,7 +29,9 @@ def plan(
     lr: Annotated[list[float] | None, typer.Option(help="Learning rates to search over; again for more.")] = None,
     epochs: Annotated[list[int] | None, typer.Option(help="Numbers of epochs to search over.")] = None,
     batch: Annotated[list[int] | None, typer.Option(help="Batch sizes to search over.")] = None,
-    adaptation: Annotated[list[str] | None, typer.Option(help="full, features, ulmfit, to search over.")] = None,
+    adaptation: Annotated[
+        list[str] | None, typer.Option(help="full, ulmfit, features, to search over; features has no rates and epochs.")
+    ] = None,
     coverage: Annotated[float, typer.Option(help="Of the bounds.")] = 0.9,
     bounds: Annotated[
         Bounds | None, typer.Option(help="By default hierarchical below ten targets, wider and safe; else grouped.")
@@ -130,7 +133,15 @@ def _grid(
     wrong = next((name for name in adaptation or () if name not in get_args(Adaptation)), None)
     if wrong is not None:
         raise InputError(f"--adaptation {wrong!r} is not one of {', '.join(get_args(Adaptation))}.")
-    crossed = product(
-        adaptation or [base.adaptation], lr or [base.learning_rate], epochs or [base.epochs], batch or [base.batch_size]
-    )
-    return [Recipe.parse(f"{a}/lr={r!r}/epochs={e}/batch={b}/tokens={base.max_tokens}") for a, r, e, b in crossed]
+    rates: Sequence[float | None] = lr or [base.learning_rate]
+    passes: Sequence[int | None] = epochs or [base.epochs]
+    crossed = product(adaptation or [base.adaptation], rates, passes, batch or [base.batch_size])
+    recipes = [
+        base.model_copy(
+            update={"adaptation": a, "learning_rate": r, "epochs": e, "batch_size": b}
+            if a != "features"
+            else {"adaptation": a, "learning_rate": None, "epochs": None, "batch_size": b}
+        )
+        for a, r, e, b in crossed
+    ]
+    return list(dict.fromkeys(Recipe.parse(recipe.key) for recipe in recipes))

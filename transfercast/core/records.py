@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from transfercast.core.cache import fingerprint
 from transfercast.core.errors import InputError
@@ -20,7 +20,7 @@ ALONE = "(alone)"  # the "source" of a target trained from the base encoder: no 
 MOST_LETTERS = 200
 """Letters of a column's or measure's name."""
 
-_RECIPE_EXAMPLE = "Write it as in 'full/lr=0.0001/epochs=3/batch=16/tokens=128'."
+_RECIPE_EXAMPLE = "Write it as in 'full' or 'full/lr=0.0003/epochs=6/tokens=64'."
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
@@ -74,34 +74,65 @@ class Candidate(NamedTuple):
 
 Adaptation = Literal["full", "features", "ulmfit"]
 
+_PARTS = {
+    "lr": "learning_rate", "epochs": "epochs", "batch": "batch_size", "tokens": "max_tokens",
+    "head": "head", "choose": "choose", "threshold": "threshold",
+}  # fmt: skip
+"""The words of a recipe's key, in their order, and the fields that they stand for."""
+
+_RATES = {"full": 1e-4, "ulmfit": 1e-3}
+FEWEST_EPOCHS, MOST_EPOCHS, ENOUGH_UPDATES = 4, 12, 190
+FROZEN_PASSES = 1 / 3
+"""What reading rows once with a frozen encoder costs, in passes of training: a backward pass costs about two forward ones."""
+
 
 class Recipe(BaseModel):
     """How a model is fine-tuned.
 
-    Adaptations: `full` trains all weights with linear decay; `features` trains the head on the frozen encoder;
-    `ulmfit` uses discriminative rates, a slanted triangular schedule and gradual unfreezing (Howard and Ruder 2018).
+    Attributes:
+        adaptation: `full` trains all weights with linear decay; `features` solves for a head on what the frozen encoder makes
+            of the texts, without rate and epochs; `ulmfit` uses discriminative rates, a slanted triangular schedule and gradual
+            unfreezing (Howard and Ruder 2018).
+        learning_rate: of the encoder (of `ulmfit`, of the head); None takes the adaptation's own.
+        epochs: passes over the training rows; None takes as many as the number of rows needs.
+        batch_size: rows an update.
+        max_tokens: at which texts are cut.
+        head: `keep` starts from the head of a checkpoint that has the same labels, `fresh` never does.
+        choose: which epoch's weights are the result: those that are `best` on validation, or the `last`.
+        threshold: from which probability a binary task's row is positive: the one of the highest F1 on `validation`, or `half`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     adaptation: Adaptation = "full"
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 3
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 128
+    head: Literal["fresh", "keep"] = "keep"
+    choose: Literal["best", "last"] = "best"
+    threshold: Literal["validation", "half"] = "validation"
+
+    @model_validator(mode="after")
+    def _solves_without_rate(self) -> Recipe:
+        if self.adaptation == "features" and (self.learning_rate is not None or self.epochs is not None):
+            raise ValueError("features takes neither lr= nor epochs=: its head is solved for on the frozen encoder's outputs")
+        return self
 
     @property
     def key(self) -> str:
-        """The recipe in one word, read back by `parse`.
+        """The recipe in one word, read back by `parse`; what is as by default is left out.
 
-        >>> Recipe().key
-        'full/lr=0.0001/epochs=3/batch=16/tokens=128'
-        >>> Recipe.parse(Recipe().key) == Recipe()
-        True
+        >>> Recipe().key, Recipe(learning_rate=3e-4, epochs=6).key
+        ('full', 'full/lr=0.0003/epochs=6')
+        >>> Recipe.parse("features/tokens=64").key
+        'features/tokens=64'
         """
-        return (
-            f"{self.adaptation}/lr={self.learning_rate!r}/epochs={self.epochs}/batch={self.batch_size}/tokens={self.max_tokens}"
-        )
+        default = type(self).model_fields
+        parts = [
+            f"{word}={getattr(self, name)}" for word, name in _PARTS.items() if getattr(self, name) != default[name].default
+        ]
+        return "/".join([self.adaptation, *parts])
 
     @classmethod
     def parse(cls, key: str) -> Recipe:
@@ -110,19 +141,48 @@ class Recipe(BaseModel):
         Raises:
             InputError: if the key has an unknown part or a value out of range.
         """
-        names = {"lr": "learning_rate", "epochs": "epochs", "batch": "batch_size", "tokens": "max_tokens"}
         adaptation, *parts = key.split("/")
         given = {}
         for part in parts:
             name, equals, value = part.partition("=")
-            if name not in names or not equals:
+            if name not in _PARTS or not equals:
                 raise InputError(
-                    f"recipe {key!r}: {part!r} is not one of {', '.join(f'{n}=' for n in names)}. {_RECIPE_EXAMPLE}"
+                    f"recipe {key!r}: {part!r} is not one of {', '.join(f'{n}=' for n in _PARTS)}. {_RECIPE_EXAMPLE}"
                 )
-            if names[name] in given:
+            if _PARTS[name] in given:
                 raise InputError(f"recipe {key!r}: {name}= stands twice. {_RECIPE_EXAMPLE}")
-            given[names[name]] = value
+            given[_PARTS[name]] = value
         return checked(cls, f"recipe {key!r}", {"adaptation": adaptation, **given}, remedy=_RECIPE_EXAMPLE)
+
+    @property
+    def rate(self) -> float | None:
+        """The learning rate, given or the adaptation's own; None of `features`, which has none."""
+        return self.learning_rate or _RATES.get(self.adaptation)
+
+    def epochs_of(self, train_rows: int) -> int:
+        """Epochs, given or as many as so many rows need: small data get more of them, for it is updates that a model needs.
+
+        >>> [Recipe().epochs_of(rows) for rows in (100, 300, 2000)]
+        [12, 10, 4]
+        """
+        if self.epochs is not None:
+            return self.epochs
+        updates = -(-train_rows // self.batch_size)
+        return min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-ENOUGH_UPDATES // max(updates, 1))))
+
+    def passes(self, train_rows: int) -> float:
+        """What a training costs, in passes of training over so many rows."""
+        return FROZEN_PASSES if self.adaptation == "features" else self.epochs_of(train_rows)
+
+    def settled(self, train_rows: int) -> Recipe:
+        """The recipe with rate and epochs filled in for so many training rows.
+
+        >>> Recipe().settled(300).key
+        'full/lr=0.0001/epochs=10'
+        """
+        if self.adaptation == "features":
+            return self
+        return self.model_copy(update={"learning_rate": self.rate, "epochs": self.epochs_of(train_rows)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,13 +212,13 @@ def _provenance(
     for task in targets:
         model = alone[task.name]
         rows = len(task.splits["train"])
-        epochs = Recipe.parse(model.recipe).epochs if model.recipe else 1
+        passes = Recipe.parse(model.recipe).passes(rows) if model.recipe else 1
         facts[task.name] = TargetFacts(
             fingerprint=task.fingerprint,
             metric=task.metric,
             train_rows=rows,
             score=model.scores["validation"],
-            seconds_per_row_epoch=model.seconds / (rows * epochs),
+            seconds_per_row_epoch=model.seconds / (rows * passes),
             spec=task.spec,
         )
     return Provenance(

@@ -6,9 +6,6 @@ from transfercast.core.errors import InputError
 from transfercast.core.records import Recipe
 from transfercast.core.table import TargetFacts
 
-FROZEN_SHARE = 1 / 3
-"""A frozen encoder needs no backward pass, which costs about twice the forward."""
-
 
 def hours_of(facts: TargetFacts | None, recipe_key: str) -> float | None:
     """Expected hours of one training of a target with a recipe; None where nothing says how long training takes.
@@ -23,5 +20,4 @@ def hours_of(facts: TargetFacts | None, recipe_key: str) -> float | None:
         recipe = Recipe.parse(recipe_key)
     except InputError:  # a table of somebody else's may name recipes that only they know
         recipe = Recipe()
-    share = FROZEN_SHARE if recipe.adaptation == "features" else 1.0
-    return facts.train_rows * recipe.epochs * facts.seconds_per_row_epoch * share / 3600
+    return facts.train_rows * recipe.passes(facts.train_rows) * facts.seconds_per_row_epoch / 3600

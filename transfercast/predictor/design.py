@@ -314,8 +314,8 @@ def _recipe_row(key: str) -> tuple[float, ...]:
     except InputError:  # observations of others may carry no recipe that we know
         return (np.nan,) * len(RECIPE_COLUMNS)
     return (
-        float(np.log10(recipe.learning_rate)),
-        float(recipe.epochs),
+        np.nan if recipe.rate is None else float(np.log10(recipe.rate)),
+        np.nan if recipe.epochs is None else float(recipe.epochs),
         float(recipe.batch_size),
         float(recipe.adaptation == "features"),
         float(recipe.adaptation == "ulmfit"),

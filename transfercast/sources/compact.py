@@ -25,10 +25,12 @@ class CompactEmbedding(nn.Module):
 
     Attributes:
         weight: (kept tokens, d) the rows that are trained.
+        shrink: by which the rows that do not occur have decayed; a part of the state, as they are.
     """
 
     rows: torch.Tensor
     kept: torch.Tensor
+    shrink: torch.Tensor
 
     def __init__(self, whole: nn.Embedding, token_lists: Iterable[list[int]]) -> None:
         super().__init__()
@@ -42,7 +44,7 @@ class CompactEmbedding(nn.Module):
         self.register_buffer("kept", kept, persistent=False)
         self.weight = nn.Parameter(whole.weight.detach()[kept].clone())
         self.padding_row = None if whole.padding_idx is None else int(rows[whole.padding_idx])
-        self._shrink = 1.0
+        self.register_buffer("shrink", torch.ones((), dtype=torch.float64))  # on the CPU: not every device has float64
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Embeddings (..., d) of token ids (...)."""
@@ -53,12 +55,12 @@ class CompactEmbedding(nn.Module):
         if self.weight.grad is None:
             return
         group = next(group for group in optimiser.param_groups if any(one is self.weight for one in group["params"]))
-        self._shrink *= 1.0 - group["lr"] * group["weight_decay"]
+        self.shrink *= 1.0 - group["lr"] * group["weight_decay"]
 
     @torch.no_grad()
     def write_back(self, whole: nn.Embedding) -> None:
         """Bring the whole table to where training it would have brought it."""
-        whole.weight.mul_(self._shrink)
+        whole.weight.mul_(float(self.shrink))
         whole.weight[self.kept] = self.weight
 
 

@@ -7,6 +7,7 @@ for the wheel is somebody else's and this project would otherwise run on whateve
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 OFFLINE = "offline"
 OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+HEAD = "head.json"
+"""Beside the weights of an encoder: that it has a head on the mean of its last layer (transfercast.sources.pooled)."""
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 _MODEL_FILES = ["config.json", "tokenizer*.json", "vocab*", "merges.txt", "special_tokens_map.json", "*.model"]
@@ -165,6 +169,19 @@ def reading(folder: Path, what: str) -> Iterator[None]:
         raise InputError(
             f"{folder}: {what} cannot be read ({reason(error)}). Save the model again, or name another."
         ) from error
+
+
+def wants_mean(folder: Path) -> bool:
+    """Whether a checkpoint's texts are best pooled by the mean: it says so, as sentence encoders and our own models do."""
+    if (folder / HEAD).is_file():
+        return True
+    try:
+        pooling = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(pooling, dict) and (
+        pooling.get("pooling_mode_mean_tokens") is True or pooling.get("pooling_mode") == "mean"
+    )
 
 
 def load_config(folder: Path) -> Any:

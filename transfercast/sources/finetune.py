@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,30 +11,38 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from transfercast.core.kinds import Kind
-from transfercast.core.progress import progress
 from transfercast.core.records import Recipe, checked_seed
-from transfercast.sources.batches import IGNORED, padded, piece_labels, shuffled, tokenized_for
-from transfercast.sources.compact import compacted
 from transfercast.sources.encoders import load_tokenizer
-from transfercast.sources.inference import read
+from transfercast.sources.frozen import fit_head
+from transfercast.sources.inference import Reading, read
 from transfercast.sources.models import new_model
-from transfercast.sources.recipes import optimiser_for, rate_at, set_free
+from transfercast.sources.precision import Precision
 from transfercast.sources.scores import score_of
+from transfercast.sources.threshold import best_threshold, binary_bias, move_threshold
+from transfercast.sources.updates import Chosen, EpochRecord, Judged, Run
 from transfercast.tasks.task import Examples, Task
-
-MAX_GRADIENT_NORM = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A fine-tuned model, its tokenizer, and the seconds the training took (scoring not counted)."""
+    """A fine-tuned model and how it came to be.
+
+    Attributes:
+        model, tokenizer: on the device where they were trained.
+        seconds: all that the training took, with reading the texts and scoring epochs.
+        curve: a record an epoch; of a head that was solved for, one.
+        epoch: whose weights these are, from 0.
+        peak_mb: memory in MiB: on a GPU the most that tensors took, elsewhere the most that the process has taken so far.
+    """
 
     model: Any
     tokenizer: Any
     seconds: float
+    curve: tuple[EpochRecord, ...]
+    epoch: int
+    peak_mb: float
 
     def score(self, task: Task, split: str, max_tokens: int) -> float:
         """The task's metric on one of its splits."""
@@ -42,7 +51,10 @@ class Trained:
 
 def scored(model: Any, tokenizer: Any, task: Task, examples: Examples, max_tokens: int) -> float:
     """The task's metric on labelled documents; words cut off by truncation count as tagged O."""
-    reading = read(model, tokenizer, examples.texts, max_tokens, split=task.kind is Kind.SEQUENCE)
+    return _score(read(model, tokenizer, examples.texts, max_tokens, split=task.kind is Kind.SEQUENCE), task, examples)
+
+
+def _score(reading: Reading, task: Task, examples: Examples) -> float:
     predicted = reading.predictions(task.kind, task.label_names)
     if task.kind is Kind.SEQUENCE:
         cut = zip(predicted, examples.labels, strict=True)
@@ -59,88 +71,87 @@ def fine_tune(
     device: torch.device,
     after_epoch: Callable[[int, float], None] | None = None,
     compact: bool = True,
+    precision: Precision = "auto",
 ) -> Trained:
-    """Train the encoder of a checkpoint, with a fresh head, on a task's training rows.
+    """Train a model for a task on the encoder of a checkpoint.
 
     Args:
         task: what to learn.
         checkpoint: folder of a base encoder or of a source.
-        recipe: how.
+        recipe: how; what it leaves open is settled by the number of training rows.
         seed: of the head's initialisation, dropout and row order; the global random state is left as it was.
         device: where.
         after_epoch: called with the epoch (from 0) and the validation score; raise in it to stop.
         compact: train only the embeddings of tokens that occur; the result is the same to rounding, in less time.
-
-    Returns:
-        The model after the last epoch, on `device`.
+        precision: of matrix products in the updates; `auto` is bfloat16 where the device multiplies that in hardware.
 
     Raises:
         InputError: if the checkpoint cannot be read, or the seed is out of range.
     """
+    started = time.perf_counter()
     tokenizer = load_tokenizer(checkpoint)
-    examples = task.splits["train"]
     rng = np.random.default_rng(checked_seed(seed))
-    seconds = 0.0
+    solved = recipe.adaptation == "features"
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = new_model(checkpoint, task).to(device)
-        encodings = tokenized_for(model, tokenizer, examples.texts, recipe.max_tokens, words=task.kind is Kind.SEQUENCE)
-        lengths = np.array([len(ids) for ids in encodings["input_ids"]])
-        labels = _labels(task, encodings)
+        model = new_model(checkpoint, task, keep_head=recipe.head == "keep", mean=solved).to(device)
         model.config.pad_token_id = tokenizer.pad_token_id
-        tables = compacted(model, _token_lists(task, model, tokenizer, recipe, encodings)) if compact else None
-        optimiser = optimiser_for(model, recipe)
-        rates = [group["lr"] for group in optimiser.param_groups]
-        updates = recipe.epochs * -(-len(lengths) // recipe.batch_size)
-        update = 0
-        for epoch in progress(range(recipe.epochs), f"{task.name}: epochs"):
-            started = time.perf_counter()
-            model.train(recipe.adaptation != "features")
-            set_free(model, recipe, epoch)
-            for rows in progress(shuffled(lengths, recipe.batch_size, rng), "batches"):
-                for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                    group["lr"] = rate * rate_at(recipe, update, updates)
-                loss = _loss(model, task.kind, padded(encodings, rows, tokenizer.pad_token_id, device), labels, rows)
-                optimiser.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
-                torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
-                if tables is not None:
-                    tables[0].note_update(optimiser)
-                optimiser.step()
-                update += 1
-            seconds += time.perf_counter() - started
-            if after_epoch is not None:
-                validation = task.splits["validation"]
-                after_epoch(epoch, scored(model, tokenizer, task, validation, recipe.max_tokens))
-    if tables is not None:
-        tables[0].write_back(tables[1])
-        model.set_input_embeddings(tables[1])
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
-    return Trained(model.eval(), tokenizer, seconds)
+
+        def judge() -> Judged:
+            return _judged(model, tokenizer, task, recipe)
+
+        if solved:
+            chosen = _solved(model, tokenizer, task, recipe, judge, after_epoch)
+        else:
+            chosen = Run(task, model, tokenizer, recipe, rng, precision, compact).trained(judge, after_epoch)
+    move_threshold(model, chosen.threshold)
+    return Trained(
+        model=model.eval(),
+        tokenizer=tokenizer,
+        seconds=time.perf_counter() - started,
+        curve=chosen.curve,
+        epoch=chosen.epoch,
+        peak_mb=_peak_mb(device),
+    )
 
 
-def _token_lists(task: Task, model: Any, tokenizer: Any, recipe: Recipe, encodings: Any) -> list[list[int]]:
-    """Token ids of all that is read during a training: padding, training rows, and validation rows, scored after epochs."""
-    texts, words = task.splits["validation"].texts, task.kind is Kind.SEQUENCE
-    validation = tokenized_for(model, tokenizer, texts, recipe.max_tokens, words=words)
-    return [[tokenizer.pad_token_id], *encodings["input_ids"], *validation["input_ids"]]
+def _solved(
+    model: Any,
+    tokenizer: Any,
+    task: Task,
+    recipe: Recipe,
+    judge: Callable[[], Judged],
+    after_epoch: Callable[[int, float], None] | None,
+) -> Chosen:
+    started = time.perf_counter()
+    loss = fit_head(model, tokenizer, task, recipe.max_tokens)
+    seconds = time.perf_counter() - started
+    judged = judge()
+    if after_epoch is not None:
+        after_epoch(0, judged.score)
+    return Chosen((EpochRecord(judged.score, loss, seconds),), 0, judged.threshold)
 
 
-def _labels(task: Task, encodings: Any) -> Any:
-    labels = task.splits["train"].labels
-    if task.kind is not Kind.SEQUENCE:
-        return labels
-    return piece_labels(encodings, labels, {name: number for number, name in enumerate(task.label_names)})
+def _judged(model: Any, tokenizer: Any, task: Task, recipe: Recipe) -> Judged:
+    """The score on validation; if the recipe wants it, at the threshold that is best there."""
+    examples = task.splits["validation"]
+    reading = read(model, tokenizer, examples.texts, recipe.max_tokens, split=task.kind is Kind.SEQUENCE)
+    if recipe.threshold == "half" or task.kind is not Kind.BINARY or binary_bias(model) is None:
+        return Judged(_score(reading, task, examples))
+    positive = reading.outputs[:, 1]
+    threshold = best_threshold(positive, examples.labels)
+    return Judged(score_of(task.kind, (positive > threshold).astype(int), examples.labels), threshold)
 
 
-def _loss(model: Any, kind: Kind, batch: dict[str, torch.Tensor], labels: Any, rows: np.ndarray) -> torch.Tensor:
-    logits = model(**batch).logits
-    if kind is Kind.SEQUENCE:
-        longest = batch["input_ids"].shape[1]
-        lists = [[*labels[row], *[IGNORED] * (longest - len(labels[row]))] for row in rows]
-        wanted = torch.tensor(lists, device=logits.device)
-        return functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
-    if kind is Kind.REGRESSION:
-        return functional.mse_loss(logits[:, 0], torch.tensor(labels[rows], dtype=logits.dtype, device=logits.device))
-    return functional.cross_entropy(logits, torch.tensor(labels[rows], device=logits.device))
+def _peak_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device) / 2**20)
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset / 2**20)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

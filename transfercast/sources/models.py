@@ -10,7 +10,8 @@ import torch
 
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
-from transfercast.sources.encoders import load_config, reading
+from transfercast.sources.encoders import HEAD, load_config, reading, wants_mean
+from transfercast.sources.pooled import PooledClassifier
 from transfercast.tasks.task import Task
 
 POOLER = "pooler."
@@ -35,11 +36,15 @@ def pick_device(name: str | None = None) -> torch.device:
     return device
 
 
-def new_model(checkpoint: Path, task: Task) -> Any:
+def new_model(checkpoint: Path, task: Task, *, keep_head: bool = True, mean: bool = False) -> Any:
     """A model for the task on the encoder of a checkpoint.
 
-    The head is fresh, unless the checkpoint was trained for labels of the same names (as any two binary tasks are): then
-    its head is kept, so that a source that decides alike starts ahead.
+    Args:
+        checkpoint: folder of a base encoder or of a fine-tuned model.
+        task: its labels are the head's.
+        keep_head: start from the head of a checkpoint that was trained for labels of the same names (as any two binary tasks
+            are), so that a source that decides alike starts ahead; otherwise the head is fresh.
+        mean: pool texts by the mean over tokens, also where the checkpoint does not ask for it, and has a trained pooler.
 
     Raises:
         InputError: if the checkpoint cannot be read, or its encoder is not whole.
@@ -47,21 +52,37 @@ def new_model(checkpoint: Path, task: Task) -> Any:
     from transformers import AutoModel
 
     config = load_config(checkpoint)
-    family = _family(task.kind)
-    same_head = (config.architectures or [""])[0].endswith(family.__name__.removeprefix("AutoModel"))
-    names = task.label_names or ("value",)
-    if same_head and tuple(config.id2label.values()) == names:
+    family, names = _family(task.kind), task.label_names or ("value",)
+    pooled = task.kind is not Kind.SEQUENCE and (mean or wants_mean(checkpoint))
+    if keep_head and _has_head(checkpoint, config, task.kind, pooled) and tuple(config.id2label.values()) == names:
         return load_model(checkpoint, task.kind)
+    encoder, missing = _loaded(AutoModel, checkpoint)
+    if not pooled:
+        _ask_for_labels(config, task.kind, names)
+        with reading(checkpoint, "the model"):
+            model = family.from_config(config)
+        weights = model.base_model.state_dict()
+        lacking = model.base_model.load_state_dict(encoder.state_dict(), strict=False).missing_keys
+        _refuse_missing(checkpoint, {*lacking, *missing}, allowed=POOLER)
+        if task.kind is Kind.SEQUENCE or not missing & weights.keys():
+            return model.float()
+    _refuse_missing(checkpoint, missing, allowed=POOLER)
+    _ask_for_labels(encoder.config, task.kind, names)  # its own, which holds more than a fresh one, as its attention's kind
+    return PooledClassifier(encoder).float()
+
+
+def _ask_for_labels(config: Any, kind: Kind, names: tuple[str, ...]) -> None:
     config.num_labels = len(names)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: number for number, name in enumerate(names)}
-    config.problem_type = "regression" if task.kind is Kind.REGRESSION else None
-    with reading(checkpoint, "the model"):
-        model = family.from_config(config)
-    encoder, missing = _loaded(AutoModel, checkpoint)
-    lacking = model.base_model.load_state_dict(encoder.state_dict(), strict=False).missing_keys
-    _refuse_missing(checkpoint, {*lacking, *missing}, allowed=POOLER)
-    return model.float()
+    config.problem_type = "regression" if kind is Kind.REGRESSION else None
+
+
+def _has_head(checkpoint: Path, config: Any, kind: Kind, pooled: bool) -> bool:
+    """Whether a checkpoint has a head of the kind that is wanted."""
+    if pooled or (checkpoint / HEAD).is_file():
+        return pooled and (checkpoint / HEAD).is_file()
+    return bool((config.architectures or [""])[0].endswith(_family(kind).__name__.removeprefix("AutoModel")))
 
 
 def _family(kind: Kind) -> Any:
@@ -76,8 +97,14 @@ def load_model(checkpoint: Path, kind: Kind) -> Any:
     Raises:
         InputError: if the checkpoint cannot be read, is not whole, or has no head for this kind.
     """
-    model, missing = _loaded(_family(kind), checkpoint)
-    _refuse_missing(checkpoint, missing)
+    from transformers import AutoModel
+
+    pooled = (checkpoint / HEAD).is_file() and kind is not Kind.SEQUENCE
+    model, missing = _loaded(AutoModel if pooled else _family(kind), checkpoint)
+    _refuse_missing(checkpoint, missing, allowed=POOLER if pooled else None)
+    if pooled:
+        model = PooledClassifier(model)
+        model.load_head(checkpoint)
     return model.float().eval()
 
 

@@ -16,7 +16,7 @@ from transfercast.core.files import check_place, replaced_folder
 from transfercast.core.kinds import METRIC_OF, METRICS, Kind
 from transfercast.core.progress import progress
 from transfercast.core.records import Recipe, checked_name, checked_seed
-from transfercast.sources.encoders import OFFLINE, checkpoint_folder, load_config, load_tokenizer
+from transfercast.sources.encoders import HEAD, OFFLINE, checkpoint_folder, load_config, load_tokenizer
 from transfercast.sources.source import RECORD, Source, identity_of, save_trained
 from transfercast.tasks.task import Task
 
@@ -247,7 +247,7 @@ def _kind_of(folder: Path) -> tuple[Kind, tuple[str, ...]]:
     names = tuple(str(config.id2label[number]) for number in range(config.num_labels))
     if architecture.endswith("ForTokenClassification"):
         return Kind.SEQUENCE, names
-    if not architecture.endswith("ForSequenceClassification"):
+    if not architecture.endswith("ForSequenceClassification") and not (folder / HEAD).is_file():
         raise InputError(f"{folder}: architecture {architecture} is no sequence or token classifier.")
     if config.problem_type == "regression" or config.num_labels == 1:
         return Kind.REGRESSION, ()

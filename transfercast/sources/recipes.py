@@ -18,27 +18,54 @@ CUT_FRACTION = 0.1
 RATIO = 32.0
 WARMUP = 0.1
 WEIGHT_DECAY = 0.01
+HEAD_FACTOR = 10.0
+"""By which the head learns faster than the encoder in `full`: it starts from nothing, the encoder from what it knows."""
 
 
 def layer_groups(model: Any) -> list[list[nn.Parameter]]:
-    """Parameters from the bottom up: embeddings, each encoder layer, head. Each parameter is in one group."""
+    """Parameters from the bottom up: embeddings, each encoder layer, head. Each parameter is in one group.
+
+    The head's group holds what lies above the layers: a pooler and a last norm, too, which learn from nothing else.
+    """
     encoder = model.base_model
     depth = model.config.num_hidden_layers
     layers = next((m for m in encoder.modules() if isinstance(m, nn.ModuleList) and len(m) == depth), nn.ModuleList())
     in_layers = {id(p) for p in layers.parameters()}
+    outside = [(name, p) for name, p in encoder.named_parameters() if id(p) not in in_layers]
+    above = _above(encoder, in_layers)
     in_encoder = {id(p) for p in encoder.parameters()}
-    embeddings = [p for p in encoder.parameters() if id(p) not in in_layers]
-    head = [p for p in model.parameters() if id(p) not in in_encoder]
+    embeddings = [p for name, p in outside if name not in above]
+    head = [p for name, p in outside if name in above] + [p for p in model.parameters() if id(p) not in in_encoder]
     return [group for group in (embeddings, *(list(layer.parameters()) for layer in layers), head) if group]
 
 
+def _above(encoder: Any, in_layers: set[int]) -> set[str]:
+    """Names of the pooler's weights and of the norms that come after the layers."""
+    names = [name for name, _ in encoder.named_parameters()]
+    last = max((place for place, (_, p) in enumerate(encoder.named_parameters()) if id(p) in in_layers), default=len(names))
+    after = {name for name, p in list(encoder.named_parameters())[last + 1 :] if p.ndim == 1}
+    return after | {name for name in names if name.startswith("pooler.")}
+
+
 def optimiser_for(model: Any, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW over the layer groups; with `ulmfit`, a rate for each."""
+    """AdamW over the layer groups, each at its rate; biases and norms do not decay.
+
+    Args:
+        model: its parameters are all trained, or set free later.
+        recipe: with a learning rate; `ulmfit` divides it downwards, `full` multiplies the head's.
+    """
     groups = layer_groups(model)
-    decline = DISCRIMINATIVE if recipe.adaptation == "ulmfit" else 1.0
-    rates = [recipe.learning_rate / decline ** (len(groups) - 1 - depth) for depth in range(len(groups))]
-    settings = [{"params": group, "lr": rate} for group, rate in zip(groups, rates, strict=True)]
-    return torch.optim.AdamW(settings, weight_decay=WEIGHT_DECAY, fused=True)
+    rate, last = recipe.rate or 0.0, len(groups) - 1
+    if recipe.adaptation == "ulmfit":
+        rates = [rate / DISCRIMINATIVE ** (last - depth) for depth in range(len(groups))]
+    else:
+        rates = [*[rate] * last, rate * HEAD_FACTOR]
+    settings = []
+    for group, its_rate in zip(groups, rates, strict=True):
+        for decay, members in ((WEIGHT_DECAY, [p for p in group if p.ndim > 1]), (0.0, [p for p in group if p.ndim < 2])):
+            if members:
+                settings.append({"params": members, "lr": its_rate, "weight_decay": decay})
+    return torch.optim.AdamW(settings, fused=True)
 
 
 def rate_at(recipe: Recipe, update: int, updates: int) -> float:
@@ -51,15 +78,10 @@ def rate_at(recipe: Recipe, update: int, updates: int) -> float:
     return (update + 1) / rise if update < rise else max(0.0, (updates - update) / max(1, updates - rise))
 
 
-def set_free(model: Any, recipe: Recipe, epoch: int) -> None:
-    """Let the groups learn that the recipe wants to learn in this epoch (counted from 0)."""
+def set_free(model: Any, recipe: Recipe, epoch: int, epochs: int) -> None:
+    """Let the groups learn that the recipe wants to learn in this epoch (counted from 0) of so many."""
     groups = layer_groups(model)
-    if recipe.adaptation == "features":
-        free = 1
-    elif recipe.adaptation == "ulmfit":
-        free = -(-len(groups) * (epoch + 1) // recipe.epochs)  # rounded up
-    else:
-        free = len(groups)
+    free = -(-len(groups) * (epoch + 1) // epochs) if recipe.adaptation == "ulmfit" else len(groups)  # rounded up
     for depth, group in enumerate(groups):
         for parameter in group:
             parameter.requires_grad_(depth >= len(groups) - free)

@@ -1,0 +1,67 @@
+"""What a training keeps of its course, which epoch it ends with, and in which precision it computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from transfercast.core.records import Recipe
+from transfercast.sources.finetune import fine_tune
+from transfercast.sources.precision import autocast, has_bfloat16
+from transfercast.tasks.family import read_family
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def task(family_toml):
+    return read_family(family_toml).sources[0]
+
+
+def trained(task, encoder, seed=2, **changes):
+    recipe = Recipe(**{"learning_rate": 1e-2, "epochs": 6, "batch_size": 8, "max_tokens": 16} | changes)
+    return fine_tune(task, encoder, recipe, seed=seed, device=CPU)
+
+
+@pytest.mark.parametrize("threshold", ["validation", "half"])
+def test_the_weights_are_those_of_the_latest_of_the_best_epochs(tiny_encoder, task, threshold):
+    chosen = []
+    for seed in range(4):
+        best = trained(task, tiny_encoder, seed, threshold=threshold)
+        scores = [epoch.score for epoch in best.curve]
+        assert best.epoch == max(number for number, score in enumerate(scores) if score == max(scores))
+        assert best.score(task, "validation", 16) == max(scores)
+        chosen.append(best.epoch)
+        last = trained(task, tiny_encoder, seed, threshold=threshold, choose="last")
+        assert [epoch.score for epoch in last.curve] == scores
+        assert (last.epoch, last.score(task, "validation", 16)) == (5, scores[-1])
+    assert min(chosen) < 5
+
+
+def test_a_training_keeps_its_curve_its_seconds_and_its_memory(tiny_encoder, task):
+    found = trained(task, tiny_encoder)
+    assert len(found.curve) == 6
+    assert all(epoch.seconds > 0 and np.isfinite(epoch.loss) for epoch in found.curve)
+    assert sum(epoch.seconds for epoch in found.curve) < found.seconds
+    assert found.curve[-1].loss < found.curve[0].loss
+    assert found.peak_mb > 50
+
+
+def test_what_a_recipe_leaves_open_is_settled_by_the_number_of_rows(tiny_encoder, task):
+    found = fine_tune(task, tiny_encoder, Recipe(max_tokens=16), seed=0, device=CPU)
+    assert len(found.curve) == Recipe().epochs_of(24)
+
+
+def test_bfloat16_changes_little_and_float32_is_untouched(tiny_encoder, task):
+    recipe = Recipe(learning_rate=1e-3, epochs=3, batch_size=8, max_tokens=16, choose="last")
+    low, high = (
+        fine_tune(task, tiny_encoder, recipe, seed=0, device=CPU, precision=precision) for precision in ("bfloat16", "float32")
+    )
+    losses = [[epoch.loss for epoch in one.curve] for one in (low, high)]
+    np.testing.assert_allclose(*losses, rtol=0.05)
+    assert losses[0] != losses[1]
+    auto = fine_tune(task, tiny_encoder, recipe, seed=0, device=CPU)
+    assert [epoch.loss for epoch in auto.curve] == losses[0 if has_bfloat16(CPU) else 1]
+    with autocast(CPU, "float32"):
+        assert not torch.is_autocast_enabled("cpu")
