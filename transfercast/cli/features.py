@@ -28,7 +28,7 @@ def features(
     seed: Annotated[int, typer.Option(help="Of the targets' training.")] = 0,
     documents: Annotated[int, typer.Option(min=1, help="Positive documents of each set to attribute, at most.")] = 64,
     only: Annotated[list[str] | None, typer.Option(help="Take this measure alone; may be given several times.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Sources at a time, a process each.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Trainings, then sources, at a time, a process each.")] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:

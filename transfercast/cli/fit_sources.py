@@ -25,6 +25,7 @@ def fit_sources(
         list[str] | None,
         typer.Option(help="NAME=FOLDER_OR_HUB_NAME, with @SCORE behind where its own test score is known; again for more."),
     ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Trainings at a time, a process each; best one a core.")] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
@@ -56,7 +57,7 @@ def fit_sources(
     for name, place, score in requests:
         adopted(pool, name, place, score=score)
     if family is not None:
-        SourcePool.fit(pool, family.sources, encoder=encoder, recipe=parsed, seed=seed, device=device)
+        SourcePool.fit(pool, family.sources, encoder=encoder, recipe=parsed, seed=seed, jobs=jobs, device=device)
     held = SourcePool.load(pool)
     rows = [
         {

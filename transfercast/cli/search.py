@@ -23,6 +23,7 @@ def search(
     history: Annotated[
         str | None, typer.Option(help="Where observations go: a database URL, or an SQLite file; by default the storage.")
     ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Trainings at a time, a process each; best one a core.")] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
@@ -36,7 +37,7 @@ def search(
 
     from transfercast.execution.search import search as run  # imports torch; a wrong plan is reported before that
 
-    result = run(loaded, storage, history=history, device=device)
+    result = run(loaded, storage, history=history, jobs=jobs, device=device)
     show(_trials(result, as_json), as_json, "Trials, scored on validation")
     if result.bests:
         say("", as_json)

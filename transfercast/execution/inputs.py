@@ -20,17 +20,18 @@ class PlanInputs:
     Args:
         plan: whose steps are to be run.
         device: cpu, cuda, mps; None takes the best there is.
+        turn: of processes that share the machine, which one this is; see `pick_device`.
 
     Raises:
         InputError: if the plan is not whole, or if pool or a task is no longer what it was made for.
     """
 
-    def __init__(self, plan: Plan, device: str | None) -> None:
+    def __init__(self, plan: Plan, device: str | None, turn: int = 0) -> None:
         _check_steps(plan)
         about = plan.provenance
         if about.pool is None:
             raise InputError("the plan's table names no pool, so nothing can be trained from it.")
-        self.device = pick_device(device)
+        self.device = pick_device(device, turn)
         self.pool = SourcePool.load(about.pool)
         self.encoder = checkpoint_folder(about.encoder)
         for source in dict.fromkeys(step.source for step in plan.steps if step.source != ALONE):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -10,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from transfercast.core.errors import TransfercastError
 from transfercast.core.files import reason
+from transfercast.core.parallel import in_parallel
 from transfercast.core.plan import Plan
 from transfercast.core.progress import progress
 from transfercast.core.text import redacted
@@ -29,6 +34,7 @@ def search(
     storage: str | Path = "sqlite:///history.db",
     *,
     history: str | Path | None = None,
+    jobs: int | None = None,
     device: str | None = None,
     pruner: optuna.pruners.BasePruner | None = None,
 ) -> SearchResult:
@@ -41,37 +47,89 @@ def search(
         plan: from `transfercast.plan` or `Plan.load`.
         storage: of Optuna: a database URL, or the path of an SQLite file.
         history: where observations go; by default the same database, which must then be SQLite or PostgreSQL.
-        device: cpu, cuda, mps; None takes the best there is.
+        jobs: trainings at a time, a process each, which share the cores; the best models and scores do not depend on it. By
+            default as `joblib.parallel_config` says, which also picks the backend, else one.
+        device: cpu, cuda, mps; None takes the best there is, and where there are several GPUs one for each process.
         pruner: an Optuna pruner, asked after each epoch; epochs are scored only where there is one.
 
     Raises:
         InputError: before any training, if the plan is not whole, if the pool or a task is no longer what the plan was made
             for, or if a database cannot be opened.
-        TransfercastError: if a database fails during the search; finished trainings are kept.
+        TransfercastError: if a database fails during the search, or a process is killed; finished trainings are kept.
     """
     inputs = PlanInputs(plan, device)
     trials_url = str(storage) if "://" in str(storage) else f"sqlite:///{Path(storage).resolve()}"
     past = History(trials_url if history is None else history)
-    try:
+    setting = _Setting(uuid.uuid4().hex, plan, trials_url if history is not None else past.url, past.url, device, pruner)
+    with _database_failures(past.url):
         past.describe(plan.columns)
-        record = TrialRecord(plan, past.url if history is None else trials_url, pruner)
-        worker = Worker(plan, inputs, past, record, CheckpointStore(inputs.pool.folder / "searches", plan.id[:12]))
-        worker.enter()
-        _run_all(worker, plan, past)
-        return worker.result()
+        worker = _workers[setting.id] = setting.worker(inputs, past)
+        try:
+            worker.enter()
+            _run_all(worker, setting, jobs)
+            return worker.result()
+        finally:
+            del _workers[setting.id]
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What a process must know to take part in a search.
+
+    Attributes:
+        id: of this call of `search`.
+        plan, device, pruner: as there.
+        storage, history: URLs.
+    """
+
+    id: str
+    plan: Plan
+    storage: str
+    history: str
+    device: str | None
+    pruner: optuna.pruners.BasePruner | None
+
+    def worker(self, inputs: PlanInputs, history: History) -> Worker:
+        """A worker of this process."""
+        record = TrialRecord(self.plan, self.storage, self.pruner)
+        checkpoints = CheckpointStore(inputs.pool.folder / "searches", self.plan.id[:12])
+        return Worker(self.plan, inputs, history, record, checkpoints)
+
+
+_workers: dict[str, Worker] = {}
+"""Of this process, by the id of the search, so that inputs are read and checked once for all steps."""
+
+
+def _run_all(worker: Worker, setting: _Setting, jobs: int | None) -> None:
+    """Run steps, in this process or in others, and wait for those that others run, until all are closed."""
+    turns = [(setting, turn) for turn in range(len(setting.plan.steps) + len(worker.tests))]
+    for causes in progress(in_parallel(_run_next, turns, jobs), "trials", total=len(turns)):
+        worker.causes |= causes
+
+
+def _run_next(setting: _Setting, turn: int) -> dict[int, str]:
+    """Run the next step that nobody runs, once there is one; why it failed, where it did, by its position."""
+    with _database_failures(setting.history):
+        if setting.id not in _workers:
+            _workers[setting.id] = setting.worker(PlanInputs(setting.plan, setting.device, turn), History(setting.history))
+        worker = _workers[setting.id]
+        engine, plan = worker.history.engine, setting.plan.id
+        while (position := claims.claim(engine, plan, list(worker.tests))) is None:
+            if claims.finished(engine, plan):
+                return {}
+            time.sleep(POLL_SECONDS)
+        worker.run(position)
+        return {position: worker.causes[position]} if position in worker.causes else {}
+
+
+@contextmanager
+def _database_failures(url: str) -> Iterator[None]:
+    """Tell of a database that fails in the block in one line."""
+    try:
+        yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ or error  # Optuna wraps what SQLAlchemy raised, and that what the driver did
         raise TransfercastError(
-            f"{redacted(past.url)}: the database failed during the search ({redacted(reason(cause))}). Finished trainings are "
+            f"{redacted(url)}: the database failed during the search ({redacted(reason(cause))}). Finished trainings are "
             f"kept: when it works again, start the search again."
         ) from error
-
-
-def _run_all(worker: Worker, plan: Plan, past: History) -> None:
-    """Run steps, and wait for those that others run, until all are closed."""
-    for _ in progress(range(len(plan.steps) + len(worker.tests)), "trials"):
-        while (position := claims.claim(past.engine, plan.id, list(worker.tests))) is None:
-            if claims.finished(past.engine, plan.id):
-                return
-            time.sleep(POLL_SECONDS)
-        worker.run(position)

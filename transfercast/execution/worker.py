@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from transfercast.core.errors import TransfercastError
 from transfercast.core.files import reason
+from transfercast.core.parallel import RANDOM_STATE
 from transfercast.core.plan import Plan, Step
 from transfercast.core.records import ALONE, Observation, Recipe, run_key_of
 from transfercast.execution import claims
@@ -51,6 +52,9 @@ class Worker:
         history: where observations go, and where the steps are claimed.
         record: Optuna's studies.
         checkpoints: where models are kept.
+
+    Attributes:
+        causes: why steps failed, by position.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class Worker:
         self._run_keys = {
             split: [run_key_of(**self._identity(s, split)) for s in plan.steps] for split in ("validation", "test")
         }
-        self._causes: dict[int, str] = {}
+        self.causes: dict[int, str] = {}
 
     def enter(self) -> None:
         """Write down all steps, and after the trainings one a target for its test scores; close what the dead left open."""
@@ -99,15 +103,15 @@ class Worker:
                 return claims.DONE
             except FAILURES as error:
                 self._note_failure(step.position, f"{step.source} -> {step.target}", error)
-                self.record.fail(trial, self._causes[step.position])
+                self.record.fail(trial, self.causes[step.position])
                 return claims.FAILED
             self.record.complete(trial, known.score, self._gain(step, known))
         self._keep_the_best(step.target)
         return claims.DONE
 
     def _note_failure(self, position: int, what: str, error: Exception) -> None:
-        self._causes[position] = f"{type(error).__name__}: {reason(error)}"
-        log.error("step %d, %s: %s", position, what, self._causes[position])
+        self.causes[position] = f"{type(error).__name__}: {reason(error)}"
+        log.error("step %d, %s: %s", position, what, self.causes[position])
 
     def _fine_tuned(self, step: Step, trial: optuna.Trial) -> Observation:
         alone = self._trained_alone(step)
@@ -132,7 +136,8 @@ class Worker:
     def _trained(self, step: Step, after_epoch: Callable[[int, float], None] | None = None) -> Trained:
         checkpoint, seed = self.inputs.checkpoint(step.source), self.plan.provenance.seed
         task, recipe = self.inputs.tasks[step.target], Recipe.parse(step.recipe)
-        return fine_tune(task, checkpoint, recipe, seed=seed, device=self.inputs.device, after_epoch=after_epoch)
+        with RANDOM_STATE:
+            return fine_tune(task, checkpoint, recipe, seed=seed, device=self.inputs.device, after_epoch=after_epoch)
 
     def _identity(self, step: Step, split: str) -> dict[str, Any]:
         """The fields of an observation that say which run it is."""
@@ -268,10 +273,10 @@ class Worker:
 
     def _failure(self, position: int) -> Failure:
         if position in self.tests:
-            cause = self._causes.get(position, "another process ran it; its log says why")
+            cause = self.causes.get(position, "another process ran it; its log says why")
             return Failure(position, f"test of {self.tests[position]}", cause)
         step = self.plan.steps[position]
-        return Failure(position, f"{step.source} -> {step.target}", self._causes.get(position) or self.record.cause(step))
+        return Failure(position, f"{step.source} -> {step.target}", self.causes.get(position) or self.record.cause(step))
 
 
 def _best(observed: list[tuple[Step, Observation]]) -> tuple[Step, Observation]:

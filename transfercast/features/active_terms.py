@@ -17,9 +17,9 @@ import numpy as np
 from transfercast.attribution.activity import NORMALISATIONS, Activity, activities
 from transfercast.attribution.ansat import DocumentSet, ansat_of_pairs, pack
 from transfercast.core.kinds import Kind
+from transfercast.core.parallel import in_parallel
 from transfercast.core.progress import progress
 from transfercast.features.evidence import Gatherer
-from transfercast.features.parallel import in_parallel
 from transfercast.sources.encoders import load_tokenizer, model_fingerprint
 from transfercast.sources.models import load_model
 from transfercast.sources.source import Source

@@ -14,13 +14,13 @@ import pandas as pd
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import InputError, TransfercastError
 from transfercast.core.files import reason
+from transfercast.core.parallel import in_parallel
 from transfercast.core.progress import progress
 from transfercast.core.records import Recipe, checked_seed
 from transfercast.core.table import INDEX, FeatureTable, Provenance, TargetFacts
 from transfercast.core.version import VERSION
 from transfercast.features.active_terms import PoolAnsat, pool_ansat
 from transfercast.features.evidence import Gatherer
-from transfercast.features.parallel import in_parallel
 from transfercast.features.registry import Measure, measures
 from transfercast.features.rows import useless
 from transfercast.sources.models import pick_device
@@ -59,8 +59,8 @@ def extract_features(
         seed: of the targets' training.
         documents: at most so many positive documents of each set are attributed; more is steadier and slower.
         only: names of the measures to take, by default all; why one of these does not apply to a pair is logged.
-        jobs: sources at a time. By default as `joblib.parallel_config` says, which also picks the backend (processes
-            unless told otherwise), else one.
+        jobs: trainings of targets, then sources, at a time. By default as `joblib.parallel_config` says, which also picks
+            the backend (processes unless told otherwise), else one.
         device: cpu, cuda, mps; None takes the best there is.
         cache: where evidence is kept; by default the user's cache folder.
 
@@ -77,7 +77,7 @@ def extract_features(
         raise InputError(f"{pool.folder}: no source besides the target itself. Fit or adopt more sources.")
     _tell_what_does_not_apply(chosen if only is not None else [], pool, targets)
     gatherer = Gatherer(cache or ArrayCache(), pick_device(device), documents, TOLERANCE, pool.encoder)
-    alone = {task.name: pool.target_model(task, recipe, seed, device) for task in progress(targets, "targets alone")}
+    alone = _trained_alone(pool, targets, recipe, seed, device, jobs)
     _warn_of_scores(pool, alone)
     rows: dict[tuple[str, str, str], np.ndarray] = {}
     ansat = _ansat(gatherer, chosen, pool, targets, alone, jobs)
@@ -120,6 +120,15 @@ def is_own_task(source: Source, task: Task) -> bool:
 def same_data(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
     """Whether two descriptions of tasks name the same files, columns and labels."""
     return one is not None and other is not None and all(one.get(key) == other.get(key) for key in _DATA)
+
+
+def _trained_alone(
+    pool: SourcePool, targets: Sequence[Task], recipe: Recipe, seed: int, device: str | None, jobs: int | None
+) -> dict[str, Source]:
+    work = [(task, recipe, seed, device) for task in targets]
+    found = progress(in_parallel(pool.target_model, work, jobs), "targets alone", total=len(work))
+    by_name = {source.name: source for source in found}
+    return {task.name: by_name[task.name] for task in targets}
 
 
 def _warn_of_scores(pool: SourcePool, alone: dict[str, Source]) -> None:

@@ -18,15 +18,20 @@ POOLER = "pooler."
 """Weights that an encoder may lack: nothing rests on a pooler that was never trained but a head that learns with it."""
 
 
-def pick_device(name: str | None = None) -> torch.device:
+def pick_device(name: str | None = None, turn: int = 0) -> torch.device:
     """The device named, or the best there is: cuda, mps, cpu.
+
+    Args:
+        name: None for the best.
+        turn: of processes or trainings that share the machine, which one asks: of several GPUs each takes the next.
 
     Raises:
         InputError: if the name is no device of this machine.
     """
     if name is None:
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            several = torch.cuda.device_count()
+            return torch.device("cuda", turn % several) if several > 1 else torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)

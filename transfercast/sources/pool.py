@@ -14,6 +14,7 @@ from typing import Literal
 from transfercast.core.errors import InputError, TransfercastError
 from transfercast.core.files import check_place, replaced_folder
 from transfercast.core.kinds import METRIC_OF, METRICS, Kind
+from transfercast.core.parallel import RANDOM_STATE, in_parallel
 from transfercast.core.progress import progress
 from transfercast.core.records import Recipe, checked_name, checked_seed
 from transfercast.sources.encoders import HEAD, OFFLINE, checkpoint_folder, load_config, load_tokenizer
@@ -95,6 +96,7 @@ class SourcePool(Mapping[str, Source]):
         encoder: str = OFFLINE,
         recipe: Recipe = DEFAULT_RECIPE,
         seed: int = 0,
+        jobs: int | None = None,
         device: str | None = None,
     ) -> SourcePool:
         """Fine-tune the encoder on every task that the pool does not hold yet in just this way.
@@ -104,16 +106,24 @@ class SourcePool(Mapping[str, Source]):
             tasks: one source each.
             encoder: `offline`, a folder, or a name on the hub.
             recipe, seed: the same for all.
-            device: cpu, cuda, mps; None takes the best there is.
+            jobs: trainings at a time, a process each, which share the cores (a core and a thread each where there are as many
+                jobs as cores). By default as `joblib.parallel_config` says, which also picks the backend, else one.
+            device: cpu, cuda, mps; None takes the best there is, and where there are several GPUs one after another.
 
         Raises:
             InputError: if the encoder cannot be read, or the pool cannot be written.
+            TransfercastError: if a process was killed; finished sources are kept.
         """
         folder = Path(folder).resolve()
         check_place(folder / "sources" / RECORD)
         checkpoint_folder(encoder)
-        for task in progress(tasks, "sources"):
-            trained_alone(folder / "sources" / task.name, task, encoder, recipe, seed, device, splits=("validation", "test"))
+        splits = ("validation", "test")
+        work = [
+            (folder / "sources" / task.name, task, encoder, recipe, seed, device, splits, turn)
+            for turn, task in enumerate(tasks)
+        ]
+        for _ in progress(in_parallel(trained_alone, work, jobs), "sources", total=len(work)):
+            pass
         pool = cls.load(folder)
         for name in (task.name for task in tasks if pool[task.name].warning is not None):
             log.warning("source %s: %s", name, pool[name].warning)
@@ -163,8 +173,9 @@ def trained_alone(
     seed: int,
     device: str | None,
     splits: tuple[Literal["validation", "test"], ...],
+    turn: int = 0,
 ) -> Source:
-    """The encoder fine-tuned on a task into `folder`; read back where it is there already."""
+    """The encoder fine-tuned on a task into `folder`; read back where it is there already. For `turn` see `pick_device`."""
     checked_seed(seed)
     base = checkpoint_folder(encoder)
     identity = identity_of(task, base, recipe, seed)
@@ -176,8 +187,9 @@ def trained_alone(
     from transfercast.sources.finetune import fine_tune
     from transfercast.sources.models import pick_device
 
-    where = pick_device(device)
-    trained = fine_tune(task, base, recipe, seed=seed, device=where)
+    where = pick_device(device, turn)
+    with RANDOM_STATE:
+        trained = fine_tune(task, base, recipe, seed=seed, device=where)
     with replaced_folder(folder) as new:
         save_trained(trained, new)
         Source(

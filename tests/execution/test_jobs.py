@@ -1,0 +1,126 @@
+"""Several jobs find what one job finds, whichever backend runs them; a kill among them loses nothing."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import time
+
+import joblib
+import numpy as np
+import psutil
+import pytest
+from safetensors.numpy import load_file
+
+from tests.execution.conftest import FAST, planned
+from tests.execution.test_failures import failing
+from tests.execution.test_search import trained_once
+from transfercast.core.cache import ArrayCache
+from transfercast.core.records import ALONE
+from transfercast.execution.search import search
+from transfercast.features.extract import extract_features
+from transfercast.history.store import History
+from transfercast.sources.pool import SourcePool
+from transfercast.tasks.family import read_family
+
+
+@pytest.fixture(scope="module")
+def family(family_toml):
+    return read_family(family_toml)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(family, tiny_encoder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one-by-one") / "pool"
+    return SourcePool.fit(folder, family.sources, encoder=str(tiny_encoder), recipe=FAST)
+
+
+def assert_same(pool, other):
+    assert list(pool) == list(other)
+    for name, source in pool.items():
+        assert other[name].identity == source.identity
+        assert other[name].scores == pytest.approx(source.scores)
+        weights = load_file(other[name].checkpoint / "model.safetensors")
+        for key, values in load_file(source.checkpoint / "model.safetensors").items():
+            np.testing.assert_allclose(weights[key], values, atol=1e-5)
+
+
+def test_a_pool_fitted_by_two_jobs_is_the_one_fitted_by_one(one_by_one, family, tiny_encoder, tmp_path):
+    pool = SourcePool.fit(tmp_path / "pool", family.sources, encoder=str(tiny_encoder), recipe=FAST, jobs=2)
+    assert_same(one_by_one, pool)
+
+
+def test_threads_take_turns_for_training_has_one_random_state(one_by_one, family, tiny_encoder, tmp_path):
+    with joblib.parallel_config("threading", n_jobs=3):
+        pool = SourcePool.fit(tmp_path / "pool", family.sources, encoder=str(tiny_encoder), recipe=FAST)
+    assert_same(one_by_one, pool)
+
+
+def found_by(result):
+    return {(one.source, one.target, one.recipe): pytest.approx(one.score) for one in result.observations}
+
+
+def test_a_search_of_two_jobs_finds_what_one_finds_in_the_plan_s_order(table, tmp_path):
+    made = planned(table, 4)
+    one, two = (search(made, tmp_path / f"{jobs}.db", jobs=jobs) for jobs in (1, 2))
+    assert found_by(two) == found_by(one)
+    assert [training.step for training in two.trainings] == [training.step for training in one.trainings]
+    assert two.baseline_tests == pytest.approx(one.baseline_tests)
+    assert {target: best.pair for target, best in two.bests.items()} == {t: best.pair for t, best in one.bests.items()}
+    trained_once(f"sqlite:///{tmp_path}/2.db", made)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_fits_measures_and_searches(one_by_one, family, tiny_encoder, table, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    made = planned(table, 2)
+    expected = search(made, tmp_path / "one.db")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config("dask"),
+    ):
+        pool = SourcePool.fit(tmp_path / "fitted", family.sources, encoder=str(tiny_encoder), recipe=FAST)
+        measured = extract_features(
+            pool, family.targets[:2], recipe=FAST, only=["single_task"], cache=ArrayCache(tmp_path / "cache")
+        )
+        found = search(made, tmp_path / "dask.db")
+    assert_same(one_by_one, pool)
+    assert {candidate.target for candidate in measured.candidates} == {"good", "help"}
+    assert found_by(found) == found_by(expected)
+    trained_once(f"sqlite:///{tmp_path}/dask.db", made)
+
+
+def test_a_step_that_fails_in_one_of_several_jobs_is_told_with_its_cause(table, storage, monkeypatch):
+    made = planned(table, 3)
+    victim = made.steps[-1]
+    failing(monkeypatch, RuntimeError("out of memory"), victim.source, victim.target)
+    with joblib.parallel_config("threading", n_jobs=2):
+        result = search(made, storage)
+    assert [(one.position, one.cause) for one in result.failures] == [(victim.position, "RuntimeError: out of memory")]
+
+
+def test_a_killed_worker_ends_the_search_in_one_sentence_and_a_rerun_goes_on(table, storage, tmp_path):
+    made = planned(table, 4)
+    made.save(tmp_path / "plan.json")
+    command = [sys.executable, "-m", "transfercast", "search", str(tmp_path / "plan.json"), "--storage", storage, "--jobs", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(History(storage)) < 2:
+        time.sleep(0.02)
+    workers = [child for child in psutil.Process(process.pid).children() if "LokyProcess" in " ".join(child.cmdline())]
+    workers[0].kill()
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "a process that shared the work was killed" in told
+    assert "Traceback" not in told
+    before = {one.run_key for one in History(storage).observations()}
+    again = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert again.returncode == 0, again.stderr
+    trained_once(storage, made)
+    assert before <= {one.run_key for one in History(storage).observations()}
+
+
+def test_the_baseline_s_gain_is_known_whatever_ends_first(table, storage):
+    result = search(planned(table, 3), storage, jobs=2)
+    assert all(math.isnan(training.gain) == (training.step.source == ALONE) for training in result.trainings)

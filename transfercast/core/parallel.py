@@ -1,0 +1,87 @@
+"""One function over many arguments, by whatever backend of joblib is set: in turn, in processes, on a cluster.
+
+Processes of joblib's own share the cores, so that two on two cores compute on one thread each. What another process logs is
+logged by the caller when the call is done, as if it had been made here.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed
+
+from transfercast.core.errors import TransfercastError
+from transfercast.core.owners import owner_id
+
+RANDOM_STATE = threading.Lock()
+"""Held while a model is trained: torch has one random state a process, so threads take turns, and find what one job finds."""
+
+Result = TypeVar("Result")
+Logged = tuple[str, int, str]
+"""A logger's name, a level and a message."""
+
+
+def in_parallel(function: Callable[..., Result], arguments: Iterable[tuple[Any, ...]], jobs: int | None) -> Iterator[Result]:
+    """Results as they are done, or in order where the backend cannot tell (multiprocessing).
+
+    Args:
+        function: called with each of the arguments.
+        arguments: a tuple a call.
+        jobs: calls at a time; None as `joblib.parallel_config` says, else one.
+
+    Raises:
+        TransfercastError: if a process that shared the work was killed; and whatever a call raises.
+    """
+    caller, level = owner_id(), logging.getLogger().getEffectiveLevel()
+    calls = [delayed(_logged)(caller, level, function, given) for given in arguments]
+    try:
+        for result, records in _results(calls, jobs):
+            for name, severity, message in records:
+                logging.getLogger(name).log(severity, "%s", message)
+            yield result
+    except BrokenProcessPool as error:
+        raise TransfercastError(
+            "a process that shared the work was killed, perhaps for want of memory; what was finished is kept. "
+            "Start again, with fewer jobs."
+        ) from error
+
+
+def _results(calls: list[Any], jobs: int | None) -> Iterator[tuple[Any, list[Logged]]]:
+    try:
+        yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
+    except ValueError as error:
+        if "return_as" not in str(error):
+            raise
+        yield from Parallel(n_jobs=jobs)(calls)
+
+
+class _Collector(logging.Handler):
+    """Keeps what one thread logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[Logged] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self.records.append((record.name, record.levelno, record.getMessage()))
+
+
+def _logged(caller: str, level: int, function: Callable[..., Result], given: tuple[Any, ...]) -> tuple[Result, list[Logged]]:
+    """What a call returns, and what it logged at `level` and above if it was made in another process."""
+    if owner_id() == caller:
+        return function(*given), []
+    collector, root = _Collector(), logging.getLogger()
+    before = root.level
+    root.addHandler(collector)
+    root.setLevel(level)
+    try:
+        return function(*given), collector.records
+    finally:
+        root.setLevel(before)
+        root.removeHandler(collector)
