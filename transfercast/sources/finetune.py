@@ -142,7 +142,7 @@ def _judged(model: Any, tokenizer: Any, task: Task, recipe: Recipe) -> Judged:
         return Judged(_score(reading, task, examples))
     positive = reading.outputs[:, 1]
     threshold = best_threshold(positive, examples.labels)
-    return Judged(score_of(task.kind, (positive > threshold).astype(int), examples.labels), threshold)
+    return Judged(score_of(task.metric, (positive > threshold).astype(int), examples.labels), threshold)
 
 
 def _peak_mb(device: torch.device) -> float:
