@@ -5,28 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
 
 from tests.attribution.models import ARCHITECTURES, DECODERS, classifier
+from transfercast.core.kinds import Kind, metrics_of
 from transfercast.core.records import Recipe
 from transfercast.sources.finetune import fine_tune
+from transfercast.sources.scores import score_of
 from transfercast.sources.threshold import best_threshold, binary_bias, move_threshold
 from transfercast.tasks.family import read_family
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 1)), min_size=2, max_size=40))
-def test_no_threshold_between_two_probabilities_has_a_higher_f1(rows):
+@settings(deadline=None)
+@given(st.sampled_from(metrics_of(Kind.BINARY)), st.lists(st.tuples(st.integers(0, 20), st.integers(0, 1)), min_size=2))
+def test_no_threshold_has_a_higher_score(metric, rows):
     positive, labels = np.array(rows).T
     positive = (positive + 1) / 22
-    found = best_threshold(positive, labels)
+    found = best_threshold(metric, positive, labels)
     if not 0 < labels.sum() < len(labels):
         assert found == 0.5
         return
-    every = [0.0, *positive]
-    highest = max(f1_score(labels, positive > one, zero_division=0.0) for one in every)
-    assert f1_score(labels, positive > found, zero_division=0.0) == pytest.approx(highest)
+    highest = max(score_of(metric, (positive > one).astype(int), labels) for one in [0.0, *positive])
+    assert score_of(metric, (positive > found).astype(int), labels) == pytest.approx(highest)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -99,7 +99,7 @@ class Recipe(BaseModel):
         max_tokens: at which texts are cut.
         head: `keep` starts from the head of a checkpoint that has the same labels, `fresh` never does.
         choose: which epoch's weights are the result: those that are `best` on validation, or the `last`.
-        threshold: from which probability a binary task's row is positive: the one of the highest F1 on `validation`, or `half`.
+        threshold: the probability from which a binary task's row is positive: the best on `validation`, or one `half`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -141,7 +141,7 @@ def _judged(model: Any, tokenizer: Any, task: Task, recipe: Recipe) -> Judged:
     if recipe.threshold == "half" or task.kind is not Kind.BINARY or binary_bias(model) is None:
         return Judged(_score(reading, task, examples))
     positive = reading.outputs[:, 1]
-    threshold = best_threshold(positive, examples.labels)
+    threshold = best_threshold(task.metric, positive, examples.labels)
     return Judged(score_of(task.metric, (positive > threshold).astype(int), examples.labels), threshold)
 
 

@@ -19,28 +19,43 @@ NEAREST = 1e-4
 """Thresholds lie this far from 0 and 1, at least."""
 
 
-def best_threshold(positive: np.ndarray, labels: np.ndarray) -> float:
-    """The threshold of the highest F1; of several, the middle one; one half where no row, or every row, is positive.
+def best_threshold(metric: str, positive: np.ndarray, labels: np.ndarray) -> float:
+    """The threshold of the highest metric; of several, the middle one; one half where no row, or every row, is positive.
 
     Args:
+        metric: a key of METRICS that judges binary tasks.
         positive: (n,) probabilities of the positive class.
         labels: (n,) 0 or 1.
 
-    >>> best_threshold(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 0, 1, 1]))
+    >>> best_threshold("positive_f1", np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 0, 1, 1]))
     0.25
     """
     if not 0 < labels.sum() < len(labels):
         return HALF
-    order = np.argsort(-positive, kind="stable")
-    ranked = positive[order]
-    hits = np.cumsum(labels[order])
-    f1 = 2 * hits / (np.arange(1, len(ranked) + 1) + labels.sum())
-    ends = np.append(ranked[:-1] > ranked[1:], True)  # a threshold cannot part equal probabilities
-    f1 = np.where(ends, f1, -1.0)
-    best = np.flatnonzero(f1 >= f1.max() - 1e-12)
-    last = int(best[len(best) // 2])
-    below = ranked[last + 1] if last + 1 < len(ranked) else 0.0
-    return float(np.clip((ranked[last] + below) / 2, NEAREST, 1 - NEAREST))
+    ranked = np.concatenate([[1.0], np.sort(positive)[::-1], [0.0]])  # the first and the last part none and all
+    right = np.concatenate([[0], np.cumsum(labels[np.argsort(-positive, kind="stable")])])
+    counts = np.arange(len(labels) + 1)
+    scores = _of_counts(metric, right, counts - right, int(labels.sum()), len(labels))
+    scores[ranked[:-1] == ranked[1:]] = -np.inf  # a threshold cannot part equal probabilities
+    best = np.flatnonzero(scores >= scores.max() - 1e-12)
+    last = best[len(best) // 2]
+    return float(np.clip((ranked[last] + ranked[last + 1]) / 2, NEAREST, 1 - NEAREST))
+
+
+def _of_counts(metric: str, tp: np.ndarray, fp: np.ndarray, positives: int, rows: int) -> np.ndarray:
+    """(n,) the metric where so many predicted positives are right and wrong, of so many positive rows."""
+    fn, tn = positives - tp, rows - positives - fp
+    match metric:
+        case "positive_f1":
+            scores = 2 * tp / (2 * tp + fp + fn)
+        case "macro_f1":
+            scores = tp / (2 * tp + fp + fn) + tn / (2 * tn + fp + fn)
+        case "mcc":
+            norm = np.sqrt((tp + fp).astype(float) * positives * (tn + fp) * (tn + fn))
+            scores = (tp * tn - fp * fn) / np.where(norm == 0, 1.0, norm)
+        case _:  # accuracy, and micro F1, which is the same
+            scores = (tp + tn) / rows
+    return np.asarray(scores, dtype=np.float64)
 
 
 def binary_bias(model: Any) -> nn.Parameter | None:
