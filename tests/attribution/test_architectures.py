@@ -61,7 +61,6 @@ def test_every_architecture(name, head):
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "Albert"])
 def test_the_captum_engine_finds_the_same(name):
-    pytest.importorskip("captum")
     model, tokenizer, texts, options = request(name, "SequenceClassification")
     ours = max(
         term_conductance(model, tokenizer, texts, **options, tolerance=0.001, max_evaluations=129),
@@ -76,7 +75,6 @@ def test_the_captum_engine_finds_the_same(name):
 
 
 def test_captum_cannot_tell_layers_that_share_a_module():
-    pytest.importorskip("captum")
     model, tokenizer, texts, options = request("Albert", "SequenceClassification")
     with pytest.raises(InputError, match="one module as several layers"):
         term_conductance(model, tokenizer, texts, **options, engine="captum")

@@ -78,7 +78,7 @@ def transcription(source, own, task, alone):
 
 
 def test_all_pairs_at_once_equal_the_definition_pair_by_pair(pool, family, tmp_path):
-    gatherer = Gatherer(ArrayCache(tmp_path), pick_device("cpu"), FEW, 0.02, pool.encoder)
+    gatherer = Gatherer(ArrayCache(tmp_path), pick_device("cpu"), FEW, 0.02)
     tasks = {task.name: task for task in family.targets}
     alone = {name: pool.target_model(task, FAST) for name, task in tasks.items()}
     pairs = [(pool[a], tasks[b]) for a in pool for b in tasks if a != b]
@@ -127,4 +127,4 @@ def test_a_source_whose_model_cannot_be_read_is_left_out_and_the_others_go_on(po
 
 
 def test_tasks_of_other_kinds_have_no_active_terms(pool, family, tmp_path):
-    assert pool_ansat(Gatherer(ArrayCache(tmp_path), pick_device("cpu"), 2, 0.02, pool.encoder), [], {}, None).values == {}
+    assert pool_ansat(Gatherer(ArrayCache(tmp_path), pick_device("cpu"), 2, 0.02), [], {}, None).values == {}

@@ -335,10 +335,10 @@ def test_a_source_whose_record_cannot_be_read_is_left_out_as_any_other_that_fail
 def test_scores_of_exactly_nothing_are_pointed_at(pool, family, tmp_path, caplog):
     for part in ("sources", "targets"):
         for name in ("good", "help"):
-            record = tmp_path / "pool" / part / name / "source.json"
-            if part == "sources" or name == "help":
-                shutil.copytree(pool.folder / part / name, record.parent)
-    for record in (tmp_path / "pool").glob("*/*/source.json"):
+            for folder in (pool.folder / part).glob(name if part == "sources" else f"*/{name}"):
+                if part == "sources" or name == "help":
+                    shutil.copytree(folder, tmp_path / "pool" / folder.relative_to(pool.folder))
+    for record in (tmp_path / "pool").glob("**/source.json"):
         about = json.loads(record.read_text())
         record.write_text(json.dumps(about | {"scores": dict.fromkeys(about["scores"], 0.0)}))
     extract_features(

@@ -18,7 +18,7 @@ from transfercast.attribution.objective import log_odds
 from transfercast.attribution.path import FLOOR, allowed_error
 from transfercast.attribution.solve import Solution, nothing_read, rounds_to_one
 from transfercast.attribution.states import Encoded, Reader
-from transfercast.core.errors import InputError, MissingExtraError
+from transfercast.core.errors import InputError
 from transfercast.sources.batches import padded
 
 FIRST_STEPS = 50
@@ -29,7 +29,6 @@ def captum_conductance(reader: Reader, tolerance: float) -> Iterator[Solution]:
     """Each document's solution, in order.
 
     Raises:
-        MissingExtraError: without Captum.
         InputError: if layers share a module, which Captum cannot tell apart.
     """
     if len(reader.layers) < getattr(reader.model.config, "num_hidden_layers", 0):
@@ -55,10 +54,8 @@ def _solution(reader: Reader, document: Encoded, tolerance: float) -> Solution:
 
 def conductance_in_steps(reader: Reader, document: Encoded, steps: int) -> tuple[np.ndarray, float, float]:
     """(L, T) Captum's LayerConductance of each layer at so many steps, and F at both ends."""
-    try:
-        from captum.attr import LayerConductance
-    except ImportError as error:
-        raise MissingExtraError("engine='captum' needs: pip install captum.") from error
+    from captum.attr import LayerConductance  # takes a second, and only this engine needs it
+
     batch = padded(reader.encodings, [document.row], reader.pad, reader.model.device)
     start, end = reader.ends(batch["input_ids"], [document])
 

@@ -167,7 +167,7 @@ def _pair(
     spec = held[second].spec
     if spec is None:
         raise InputError(f"{second!r} was adopted without its task; name it first, and a source with a task second.")
-    gatherer = Gatherer(ArrayCache(), pick_device(device), documents, tolerance, held.encoder)
+    gatherer = Gatherer(ArrayCache(), pick_device(device), documents, tolerance)
     terms, number = terms_shared(gatherer, held[first], held[second], task_of(spec), threshold)
     show((one._asdict() for one in terms), as_json)
     say(

@@ -18,7 +18,13 @@ from transfercast.core.records import Recipe, checked_name, checked_seed
 def fit_sources(
     tasks: Annotated[Path | None, typer.Argument(help="A tasks.toml; may be left out when only adopting.")] = None,
     pool: Annotated[Path, typer.Option(help="Folder of the pool.")] = Path("pool"),
-    encoder: Annotated[str, typer.Option(help="offline, a folder, or a name on the hub.")] = "offline",
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="offline, a folder, or a name on the hub: what to train from, by default offline; of adopted models what they "
+            "were fine-tuned from, by default as their card, configuration or weights tell."
+        ),
+    ] = None,
     recipe: Annotated[str, typer.Option(help="full, features or ulmfit, then /lr=, /epochs= and so on.")] = "full",
     seed: Annotated[int, typer.Option(help="Of initialisation and row order.")] = 0,
     adopt: Annotated[
@@ -34,9 +40,11 @@ def fit_sources(
     Sources that the pool already holds in just this way are kept, so a run that was killed goes on.
 
     Example: transfercast fit-sources tasks.toml --pool pool --recipe full/lr=3e-4/epochs=4
+
+    Example: transfercast fit-sources --pool pool --adopt sent=models/sentiment@0.83 --encoder roberta-base
     """
     from transfercast.core.files import check_place
-    from transfercast.sources.encoders import checkpoint_folder
+    from transfercast.sources.encoders import OFFLINE, checkpoint_folder
     from transfercast.sources.pool import SourcePool
     from transfercast.sources.pool import adopt as adopted
     from transfercast.tasks.family import read_family
@@ -50,14 +58,15 @@ def fit_sources(
     family = read_family(tasks) if tasks is not None else None
     for name, _, _ in requests:
         checked_name(name, "source")
-    for place in [place for _, place, _ in requests] + [encoder] * (family is not None):
+    bases = [encoder or OFFLINE] if family is not None or encoder is not None else []
+    for place in [*(place for _, place, _ in requests), *bases]:
         checkpoint_folder(place)
     say_tasks(family.sources if family is not None else (), as_json)
 
     for name, place, score in requests:
-        adopted(pool, name, place, score=score)
+        adopted(pool, name, place, score=score, encoder=encoder)
     if family is not None:
-        SourcePool.fit(pool, family.sources, encoder=encoder, recipe=parsed, seed=seed, jobs=jobs, device=device)
+        SourcePool.fit(pool, family.sources, encoder=encoder or OFFLINE, recipe=parsed, seed=seed, jobs=jobs, device=device)
     held = SourcePool.load(pool)
     rows = [
         {

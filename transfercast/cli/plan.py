@@ -72,12 +72,12 @@ def plan(
 
 
 def for_people(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a plan without the columns that tell nothing: empty ones, and a recipe or state that all share."""
+    """Rows of a plan without the columns that tell nothing: empty ones, and an encoder, recipe or state that all share."""
     kept = [
         name
         for name in rows[0]
         if any(row[name] is not None for row in rows)
-        and not (name in ("recipe", "state") and len({row[name] for row in rows}) == 1)
+        and not (name in ("encoder", "recipe", "state") and len({row[name] for row in rows}) == 1)
     ]
     titles = {"hours": "time"}
     return [{titles.get(name, name): duration(row[name]) if name == "hours" else row[name] for name in kept} for row in rows]

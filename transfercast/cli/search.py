@@ -58,11 +58,12 @@ def _trials(result: SearchResult, as_json: bool) -> list[dict[str, Any]]:
     rows = [{str(name): value for name, value in row.items()} for row in result.to_frame().to_dict("records")]
     if as_json:
         return rows
-    one_recipe = len({row["recipe"] for row in rows}) == 1
+    one_recipe, one_encoder = (len({row[name] for row in rows}) == 1 for name in ("recipe", "encoder"))
     return [
         {
             "trial": row["trial"],
             "source": row["source"],
+            **({} if one_encoder else {"encoder": row["encoder"]}),
             "target": row["target"],
             **({} if one_recipe else {"recipe": row["recipe"]}),
             "forecast": row["forecast"],

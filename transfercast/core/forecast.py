@@ -17,11 +17,13 @@ class Forecast:
 
     Attributes:
         candidates: n candidates (source, target, recipe).
+        encoders: n names of their sources' base encoders.
         score: (n,) expected score on validation rows.
         lower, upper: (n,) bounds at `coverage`; the metric's whole range where too little was observed to say more.
         spread: (n,) standard deviation of the error that is expected of `score`; `shared_spread` (n,) is that of what all
             rows of a target share, `own_spread` (n,) of the rest, in a target where it is of middle size.
-        beats_baseline: (n,) probability to beat the target trained alone; NaN where that score is not known.
+        beats_baseline: (n,) probability to beat the target trained alone, from the encoder that is best; NaN where no
+            such score is known.
         support: (n,) observations that the forecast rests on; those of the row's metric, unless standings were learned.
         prior_share: (n,) in [0, 1], how much of the forecast is prior; 1 when nothing was observed.
         why: (n, g) additive contributions of the g `groups` of evidence; with `base` they sum to the score.
@@ -33,6 +35,7 @@ class Forecast:
     """
 
     candidates: tuple[Candidate, ...]
+    encoders: tuple[str, ...]
     score: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
@@ -71,10 +74,10 @@ class Forecast:
         return f"<Forecast of {len(self.candidates)} candidates, {targets} targets: {kind}; predictor {self.predictor}>"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a candidate: source, target, recipe, score, lower, upper, beats_baseline, support."""
+        """One row a candidate: source, target, recipe, encoder, score, lower, upper, beats_baseline, support."""
         columns = {name: getattr(self, name) for name in ("score", "lower", "upper", "beats_baseline", "support")}
         index = pd.DataFrame(list(self.candidates), columns=["source", "target", "recipe"])
-        return pd.concat([index, pd.DataFrame(columns)], axis=1)
+        return pd.concat([index.assign(encoder=list(self.encoders)), pd.DataFrame(columns)], axis=1)
 
     def why_for(self, pair: Pair) -> dict[str, float]:
         """Contributions by group for the first candidate of a pair, the largest first.

@@ -1,6 +1,7 @@
 """A plan: which trainings to run, in which order, within a budget. Stored as JSON.
 
-Format 2 added `done`, and None where a number is not known; plans of format 1 are read as they are.
+Format 2 added `done`, and None where a number is not known; format 3 the encoder of each step. Older plans are read as they
+are, and have one encoder.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from transfercast.core.table import Column, Provenance
 from transfercast.core.text import duration
 from transfercast.core.validation import checked
 
-FORMAT = 2
+FORMAT = 3
 _REMEDY = "Make it anew with 'transfercast plan'."
 
 
@@ -53,6 +54,7 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 class Step(BaseModel):
     """One training of a plan.
 
+    `encoder` is the base encoder of the source, or that from which the target alone is trained; None in old plans.
     `score`, `lower`, `upper` are forecasts, None where nothing was observed that they could rest on; bounds that would be the
     metric's whole range are None, too. Of a training that is `done`, and of a target alone, `score` is what was measured.
     `expected_best` is the best score expected to be in hand for this target after the step; `hours` is None where nothing says
@@ -65,6 +67,7 @@ class Step(BaseModel):
     source: str
     target: str
     recipe: str
+    encoder: str | None = None
     score: _Finite | None
     lower: _Finite | None
     upper: _Finite | None
@@ -114,6 +117,10 @@ class Plan(BaseModel):
         """Targets with at least one step, in order of their first."""
         return list(dict.fromkeys(step.target for step in self.steps))
 
+    def encoder_of(self, step: Step) -> str:
+        """The base encoder of a step."""
+        return step.encoder or self.provenance.encoder
+
     @property
     def hours(self) -> float | None:
         """Expected hours of the whole plan; None where nothing says how long its trainings take."""
@@ -154,11 +161,12 @@ class Plan(BaseModel):
         return plan
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a step: rank, source, target, recipe, state, score, lower, upper, expected_best, hours, why."""
+        """One row a step: rank, source, encoder, target, recipe, state, score, lower, upper, expected_best, hours, why."""
         return [
             {
                 "rank": step.position,
                 "source": step.source,
+                "encoder": self.encoder_of(step),
                 "target": step.target,
                 "recipe": step.recipe,
                 "state": "done" if step.done else "new",
@@ -184,14 +192,19 @@ class Plan(BaseModel):
     def __str__(self) -> str:
         """The plan as a table, with what it rests on."""
         head = f"Plan {self.id[:12]}: {self.budget}, out of {self.candidates} candidates. {self.basis}"
+        rows = self.rows()
+        several = len({row["encoder"] for row in rows}) > 1
+        encoder = f"{'encoder':20} " if several else ""
         lines = [
             head,
-            f"{'rank':>4}  {'source':20} {'target':20} {'state':5} {'score':>6} {'bounds':>13} {'best':>6} {'time':>8}  why",
+            f"{'rank':>4}  {'source':20} {encoder}{'target':20} {'state':5} {'score':>6} {'bounds':>13} {'best':>6} "
+            f"{'time':>8}  why",
         ]
-        for row in self.rows():
+        for row in rows:
             bounds = "" if row["lower"] is None else f"[{row['lower']:.2f}, {row['upper']:.2f}]"
+            encoder = f"{row['encoder']:20} " if several else ""
             lines.append(
-                f"{row['rank']:>4}  {row['source']:20} {row['target']:20} {row['state']:5} {_number(row['score'])} "
+                f"{row['rank']:>4}  {row['source']:20} {encoder}{row['target']:20} {row['state']:5} {_number(row['score'])} "
                 f"{bounds:>13} {_number(row['expected_best'])} {duration(row['hours']) or 'unknown':>8}  {row['why']}".rstrip()
             )
         return "\n".join(lines)

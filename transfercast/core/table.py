@@ -2,6 +2,7 @@
 
 Stored as Parquet with the schema and provenance as JSON in the file's own metadata. Raise FORMAT when an older
 version would misread the file; keep a file of the old format in tests/artifacts and a test that still loads it.
+Format 2 added the encoder of each source, and of each target what it scored with each; files of format 1 have one encoder.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from transfercast.core.kinds import METRICS, MetricName
 from transfercast.core.records import HIGHEST_SEED, MOST_LETTERS, Candidate, Recipe, checked_name
 from transfercast.core.validation import checked, shown
 
-FORMAT = 1
+FORMAT = 2
 INDEX = ["source", "target", "recipe"]
 _METADATA_KEY = b"transfercast"
 _REMEDY = "Make it anew with 'transfercast features'."
@@ -45,42 +46,64 @@ class Column(BaseModel):
     group: Group
 
 
-class TargetFacts(BaseModel):
+class AloneFacts(BaseModel):
+    """What training a target alone from one encoder gave: its score on validation, and the seconds a row and epoch took."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    score: float | None = None
+    seconds_per_row_epoch: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+class TargetFacts(AloneFacts):
     """What planning and search must know of a target besides its features.
 
     `spec` says how to read the task again; `score` is the target trained alone, on validation, in the range of `metric`;
-    `seconds_per_row_epoch` was measured in that training.
+    `seconds_per_row_epoch` was measured in that training. Where there are several encoders, `alone` has both for each, and
+    the target's own are those of the encoder with the best score.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fingerprint: str
     metric: MetricName
     train_rows: Annotated[int, Field(ge=1)]
-    score: float | None = None
-    seconds_per_row_epoch: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    alone: dict[str, AloneFacts] = {}
     spec: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _in_range(self) -> TargetFacts:
         metric = METRICS[self.metric]
-        if self.score is not None and not metric.lowest <= self.score <= metric.highest:
-            raise ValueError(f"score {self.score:g} is outside [{metric.lowest:g}, {metric.highest:g}] of {self.metric}")
+        for score in (self.score, *(one.score for one in self.alone.values())):
+            if score is not None and not metric.lowest <= score <= metric.highest:
+                raise ValueError(f"score {score:g} is outside [{metric.lowest:g}, {metric.highest:g}] of {self.metric}")
         return self
+
+    def with_encoder(self, encoder: str) -> AloneFacts:
+        """What is known of the target trained alone from an encoder."""
+        if not self.alone:
+            return self
+        return self.alone.get(encoder, AloneFacts())
 
 
 class Provenance(BaseModel):
-    """Where a table comes from, which sources failed and why, and what a search needs to train its pairs."""
+    """Where a table comes from, which sources failed and why, and what a search needs to train its pairs.
+
+    `encoders` names the base encoder of each source; of a source that is not in it, it is `encoder`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pool: str | None = None
     encoder: str = "unknown"
+    encoders: dict[str, str] = {}
     seed: Annotated[int, Field(ge=0, le=HIGHEST_SEED)] = 0
     sources: dict[str, str] = {}
     targets: dict[str, TargetFacts] = {}
     failed: dict[str, str] = {}
     version: str = ""
+
+    def encoder_of(self, source: str) -> str:
+        """The base encoder of a source."""
+        return self.encoders.get(source, self.encoder)
 
 
 class _About(BaseModel):
@@ -126,6 +149,11 @@ class FeatureTable:
     def candidates(self) -> list[Candidate]:
         """The rows' (source, target, recipe), in order."""
         return [Candidate(*row) for row in self.frame.index]
+
+    @property
+    def encoders(self) -> list[str]:
+        """The base encoder of each row's source."""
+        return [self.provenance.encoder_of(candidate.source) for candidate in self.candidates]
 
     def with_recipes(self, recipes: list[Recipe]) -> FeatureTable:
         """Every pair once for every recipe: candidates are then pairs x recipes."""

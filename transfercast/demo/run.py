@@ -86,5 +86,5 @@ def run(folder: Path, trials: int) -> Demo:
     result = search(made, history.url)
     everything = search(plan(predictor, table, Budget(trials=len(table.frame))), history.url)
     report = train_meta(history, folder / "meta", minutes=0)
-    gatherer = Gatherer(cache, pick_device(), DOCUMENTS, TOLERANCE, pool.encoder)
+    gatherer = Gatherer(cache, pick_device(), DOCUMENTS, TOLERANCE)
     return Demo(family, pool, table, made, result, everything, report, gatherer)

@@ -15,7 +15,7 @@ from transfercast.tasks.task import Task
 
 
 class PlanInputs:
-    """Pool, encoder and tasks of a plan.
+    """Pool, encoders and tasks of a plan.
 
     Args:
         plan: whose steps are to be run.
@@ -33,7 +33,8 @@ class PlanInputs:
             raise InputError("the plan's table names no pool, so nothing can be trained from it.")
         self.device = pick_device(device, turn)
         self.pool = SourcePool.load(about.pool)
-        self.encoder = checkpoint_folder(about.encoder)
+        alone = [plan.encoder_of(step) for step in plan.steps if step.source == ALONE]
+        self.encoders = {name: checkpoint_folder(name) for name in dict.fromkeys(alone)}
         for source in dict.fromkeys(step.source for step in plan.steps if step.source != ALONE):
             if source not in self.pool:
                 raise InputError(f"{about.pool}: source {source!r} of the plan is not there. Fit it again.")
@@ -41,9 +42,9 @@ class PlanInputs:
                 raise InputError(f"{about.pool}: source {source!r} has changed since. Make features and plan anew.")
         self.tasks = {name: _task(plan, name) for name in plan.targets}
 
-    def checkpoint(self, source: str) -> Path:
-        """Where a training starts from."""
-        return self.encoder if source == ALONE else self.pool[source].checkpoint
+    def checkpoint(self, source: str, encoder: str) -> Path:
+        """Where a training starts from: the source, or for a target alone the encoder."""
+        return self.encoders[encoder] if source == ALONE else self.pool[source].checkpoint
 
 
 def _check_steps(plan: Plan) -> None:

@@ -74,7 +74,7 @@ class SearchResult:
     Attributes:
         trainings: that are finished, on validation, in the order of the plan.
         bests: by target; targets without any finished training are missing.
-        baselines: validation score of each target trained alone, where that was trained.
+        baselines: validation score of each target trained alone, where it was trained: of several encoders, the best.
         baseline_tests: its test score.
         failures: steps that failed; the next start of the search tries them again.
     """
@@ -151,8 +151,8 @@ class SearchResult:
         return text
 
     def notes(self) -> list[str]:
-        """Sentences on what the figures cannot say: ties, scores of zero, targets without a baseline."""
-        return [*self._ties(), *self._zeros(), *self._without_baseline()]
+        """Sentences on what the figures cannot say: ties, scores of zero, targets without a baseline; and which it is."""
+        return [*self._ties(), *self._zeros(), *self._without_baseline(), *self._encoders()]
 
     def _ties(self) -> list[str]:
         return [
@@ -174,12 +174,25 @@ class SearchResult:
         missing = [target for target in self.bests if target not in self.baselines]
         return [f"{', '.join(missing)}: not trained alone, so gains are unknown."] if missing else []
 
+    def _encoders(self) -> list[str]:
+        """Which encoder a target's baseline was trained from, where there are several."""
+        notes = []
+        for target in self.baselines:
+            alone = [one.observation for one in self.trainings if one.step.target == target and one.step.source == ALONE]
+            if len(alone) > 1:
+                best = max(alone, key=lambda one: one.score)
+                notes.append(f"{target}: the target alone is the best of {len(alone)} encoders, {best.encoder}.")
+        return notes
+
     def to_frame(self) -> pd.DataFrame:
-        """One row a finished training: trial, source, target, recipe, forecast, score, standard_error, gain, hours."""
+        """One row a finished training: trial, source, encoder, target, recipe, forecast, score, standard_error, gain, hours."""
         rows = [
             {
                 "trial": training.step.position,
-                **training.candidate._asdict(),
+                "source": training.step.source,
+                "encoder": training.observation.encoder,
+                "target": training.step.target,
+                "recipe": training.step.recipe,
                 "forecast": math.nan if (forecast := forecast_of(training.step)) is None else forecast,
                 "score": training.observation.score,
                 "standard_error": training.standard_error,
@@ -200,7 +213,7 @@ class SearchResult:
 MOST_NAMED = 4
 """More ties than these are counted, not named."""
 
-_FRAME_COLUMNS = ("trial", "source", "target", "recipe", "forecast", "score", "standard_error", "gain", "hours")
+_FRAME_COLUMNS = ("trial", "source", "encoder", "target", "recipe", "forecast", "score", "standard_error", "gain", "hours")
 
 
 def forecast_of(step: Step) -> float | None:

@@ -131,10 +131,10 @@ class Worker:
         if step.source != ALONE:
             return None
         recipe, seed = Recipe.parse(step.recipe), self.plan.provenance.seed
-        return self.inputs.pool.found_alone(self.inputs.tasks[step.target], recipe, seed)
+        return self.inputs.pool.found_alone(self.inputs.tasks[step.target], self.plan.encoder_of(step), recipe, seed)
 
     def _trained(self, step: Step, after_epoch: Callable[[int, float], None] | None = None) -> Trained:
-        checkpoint, seed = self.inputs.checkpoint(step.source), self.plan.provenance.seed
+        checkpoint, seed = self.inputs.checkpoint(step.source, self.plan.encoder_of(step)), self.plan.provenance.seed
         task, recipe = self.inputs.tasks[step.target], Recipe.parse(step.recipe)
         with RANDOM_STATE:
             return fine_tune(task, checkpoint, recipe, seed=seed, device=self.inputs.device, after_epoch=after_epoch)
@@ -142,13 +142,14 @@ class Worker:
     def _identity(self, step: Step, split: str) -> dict[str, Any]:
         """The fields of an observation that say which run it is."""
         about = self.plan.provenance
-        facts = about.targets[step.target]
-        origin = weights_fingerprint(self.inputs.encoder) if step.source == ALONE else about.sources[step.source]
+        facts, encoder = about.targets[step.target], self.plan.encoder_of(step)
+        is_alone = step.source == ALONE
+        origin = weights_fingerprint(self.inputs.encoders[encoder]) if is_alone else about.sources[step.source]
         return {
             "source": step.source,
             "target": step.target,
             "recipe": step.recipe,
-            "encoder": about.encoder,
+            "encoder": encoder,
             "seed": about.seed,
             "metric": facts.metric,
             "split": split,
@@ -231,11 +232,11 @@ class Worker:
             tested = {step.position: test.score for step, test in self._observed(target, "test")}
             if found:
                 bests[target] = self._best_of(found, tested)
-            for training in found:
-                if training.step.source == ALONE and target not in baselines:
-                    baselines[target] = training.observation.score
-                    if training.step.position in tested:
-                        baseline_tests[target] = tested[training.step.position]
+            baseline = _baseline([(training.step, training.observation) for training in found])
+            if baseline is not None:
+                baselines[target] = baseline[1].score
+                if baseline[0].position in tested:
+                    baseline_tests[target] = tested[baseline[0].position]
             trainings += found
         trainings.sort(key=lambda training: training.step.position)
         return SearchResult(tuple(trainings), bests, baselines, baseline_tests, self._failures())
@@ -284,4 +285,6 @@ def _best(observed: list[tuple[Step, Observation]]) -> tuple[Step, Observation]:
 
 
 def _baseline(observed: list[tuple[Step, Observation]]) -> tuple[Step, Observation] | None:
-    return next((run for run in observed if run[0].source == ALONE), None)
+    """The best training of the target alone, of those from several encoders."""
+    alone = [run for run in observed if run[0].source == ALONE]
+    return _best(alone) if alone else None

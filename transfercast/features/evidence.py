@@ -4,14 +4,14 @@
 |---|---|
 | source_score | the source's score on its own validation rows |
 | source_test_f1 | that on its own test rows, where it is an F1 of positives or of spans |
-| target_score | the target trained alone, on its validation rows |
+| target_score | the target trained alone from the source's base encoder, on its validation rows |
 | source_embeddings, source_layers, source_cls | the target's rows in the source: last layer, all layers, first token |
 | source_probabilities, source_predictions | what it says of these rows |
 | target_labels, target_values | the labels of these rows; the values are one a row of source_embeddings |
 | target_kind, target_metric | the target's kind, and the metric by which it is judged |
-| target_embeddings | the same rows in the target trained alone |
-| target_base_embeddings, source_base_embeddings | the target's and the source's rows in the base encoder |
-| mapped_embeddings | the target's rows in the base encoder, mapped into the source's space |
+| target_embeddings | the same rows in the target trained alone from that encoder |
+| target_base_embeddings, source_base_embeddings | the target's and the source's rows in the source's base encoder |
+| mapped_embeddings | the target's rows in the source's base encoder, mapped into the source's space |
 | source_own_embeddings | the source's own rows in the source |
 | source_fisher, target_fisher | diagonal Fisher information of source and target trained alone, each on its own rows |
 | source_unigrams, target_unigrams | counts of word pieces in their rows |
@@ -55,7 +55,6 @@ class Gatherer:
         device: where models run.
         documents: at most so many positive documents of each set are attributed, and rows taken for Fisher information.
         tolerance: of the attribution.
-        encoder: the base encoder of the pool.
         ansat: of the source in hand, by target: (2, 3, 14) as `active_terms.PoolAnsat` has it.
     """
 
@@ -63,7 +62,6 @@ class Gatherer:
     device: torch.device
     documents: int
     tolerance: float
-    encoder: str
     ansat: Mapping[str, np.ndarray] = field(default_factory=dict)
     _tasks: dict[str, Task | None] = field(default_factory=dict)
 
@@ -109,9 +107,9 @@ class Gatherer:
             "source_layers": lambda: reading().layers,
             "source_cls": lambda: reading().firsts[-1],
             "target_embeddings": lambda: reading(alone).embeddings,
-            "target_base_embeddings": lambda: self._base(seen, source.max_tokens, split),
-            "target_unigrams": lambda: unigrams(self.encoder, seen, alone.max_tokens, split=split),
-            "target_sizes": lambda: self._sizes(target, alone.max_tokens),
+            "target_base_embeddings": lambda: self._base(source, seen, split),
+            "target_unigrams": lambda: unigrams(alone.encoder, seen, alone.max_tokens, split=split),
+            "target_sizes": lambda: self._sizes(target, alone),
             "target_fisher": lambda: self.artifacts.fisher(alone, some(target.splits["train"], self.documents)),
             "shared_terms": lambda: self.ansat[target.name][0],
             "shared_terms_l2": lambda: self.ansat[target.name][1],
@@ -128,26 +126,25 @@ class Gatherer:
         own, own_split = some(task.seen, OWN_ROWS), task.kind is Kind.SEQUENCE
 
         def mapped() -> np.ndarray:
-            return self.artifacts.space_map(source, self.encoder, own.texts, "mean")(
-                self._base(target.seen, source.max_tokens, split)
-            )
+            return self.artifacts.space_map(source, source.encoder, own.texts, "mean")(self._base(source, target.seen, split))
 
         return {
             "mapped_embeddings": mapped,
-            "source_base_embeddings": lambda: self._base(own, source.max_tokens, own_split),
+            "source_base_embeddings": lambda: self._base(source, own, own_split),
             "source_own_embeddings": lambda: self.artifacts.reading(source, own.texts, split=own_split).embeddings,
-            "source_unigrams": lambda: unigrams(self.encoder, task.seen, source.max_tokens, split=own_split),
-            "source_sizes": lambda: self._sizes(task, source.max_tokens),
+            "source_unigrams": lambda: unigrams(source.encoder, task.seen, source.max_tokens, split=own_split),
+            "source_sizes": lambda: self._sizes(task, source),
             "source_fisher": lambda: self.artifacts.fisher(source, some(task.splits["train"], self.documents)),
         }
 
-    def _base(self, examples: Examples, max_tokens: int, split: bool) -> np.ndarray:
-        return self.artifacts.base_reading(self.encoder, examples.texts, max_tokens, split=split).embeddings
+    def _base(self, source: Source, examples: Examples, split: bool) -> np.ndarray:
+        """Rows in the base encoder of a source."""
+        return self.artifacts.base_reading(source.encoder, examples.texts, source.max_tokens, split=split).embeddings
 
-    def _sizes(self, task: Task, max_tokens: int) -> np.ndarray:
-        """(4,) training rows, classes, balance, mean word pieces a text."""
-        train = task.splits["train"]
-        length = unigrams(self.encoder, train, max_tokens, split=task.kind is Kind.SEQUENCE).sum() / len(train)
+    def _sizes(self, task: Task, model: Source) -> np.ndarray:
+        """(4,) training rows, classes, balance, mean word pieces a text as the model's base encoder cuts it."""
+        train, split = task.splits["train"], task.kind is Kind.SEQUENCE
+        length = unigrams(model.encoder, train, model.max_tokens, split=split).sum() / len(train)
         if task.kind is Kind.REGRESSION:
             return np.array([len(train), np.nan, np.nan, length])
         labels = [tag for tags in train.labels for tag in tags] if task.kind is Kind.SEQUENCE else list(train.labels)

@@ -17,12 +17,13 @@ from transfercast.core.files import reason
 from transfercast.core.parallel import in_parallel
 from transfercast.core.progress import progress
 from transfercast.core.records import Recipe, checked_seed
-from transfercast.core.table import INDEX, FeatureTable, Provenance, TargetFacts
+from transfercast.core.table import INDEX, AloneFacts, FeatureTable, Provenance, TargetFacts
 from transfercast.core.version import VERSION
-from transfercast.features.active_terms import PoolAnsat, pool_ansat
+from transfercast.features.active_terms import pool_ansat
 from transfercast.features.evidence import Gatherer
 from transfercast.features.registry import Measure, measures
 from transfercast.features.rows import useless
+from transfercast.sources.bases import UNKNOWN
 from transfercast.sources.models import pick_device
 from transfercast.sources.pool import DEFAULT_RECIPE, SourcePool
 from transfercast.sources.source import Source
@@ -48,9 +49,10 @@ def extract_features(
 ) -> FeatureTable:
     """Measure every source of the pool against every target; a source is not paired with its own task, whatever its name.
 
-    Each target is first trained alone with `recipe` (once; the pool keeps it), for its own score and its activities.
-    What a source says of a target's rows is taken once, for all measures, and kept: a run that was killed goes on. A
-    source that fails is left out with a warning; `table.provenance.failed` says why.
+    Each target is first trained alone with `recipe` from each base encoder of the sources (once; the pool keeps it), for its
+    own score and its activities: a source is measured against the target trained from the source's own encoder. What
+    a source says of a target's rows is taken once, for all measures, and kept: a run that was killed goes on. A source that
+    fails is left out with a warning; `table.provenance.failed` says why.
 
     Args:
         pool: the sources.
@@ -75,26 +77,29 @@ def extract_features(
     chosen = _chosen(only)
     if not any(not is_own_task(source, task) for task in targets for source in pool.values()):
         raise InputError(f"{pool.folder}: no source besides the target itself. Fit or adopt more sources.")
-    _tell_what_does_not_apply(chosen if only is not None else [], pool, targets)
-    gatherer = Gatherer(cache or ArrayCache(), pick_device(device), documents, TOLERANCE, pool.encoder)
-    alone = _trained_alone(pool, targets, recipe, seed, device, jobs)
-    _warn_of_scores(pool, alone)
-    rows: dict[tuple[str, str, str], np.ndarray] = {}
-    ansat = _ansat(gatherer, chosen, pool, targets, alone, jobs)
-    failed = {**pool.left_out, **ansat.failed}
-    for name, why in ansat.failed.items():
-        log.warning("source %s is left out: %s", name, why)
+    gatherer = Gatherer(cache or ArrayCache(), pick_device(device), documents, TOLERANCE)
+    failed = dict(pool.left_out)
+    sources = _of_known_encoders(pool, failed)
+    alone = _all_alone(pool, targets, (recipe, seed, device), sources, failed, jobs)
+    sources = {name: source for name, source in sources.items() if source.encoder in alone}
+    _tell_what_does_not_apply(chosen if only is not None else [], sources, targets)
+    _warn_of_scores(sources, alone)
+    ansat: dict[str, dict[str, np.ndarray]] = {}
+    for encoder, models in alone.items():
+        ansat |= _ansat(
+            gatherer, chosen, [one for one in sources.values() if one.encoder == encoder], models, targets, jobs, failed
+        )
     work = [
-        (replace(gatherer, ansat=ansat.values.get(name, {})), [one.name for one in chosen], source, targets, alone)
-        for name, source in pool.items()
-        if name not in ansat.failed
+        (replace(gatherer, ansat=ansat.get(name, {})), [one.name for one in chosen], source, targets, alone[source.encoder])
+        for name, source in sources.items()
+        if name not in failed
     ]
+    rows: dict[tuple[str, str, str], np.ndarray] = {}
     for name, found, notes in progress(in_parallel(_rows_of, work, jobs), "sources", total=len(work)):
         for note in notes:
             log.warning("source %s: %s", name, note)
         if isinstance(found, str):
-            log.warning("source %s is left out: %s", name, found)
-            failed[name] = found
+            _leave_out(name, found, failed)
         else:
             rows |= {(name, target, recipe.key): values for target, values in found.items()}
     if not rows:
@@ -103,7 +108,8 @@ def extract_features(
     order = [(source, task.name, recipe.key) for task in targets for source in pool]
     index = pd.MultiIndex.from_tuples([key for key in order if key in rows], names=INDEX)
     frame = pd.DataFrame([rows[key] for key in index], index=index, columns=[column.name for column in schema])
-    return FeatureTable(frame, schema, _provenance(pool, targets, alone, seed, failed))
+    measured = [source for source in sources.values() if source.name not in failed]
+    return FeatureTable(frame, schema, _provenance(pool, measured, targets, alone, seed, failed))
 
 
 _DATA = ("format", "train", "validation", "test", "hub", "hub_config", "text", "text_pair", "label", "positive")
@@ -122,22 +128,74 @@ def same_data(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
     return one is not None and other is not None and all(one.get(key) == other.get(key) for key in _DATA)
 
 
-def _trained_alone(
-    pool: SourcePool, targets: Sequence[Task], recipe: Recipe, seed: int, device: str | None, jobs: int | None
-) -> dict[str, Source]:
-    work = [(task, recipe, seed, device) for task in targets]
-    found = progress(in_parallel(pool.target_model, work, jobs), "targets alone", total=len(work))
-    by_name = {source.name: source for source in found}
-    return {task.name: by_name[task.name] for task in targets}
+Alone = dict[str, dict[str, Source]]
+"""Models of the targets trained alone, by base encoder and the target's name."""
 
 
-def _warn_of_scores(pool: SourcePool, alone: dict[str, Source]) -> None:
+def _leave_out(source: str, why: str, failed: dict[str, str]) -> None:
+    log.warning("source %s is left out: %s", source, why)
+    failed[source] = why
+
+
+def _of_known_encoders(pool: SourcePool, failed: dict[str, str]) -> dict[str, Source]:
+    """Sources whose base encoder is known."""
     for source in pool.values():
+        if source.encoder == UNKNOWN:
+            why = "its base encoder is not known. Adopt it again under the same name, with --encoder NAME_OR_FOLDER"
+            _leave_out(source.name, why, failed)
+    return {name: source for name, source in pool.items() if name not in failed}
+
+
+def _all_alone(
+    pool: SourcePool, targets: Sequence[Task], how: tuple[Recipe, int, str | None], sources: dict[str, Source],
+    failed: dict[str, str], jobs: int | None,
+) -> Alone:  # fmt: skip
+    """Every target trained alone from every encoder; the sources of an encoder from which that fails are left out.
+
+    Raises:
+        TransfercastError: why, where it fails with every encoder.
+    """
+    encoders = list(dict.fromkeys(source.encoder for source in sources.values()))
+    work = [(pool, task, *how, encoder) for encoder in encoders for task in targets]
+    by_name: dict[tuple[str, str], Source | TransfercastError] = {}
+    for encoder, target, model in progress(in_parallel(_one_alone, work, jobs), "targets alone", total=len(work)):
+        by_name[encoder, target] = model
+    alone: Alone = {}
+    for encoder in encoders:
+        models = {task.name: by_name[encoder, task.name] for task in targets}
+        error = next((one for one in models.values() if isinstance(one, TransfercastError)), None)
+        if error is None:
+            alone[encoder] = {name: model for name, model in models.items() if isinstance(model, Source)}
+            continue
+        if len(encoders) == 1:
+            raise error
+        for source in sources.values():
+            if source.encoder == encoder:
+                _leave_out(source.name, f"no target can be trained alone from its encoder {encoder}: {error}", failed)
+    return alone
+
+
+def _one_alone(
+    pool: SourcePool, task: Task, recipe: Recipe, seed: int, device: str | None, encoder: str
+) -> tuple[str, str, Source | TransfercastError]:
+    """A target trained alone from an encoder, with the names of both; or why it cannot be."""
+    try:
+        return encoder, task.name, pool.target_model(task, recipe, seed, device, encoder=encoder)
+    except TransfercastError as error:
+        return encoder, task.name, error
+    except Exception as error:  # encoders of others may raise anything; the sources of the other encoders go on
+        return encoder, task.name, TransfercastError(f"{type(error).__name__}: {reason(error)}")
+
+
+def _warn_of_scores(sources: dict[str, Source], alone: Alone) -> None:
+    for source in sources.values():
         if source.warning is not None:
             log.warning("source %s: %s", source.name, source.warning)
-    for target, model in alone.items():
-        if model.warning is not None:
-            log.warning("target %s trained alone: %s", target, model.warning)
+    for encoder, models in alone.items():
+        for target, model in models.items():
+            if model.warning is not None:
+                of_several = f" from {encoder}" if len(alone) > 1 else ""
+                log.warning("target %s trained alone%s: %s", target, of_several, model.warning)
 
 
 def _chosen(only: Sequence[str] | None) -> list[Measure]:
@@ -148,8 +206,8 @@ def _chosen(only: Sequence[str] | None) -> list[Measure]:
     return [one for name, one in known.items() if only is None or name in only]
 
 
-def _tell_what_does_not_apply(asked: list[Measure], pool: SourcePool, targets: Sequence[Task]) -> None:
-    pairs = [(source, task) for task in targets for source in pool.values() if not is_own_task(source, task)]
+def _tell_what_does_not_apply(asked: list[Measure], sources: dict[str, Source], targets: Sequence[Task]) -> None:
+    pairs = [(source, task) for task in targets for source in sources.values() if not is_own_task(source, task)]
     for one in asked:
         missing = [(source, task, one.why_not(source.kind, task.kind)) for source, task in pairs]
         for why_not in dict.fromkeys(why for *_, why in missing if why is not None):
@@ -162,19 +220,21 @@ Rows = tuple[str, dict[str, np.ndarray] | str, list[str]]
 
 
 def _ansat(
-    gatherer: Gatherer, chosen: list[Measure], pool: SourcePool, targets: Sequence[Task], alone: dict[str, Source],
-    jobs: int | None,
-) -> PoolAnsat:  # fmt: skip
-    """ANSAT of all pairs, where a measure needs it; it is told on how many inaccurate readings it rests."""
+    gatherer: Gatherer, chosen: list[Measure], sources: Sequence[Source], alone: dict[str, Source], targets: Sequence[Task],
+    jobs: int | None, failed: dict[str, str],
+) -> dict[str, dict[str, np.ndarray]]:  # fmt: skip
+    """ANSAT of all pairs of one encoder, where a measure needs it; it is told on how many inaccurate readings it rests."""
     wanted = any({"shared_terms", "shared_terms_l2"} & set(one.needs) for one in chosen)
-    pairs = [(source, task) for task in targets for source in pool.values() if not is_own_task(source, task)]
+    pairs = [(source, task) for task in targets for source in sources if not is_own_task(source, task)]
     ansat = pool_ansat(gatherer, pairs if wanted else [], alone, jobs)
+    for name, why in ansat.failed.items():
+        _leave_out(name, why, failed)
     if ansat.missed:
         log.warning(
             "ansat: %d of %d readings of documents miss the tolerance of %g; they count all the same.",
             ansat.missed, ansat.readings, gatherer.tolerance,
         )  # fmt: skip
-    return ansat
+    return ansat.values
 
 
 def _rows_of(gatherer: Gatherer, names: list[str], source: Source, targets: Sequence[Task], alone: dict[str, Source]) -> Rows:
@@ -215,27 +275,36 @@ def _why_nan(given: dict[str, Any]) -> str | None:
 
 
 def _provenance(
-    pool: SourcePool, targets: Sequence[Task], alone: dict[str, Source], seed: int, failed: dict[str, str]
+    pool: SourcePool, measured: Sequence[Source], targets: Sequence[Task], alone: Alone, seed: int, failed: dict[str, str]
 ) -> Provenance:
-    facts = {}
-    for task in targets:
-        model = alone[task.name]
-        rows = len(task.splits["train"])
-        passes = Recipe.parse(model.recipe).passes(rows) if model.recipe else 1
-        facts[task.name] = TargetFacts(
-            fingerprint=task.fingerprint,
-            metric=task.metric,
-            train_rows=rows,
-            score=model.scores["validation"],
-            seconds_per_row_epoch=model.seconds / (rows * passes),
-            spec=task.spec,
-        )
+    encoders = {source.name: source.encoder for source in measured}
     return Provenance(
         pool=str(Path(pool.folder).resolve()),
-        encoder=pool.encoder,
+        encoder=next(iter(alone)) if len(alone) == 1 else UNKNOWN,
+        encoders=encoders,
         seed=seed,
-        sources={source.name: source.fingerprint for source in pool.values() if source.name not in failed},
-        targets=facts,
+        sources={source.name: source.fingerprint for source in measured},
+        targets={
+            task.name: _facts(task, {encoder: models[task.name] for encoder, models in alone.items()}) for task in targets
+        },
         failed=failed,
         version=VERSION,
+    )
+
+
+def _facts(task: Task, models: dict[str, Source]) -> TargetFacts:
+    """What is known of a target, by its models trained alone from each encoder; its own are those of the best."""
+    rows, alone = len(task.splits["train"]), {}
+    for encoder, model in models.items():
+        passes = Recipe.parse(model.recipe).passes(rows) if model.recipe else 1
+        seconds = model.seconds / (rows * passes)
+        alone[encoder] = AloneFacts(score=model.scores["validation"], seconds_per_row_epoch=seconds)
+    best = max(alone, key=lambda encoder: models[encoder].scores["validation"])
+    return TargetFacts(
+        fingerprint=task.fingerprint,
+        metric=task.metric,
+        train_rows=rows,
+        spec=task.spec,
+        alone=alone,
+        **alone[best].model_dump(),
     )

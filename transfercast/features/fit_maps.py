@@ -55,13 +55,13 @@ def fit_maps(
             task = own_task(source)
             if task is None:
                 raise InputError("it was adopted without its task, so there are no texts to fit a map on")
-            found = artifacts.space_map(source, pool.encoder, some(task.seen, rows).texts, pooling)
+            found = artifacts.space_map(source, source.encoder, some(task.seen, rows).texts, pooling)
         except Exception as error:  # whatever is wrong with one source, the others' maps are fitted
             failed[source.name] = reason(error)
             log.warning("source %s is left out: %s", source.name, failed[source.name])
             continue
         path = Path(folder) / source.name
-        found.save(path, base_model=pool.encoder, task=source.name, pooling=pooling)
+        found.save(path, base_model=source.encoder, task=source.name, pooling=pooling)
         written.append(path)
     if not written:
         raise InputError(f"{pool.folder}: no map could be fitted; the first reason: {next(iter(failed.values()))}.")

@@ -157,9 +157,10 @@ class History:
         with self._writing() as connection:
             describe(connection, self.shown, table.schema)
             changes = []
-            for row in recorded(connection, self.shown, OBSERVATIONS.c.encoder == table.provenance.encoder):
+            for row in recorded(connection, self.shown, OBSERVATIONS.c.encoder.in_(set(table.encoders))):
                 values = values_of.get(Pair(row.fields["source"], row.fields["target"]))
-                if values is not None and _is_same_data(row, table.provenance):
+                own = table.provenance.encoder_of(row.fields["source"]) == row.fields["encoder"]
+                if values is not None and own and _is_same_data(row, table.provenance):
                     changes.append(_refreshed(row, values, versions))
             if changes:
                 changed = sa.update(OBSERVATIONS).where(OBSERVATIONS.c.run_key == sa.bindparam("key"))

@@ -3,39 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from transfercast.core.errors import InputError
 from transfercast.core.records import ALONE, Candidate, Observation, Recipe
 from transfercast.core.table import FeatureTable
 
 
-def scores_of(observations: Iterable[Observation], table: FeatureTable) -> dict[Candidate, float]:
-    """Mean validation score over seeds of each candidate of a table, and of its targets alone, where it was observed.
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Mean validation scores over seeds of what was observed.
+
+    Attributes:
+        transfers: by candidate.
+        alone: of targets alone, by target and encoder: the recipe that was observed first, and its score.
+    """
+
+    transfers: dict[Candidate, float] = field(default_factory=dict)
+    alone: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
+
+
+def done_of(observations: Iterable[Observation], table: FeatureTable) -> Done:
+    """What was observed of the candidates of a table, and of its targets alone.
 
     An observation is that of a candidate if source, target, recipe, encoder and metric are the same, and the fingerprints of
     source and target, where both sides know them.
     """
     known = {_written_out(candidate): candidate for candidate in table.candidates}
-    targets = {candidate.target for candidate in known}
-    scores: dict[Candidate, list[float]] = {}
+    pairs = set(zip((candidate.target for candidate in known), table.encoders, strict=True))
+    transfers: dict[Candidate, list[float]] = {}
+    alone: dict[tuple[str, str], dict[str, list[float]]] = {}
     for observation in observations:
         key = _written_out(Candidate(observation.source, observation.target, observation.recipe))
-        candidate = known.get(key, key if observation.source == ALONE and observation.target in targets else None)
-        if candidate is not None and _is_of(observation, table):
-            scores.setdefault(candidate, []).append(observation.score)
-    return {candidate: sum(values) / len(values) for candidate, values in scores.items()}
+        own = (observation.target, observation.encoder)
+        if observation.source == ALONE and own in pairs and _is_of(observation, table):
+            alone.setdefault(own, {}).setdefault(key.recipe, []).append(observation.score)
+        elif key in known and _is_of(observation, table):
+            transfers.setdefault(known[key], []).append(observation.score)
+    first = {own: next(iter(recipes.items())) for own, recipes in alone.items()}
+    return Done(
+        {candidate: _mean(scores) for candidate, scores in transfers.items()},
+        {own: (recipe, _mean(scores)) for own, (recipe, scores) in first.items()},
+    )
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _is_of(observation: Observation, table: FeatureTable) -> bool:
     about = table.provenance
     facts = about.targets.get(observation.target)
-    if observation.split != "validation" or observation.encoder != about.encoder:
+    if observation.split != "validation":
         return False
     if facts is not None and (
         observation.metric != facts.metric or not _same(observation.target_fingerprint, facts.fingerprint)
     ):
         return False
-    return observation.source == ALONE or _same(observation.source_fingerprint, about.sources.get(observation.source, ""))
+    if observation.source == ALONE:
+        return True
+    return observation.encoder == about.encoder_of(observation.source) and _same(
+        observation.source_fingerprint, about.sources.get(observation.source, "")
+    )
 
 
 def _same(one: str, other: str) -> bool:

@@ -18,12 +18,12 @@ from transfercast.core.errors import InputError
 from transfercast.core.forecast import Forecast
 from transfercast.core.kinds import DEFAULT_METRIC, METRICS
 from transfercast.core.plan import Budget, Plan, Step
-from transfercast.core.records import ALONE, Candidate
+from transfercast.core.records import ALONE
 from transfercast.core.table import FeatureTable
 from transfercast.core.text import duration
 from transfercast.history.store import History, opened
 from transfercast.planning.cost import hours_of
-from transfercast.planning.done import scores_of
+from transfercast.planning.done import Done, done_of
 from transfercast.planning.greedy import Options, Taken, chosen
 from transfercast.planning.stop import WORTH_STOPPING, expected_best
 from transfercast.predictor.model import Predictor
@@ -57,12 +57,12 @@ def plan(
             trainings take.
     """
     forecast = predictor.predict(table, coverage, bounds=bounds)
-    scores = {} if history is None else scores_of(opened(history).observations(), table)
+    done = Done() if history is None else done_of(opened(history).observations(), table)
     names = list(dict.fromkeys(candidate.target for candidate in forecast.candidates))
     rows_of: dict[str, list[int]] = {name: [] for name in names}
     for row, candidate in enumerate(forecast.candidates):
         rows_of[candidate.target].append(row)
-    targets = [_Target(forecast, table, name, np.array(rows), scores) for name, rows in rows_of.items()]
+    targets = [_Target(forecast, table, name, np.array(rows), done) for name, rows in rows_of.items()]
     taken = _bought(targets, budget)
     steps = _steps(forecast, table, targets, taken)
     stop_after, regret_left = (None, None) if forecast.is_order_only else _when_to_stop(targets, steps, taken)
@@ -96,23 +96,21 @@ def plan(
 class _Target:
     """One target's candidates: those done, with their scores, and the options that are left."""
 
-    def __init__(
-        self, forecast: Forecast, table: FeatureTable, name: str, rows: np.ndarray, scores: dict[Candidate, float]
-    ) -> None:
+    def __init__(self, forecast: Forecast, table: FeatureTable, name: str, rows: np.ndarray, done: Done) -> None:
         facts = table.provenance.targets.get(name)
         self.name, self.facts, self.rows = name, facts, rows
-        self.alone_done = next(
-            ((candidate.recipe, score) for candidate, score in scores.items() if candidate[:2] == (ALONE, name)), None
-        )
-        own_score = facts.score if facts is not None else None
-        self.baseline = own_score if self.alone_done is None else self.alone_done[1]
-        self.done = {int(row): scores[forecast.candidates[row]] for row in rows if forecast.candidates[row] in scores}
+        self.encoders = list(dict.fromkeys(forecast.encoders[row] for row in rows))
+        self.alone_done = {encoder: done.alone[name, encoder] for encoder in self.encoders if (name, encoder) in done.alone}
+        self.done = {
+            int(row): done.transfers[forecast.candidates[row]] for row in rows if forecast.candidates[row] in done.transfers
+        }
         left = np.array([row for row in rows if int(row) not in self.done], dtype=np.int64)
-        self.hours = {int(row): hours_of(facts, forecast.candidates[row].recipe) for row in rows}
-        costs = np.array([np.inf if self.hours[int(row)] is None else self.hours[int(row)] for row in left], dtype=np.float64)
+        recipes = {int(row): forecast.candidates[row].recipe for row in rows}
+        self.hours = {row: hours_of(facts, recipe, forecast.encoders[row]) for row, recipe in recipes.items()}
+        costs = np.array([_or_inf(self.hours[int(row)]) for row in left], dtype=np.float64)
         order = np.lexsort((costs, -forecast.score[left]))
         left, costs = left[order], costs[order]
-        known = [*([] if self.baseline is None else [self.baseline]), *self.done.values()]
+        baselines = [own for own in map(self.baseline, self.encoders) if own is not None]
         self.options = Options(
             target=name,
             rows=left,
@@ -120,10 +118,25 @@ class _Target:
             own=forecast.own_spread[left],
             shared=float(forecast.shared_spread[rows[0]]),
             prices=costs,
-            alone=costs if self.alone_done is None else np.zeros(len(left)),
-            in_hand=max(known, default=-np.inf),
+            alone=np.array([self._hours_alone(recipes[int(row)]) for row in left], dtype=np.float64),
+            in_hand=max([*baselines, *self.done.values()], default=-np.inf),
             ceiling=METRICS[DEFAULT_METRIC if facts is None else facts.metric].highest,
         )
+
+    def baseline(self, encoder: str) -> float | None:
+        """The target's score alone, trained from an encoder, where it is known."""
+        if encoder in self.alone_done:
+            return self.alone_done[encoder][1]
+        return None if self.facts is None else self.facts.with_encoder(encoder).score
+
+    def _hours_alone(self, recipe: str) -> float:
+        """Of the target alone, trained from each encoder that it was not trained from yet."""
+        missing = [encoder for encoder in self.encoders if encoder not in self.alone_done]
+        return sum(_or_inf(hours_of(self.facts, recipe, encoder)) for encoder in missing)
+
+
+def _or_inf(hours: float | None) -> float:
+    return np.inf if hours is None else hours
 
 
 def _bought(targets: Sequence[_Target], budget: Budget) -> list[Taken]:
@@ -168,9 +181,9 @@ def _steps(forecast: Forecast, table: FeatureTable, targets: Sequence[_Target], 
     first: dict[int, int] = {}
     for step in taken:
         first.setdefault(step.target, int(targets[step.target].options.rows[step.number]))
-    listed = [number for number, own in enumerate(targets) if number in first or (own.alone_done is not None and own.done)]
+    listed = [number for number, own in enumerate(targets) if number in first or (own.alone_done and own.done)]
     describe = _Describe(forecast, table)
-    steps = [describe.alone(targets[number], first.get(number)) for number in listed]
+    steps = [step for number in listed for step in describe.alone(targets[number], first.get(number))]
     for number in listed:
         steps += [describe.done(targets[number], row) for row in targets[number].done]
     for step in taken:
@@ -186,21 +199,30 @@ class _Describe:
     forecast: Forecast
     table: FeatureTable
 
-    def alone(self, target: _Target, first: int | None) -> Step:
-        """The target trained alone, with the recipe of its first transfer unless it was trained already."""
+    def alone(self, target: _Target, first: int | None) -> list[Step]:
+        """The target trained alone from each encoder, with the recipe of its first transfer unless it was trained already."""
         row = int(target.rows[0]) if first is None else first
-        done = target.alone_done is not None
-        recipe = self.forecast.candidates[row].recipe if target.alone_done is None else target.alone_done[0]
+        if first is None:
+            encoders = [encoder for encoder in target.encoders if encoder in target.alone_done]
+        else:
+            encoders = target.encoders
+        best = max((own for own in map(target.baseline, encoders) if own is not None), default=None)
+        return [self._alone(target, row, encoder, best) for encoder in encoders]
+
+    def _alone(self, target: _Target, row: int, encoder: str, best: float | None) -> Step:
+        done = encoder in target.alone_done
+        recipe = target.alone_done[encoder][0] if done else self.forecast.candidates[row].recipe
         return Step(
             position=0,
             source=ALONE,
             target=target.name,
             recipe=recipe,
-            score=target.baseline,
+            encoder=encoder,
+            score=target.baseline(encoder),
             lower=None,
             upper=None,
-            hours=0.0 if done else hours_of(target.facts, recipe),
-            expected_best=self._told(row, target.baseline),
+            hours=0.0 if done else hours_of(target.facts, recipe, encoder),
+            expected_best=self._told(row, best),
             done=done,
         )
 
@@ -212,6 +234,7 @@ class _Describe:
             source=candidate.source,
             target=candidate.target,
             recipe=candidate.recipe,
+            encoder=self.forecast.encoders[row],
             score=target.done[row],
             lower=None,
             upper=None,
@@ -233,6 +256,7 @@ class _Describe:
             source=candidate.source,
             target=candidate.target,
             recipe=candidate.recipe,
+            encoder=self.forecast.encoders[row],
             score=self._told(row, float(forecast.score[row])),
             lower=self._told(row, lower) if says_something else None,
             upper=self._told(row, upper) if says_something else None,

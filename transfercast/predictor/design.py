@@ -67,7 +67,7 @@ class Design:
         values: (n, f) features, NaN where missing; columns of the recipes come last.
         schema: f columns.
         sources, targets, recipes: (n,) names.
-        baseline: (n,) the target's own score, NaN where it is not known.
+        baseline: (n,) the score of the target alone, trained from the row's encoder; NaN where it is not known.
         metric: (n,) names of metrics.
         encoder: (n,) names of base encoders.
     """
@@ -106,6 +106,14 @@ class Design:
         lowest = self.each(self.metric, lambda name: METRICS[name].lowest)
         return lowest, self.each(self.metric, lambda name: METRICS[name].highest)
 
+    @cached_property
+    def best_baseline(self) -> np.ndarray:
+        """(n,) the best score of the row's target alone, whatever the encoder; NaN where none is known."""
+        own = numbered(self.targets, self.metric)
+        best = np.full(own.max(initial=-1) + 1, np.nan)
+        np.fmax.at(best, own, self.baseline)
+        return np.asarray(best[own])
+
     def take(self, rows: np.ndarray) -> Design:
         """Some rows, by mask or number."""
         return Design(
@@ -137,7 +145,7 @@ def design_of(
     schema: Sequence[Column],
     candidates: Sequence[Candidate],
     facts: Mapping[str, TargetFacts],
-    encoder: str,
+    encoder: str | Sequence[str],
 ) -> Design:
     """Candidates as a design; the baseline is what `facts` or the column `target_score` says.
 
@@ -146,21 +154,23 @@ def design_of(
         schema: f columns.
         candidates: n.
         facts: of targets, by name.
-        encoder: of all.
+        encoder: of all, or of each.
     """
     sources, targets, recipes = (np.array(part, dtype=object) for part in zip(*candidates, strict=True))
-    scores = {name: about.score for name, about in facts.items() if about.score is not None}
-    baseline = np.array([scores.get(name, np.nan) for name in targets], dtype=np.float64)
+    encoders = np.full(len(targets), encoder, dtype=object)
+    scores = {(name, own): about.with_encoder(own).score for name, about in facts.items() for own in dict.fromkeys(encoders)}
+    known = [scores.get(key) for key in zip(targets, encoders, strict=True)]
+    baseline = np.array([np.nan if score is None else score for score in known], dtype=np.float64)
     metrics = {name: about.metric for name, about in facts.items()}
     metric = np.array([metrics.get(name, DEFAULT_METRIC) for name in targets], dtype=object)
-    return _design(values, schema, (sources, targets, recipes), baseline, metric, np.full(len(targets), encoder, dtype=object))
+    return _design(values, schema, (sources, targets, recipes), baseline, metric, encoders)
 
 
 def design_of_table(table: FeatureTable) -> Design:
     """A feature table as a design."""
     about = table.provenance
     values = table.frame.to_numpy(dtype=np.float64)
-    return design_of(values, table.schema, table.candidates, about.targets, about.encoder)
+    return design_of(values, table.schema, table.candidates, about.targets, table.encoders)
 
 
 def _design(

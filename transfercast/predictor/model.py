@@ -136,13 +136,14 @@ class Predictor:
         scaling, rows = self.fitted.scaling, len(predicted.score)
         return Forecast(
             candidates=tuple(map(Candidate, design.sources.tolist(), design.targets.tolist(), design.recipes.tolist())),
+            encoders=tuple(design.encoder.tolist()),
             score=predicted.score,
             lower=lower,
             upper=upper,
             spread=np.full(rows, self.calibration.spread),
             shared_spread=np.full(rows, scaling.shared_error),
             own_spread=np.full(rows, scaling.own_error),
-            beats_baseline=self.beats(design, predicted),
+            beats_baseline=self.calibration.beats(predicted.score - design.best_baseline),
             support=predicted.support.astype(np.int64),
             prior_share=predicted.prior_share,
             why=predicted.why,

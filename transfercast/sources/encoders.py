@@ -46,7 +46,10 @@ def checkpoint_folder(name: str) -> Path:
     """
     if name == OFFLINE:
         return _offline_folder()
-    folder = _latest_checkpoint(Path(name)) if os.path.isdir(name) else _downloaded(name)
+    return _whole(_latest_checkpoint(Path(name))) if os.path.isdir(name) else downloaded(name)
+
+
+def _whole(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json; expected a model folder as transformers saves it.")
     if not list(folder.glob("*.safetensors")):
@@ -99,16 +102,22 @@ def _offline_folder() -> Path:
     return folder
 
 
-def _downloaded(name: str) -> Path:
+def downloaded(name: str) -> Path:
+    """The folder of a model on the hub, fetched where it is not there yet.
+
+    Raises:
+        InputError: if it cannot be fetched, or its weights are not safetensors.
+    """
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        folder = Path(snapshot_download(name, allow_patterns=_HUB_FILES))
     except Exception as error:  # the hub's client and the HTTP client below it raise unrelated classes
         raise InputError(
             f"{name!r} is neither 'offline', nor a folder, nor a model that could be fetched from the hub "
             f"({type(error).__name__}). Check the name and the network."
         ) from error
+    return _whole(folder)
 
 
 def weights_fingerprint(folder: Path) -> str:

@@ -1,12 +1,14 @@
-"""A pool of sources on disk: pool/sources/NAME for sources, pool/targets/NAME for targets trained alone.
+"""A pool of sources on disk: pool/sources/NAME for sources, pool/targets/ENCODER/NAME for targets trained alone.
 
-A source's folder appears whole or not at all, so a pool run that was killed goes on where it stopped.
+Its sources may have been made from several base encoders; a target is trained alone from each of these. A source's folder
+appears whole or not at all, so a pool run that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,7 +19,15 @@ from transfercast.core.kinds import METRIC_OF, METRICS, Kind
 from transfercast.core.parallel import RANDOM_STATE, in_parallel
 from transfercast.core.progress import progress
 from transfercast.core.records import Recipe, checked_name, checked_seed
-from transfercast.sources.encoders import HEAD, OFFLINE, checkpoint_folder, load_config, load_tokenizer
+from transfercast.sources.bases import UNKNOWN, base_of, name_of
+from transfercast.sources.encoders import (
+    HEAD,
+    OFFLINE,
+    checkpoint_folder,
+    load_config,
+    load_tokenizer,
+    weights_fingerprint,
+)
 from transfercast.sources.source import RECORD, Source, identity_of, save_trained
 from transfercast.tasks.task import Task
 
@@ -50,16 +60,20 @@ class SourcePool(Mapping[str, Source]):
         return len(self.sources)
 
     @property
+    def encoders(self) -> tuple[str, ...]:
+        """The base encoders of the sources, as far as they are known, in alphabetical order."""
+        return tuple(sorted({source.encoder for source in self.sources.values()} - {UNKNOWN}))
+
+    @property
     def encoder(self) -> str:
-        """The base encoder of the trained sources.
+        """The base encoder of the sources, where they have one.
 
         Raises:
-            InputError: if they have several; one pool has one, so that its scores can be compared.
+            InputError: if they have none that is known, or several.
         """
-        names = {source.encoder for source in self.sources.values() if source.recipe is not None}
-        if len(names) > 1:
-            raise InputError(f"{self.folder}: sources of several encoders ({', '.join(sorted(names))}). Use a pool each.")
-        return names.pop() if names else OFFLINE
+        if len(self.encoders) != 1:
+            raise InputError(f"{self.folder}: sources of {len(self.encoders)} encoders ({', '.join(self.encoders)}). Name one.")
+        return self.encoders[0]
 
     @classmethod
     def load(cls, folder: str | Path) -> SourcePool:
@@ -116,7 +130,7 @@ class SourcePool(Mapping[str, Source]):
         """
         folder = Path(folder).resolve()
         check_place(folder / "sources" / RECORD)
-        checkpoint_folder(encoder)
+        encoder = name_of(encoder, _encoders_in(folder / "sources"))
         splits = ("validation", "test")
         work = [
             (folder / "sources" / task.name, task, encoder, recipe, seed, device, splits, turn)
@@ -129,38 +143,58 @@ class SourcePool(Mapping[str, Source]):
             log.warning("source %s: %s", name, pool[name].warning)
         return pool
 
-    def found_alone(self, task: Task, recipe: Recipe, seed: int) -> Source | None:
+    def found_alone(self, task: Task, encoder: str, recipe: Recipe, seed: int) -> Source | None:
         """The target trained alone in just this way, if the pool has it: among its targets, or as a source."""
-        identity = identity_of(task, checkpoint_folder(self.encoder), recipe, seed)
-        for folder in (self.folder / "targets" / task.name, self.folder / "sources" / task.name):
+        base = checkpoint_folder(encoder)
+        identity = identity_of(task, base, recipe, seed)
+        for folder in (self._alone_folder(task, base), self.folder / "sources" / task.name):
             if (folder / RECORD).is_file() and (found := Source.read(folder)).identity == identity:
                 return found
         return None
 
-    def target_model(self, task: Task, recipe: Recipe = DEFAULT_RECIPE, seed: int = 0, device: str | None = None) -> Source:
-        """The target trained alone, from the pool's encoder: found as it was trained before, or trained now.
+    def target_model(
+        self,
+        task: Task,
+        recipe: Recipe = DEFAULT_RECIPE,
+        seed: int = 0,
+        device: str | None = None,
+        *,
+        encoder: str | None = None,
+    ) -> Source:
+        """The target trained alone from an encoder: found as it was trained before, or trained now.
 
         Its test rows stay untouched.
+
+        Args:
+            task, recipe, seed, device: of the training.
+            encoder: by default that of the pool's sources, where they have one.
+
+        Raises:
+            InputError: if the pool has several encoders and none was named, or it cannot be read.
         """
-        folder = self.folder / "targets" / task.name
-        return self.found_alone(task, recipe, seed) or trained_alone(
-            folder, task, self.encoder, recipe, seed, device, splits=("validation",)
+        base = encoder or self.encoder
+        return self.found_alone(task, base, recipe, seed) or trained_alone(
+            self._alone_folder(task, checkpoint_folder(base)), task, base, recipe, seed, device, splits=("validation",)
         )
 
+    def _alone_folder(self, task: Task, base: Path) -> Path:
+        return self.folder / "targets" / weights_fingerprint(base)[:12] / task.name
+
     def adopt(
-        self, name: str, checkpoint: str, *, score: float | None = None, encoder: str = "unknown", max_tokens: int = 128
+        self, name: str, checkpoint: str, *, score: float | None = None, encoder: str | None = None, max_tokens: int = 128
     ) -> Source:
         """Let an existing sequence- or token-classification model join the pool, without training.
 
         Args:
-            name: under which it joins.
+            name: under which it joins. A model that the pool holds under this name in just this way stays as it is.
             checkpoint: a folder or a hub name; safetensors only.
             score: its own test score, where known (weighted span similarity needs it).
-            encoder: name of its base encoder, where known.
+            encoder: the base encoder that it was fine-tuned from, as for `fit`; by default as its model card, its configuration
+                or its weights tell.
             max_tokens: at which its texts are cut.
 
         Raises:
-            InputError: if it is no such model, or the name is taken.
+            InputError: if it is no such model, nothing tells its base encoder, or the name is that of another source.
         """
         return adopt(self.folder, name, checkpoint, score=score, encoder=encoder, max_tokens=max_tokens)
 
@@ -219,7 +253,7 @@ def adopt(
     checkpoint: str,
     *,
     score: float | None = None,
-    encoder: str = "unknown",
+    encoder: str | None = None,
     max_tokens: int = 128,
 ) -> Source:
     """As `SourcePool.adopt`, also into a pool that is still empty."""
@@ -227,27 +261,42 @@ def adopt(
     from transfercast.sources.models import load_model
 
     folder = Path(pool).resolve() / "sources" / checked_name(name, "source")
-    if (folder / RECORD).is_file():
-        raise InputError(f"{folder.parent.parent}: a source {name!r} is there already. Adopt under another name.")
     model_folder = checkpoint_folder(checkpoint).resolve()
+    there = Source.read(folder) if (folder / RECORD).is_file() else None
+    if there is not None and there.checkpoint != model_folder:
+        raise InputError(f"{folder.parent.parent}: another source {name!r} is there already. Adopt under another name.")
     kind, label_names = _kind_of(model_folder)
     metric = METRICS[METRIC_OF[kind]]
     if score is not None and not metric.lowest <= score <= metric.highest:
         raise InputError(f"source {name!r}: score {score} is outside [{metric.lowest:g}, {metric.highest:g}] of {metric.name}.")
+    if there is not None and encoder is None and there.encoder != UNKNOWN:
+        base = there.encoder
+    else:
+        base = base_of(model_folder, encoder, [OFFLINE, *_encoders_in(folder.parent)])
     load_tokenizer(model_folder)
-    model = load_model(model_folder, kind)
-    with replaced_folder(folder) as new:
-        Source(
-            name=name,
-            kind=kind,
-            label_names=label_names,
-            checkpoint=model_folder,
-            encoder=encoder,
-            metric=metric.name,
-            scores={} if score is None else {"test": score},
-            max_tokens=min(max_tokens, most_tokens(model)),
-        ).write(new)
-    return Source.read(folder)
+    source = Source(
+        name=name,
+        kind=kind,
+        label_names=label_names,
+        checkpoint=model_folder,
+        encoder=base,
+        metric=metric.name,
+        scores=(there.scores if there is not None else {}) if score is None else {"test": score},
+        max_tokens=min(max_tokens, most_tokens(load_model(model_folder, kind))),
+    )
+    if source != there:
+        with replaced_folder(folder) as new:
+            source.write(new)
+    return source
+
+
+def _encoders_in(sources: Path) -> list[str]:
+    """Base encoders of those sources of a pool that can be read."""
+    names = set()
+    for record in sources.glob(f"*/{RECORD}"):
+        with suppress(TransfercastError):
+            names.add(Source.read(record.parent).encoder)
+    return sorted(names - {UNKNOWN})
 
 
 def _kind_of(folder: Path) -> tuple[Kind, tuple[str, ...]]:

@@ -43,7 +43,7 @@ class Source(BaseModel):
         name: unique in its pool; for a trained source its task's name.
         kind, label_names: of the task it was trained on.
         checkpoint: folder with safetensors, config and tokenizer: the source's own, or for adopted ones any.
-        encoder: name of the base encoder; "unknown" for adopted checkpoints.
+        encoder: name of the base encoder; "unknown" for checkpoints that were adopted before it was asked for.
         metric: by which `scores` are measured; scores has `validation` and `test` where they are known.
         recipe, seed, seconds, train_rows: of the training; None or 0 for adopted checkpoints.
         max_tokens: at which its texts are cut; never more than its encoder has positions for.
@@ -114,7 +114,7 @@ class Source(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> Source:
-        """Read the record of POOL/sources/NAME or POOL/targets/NAME.
+        """Read the record of POOL/sources/NAME or POOL/targets/ENCODER/NAME.
 
         A pool may come from somebody else, so nothing in it leads out of it: names are those of their folders, links are not
         followed, and only the checkpoint of an adopted source lies elsewhere, at the absolute path where it was adopted.
