@@ -150,7 +150,7 @@ def test_a_budget_is_trials_or_hours():
 
 def test_a_plan_of_a_newer_format_is_refused(tmp_path):
     write_json(tmp_path / "plan.json", {"format": 99})
-    with pytest.raises(ArtifactError, match=r"format 99, this version reads up to 2. Upgrade"):
+    with pytest.raises(ArtifactError, match=r"format 99, this version reads up to 3. Upgrade"):
         Plan.load(tmp_path / "plan.json")
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(ArtifactError, match="not readable"):

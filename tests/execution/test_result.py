@@ -119,7 +119,7 @@ def test_a_result_is_short_to_look_at_and_a_frame_to_work_with(crisis):
     assert len(repr(crisis)) < 300
     frame = crisis.to_frame()
     assert list(frame) == [
-        "trial", "source", "target", "recipe", "forecast", "score", "standard_error", "gain", "hours",
+        "trial", "source", "encoder", "target", "recipe", "forecast", "score", "standard_error", "gain", "hours",
     ]  # fmt: skip
     assert frame.trial.tolist() == [0, 1, 2, 3, 4]
     assert frame.score.tolist() == [0.5, 0.4, 0.2, 0.45, 0.5]

@@ -289,9 +289,9 @@ def test_an_expensive_best_does_not_keep_a_cheap_good_one_from_being_bought():
 
 
 def test_a_frozen_encoder_reads_each_row_once_at_a_third_of_the_price():
-    assert hours_of(FACTS, "features") == pytest.approx(hours_of(FACTS, "full/epochs=1") / 3)
-    assert hours_of(None, "full") is None
-    assert hours_of(FACTS.model_copy(update={"seconds_per_row_epoch": None}), "full") is None
+    assert hours_of(FACTS, "features", "e") == pytest.approx(hours_of(FACTS, "full/epochs=1", "e") / 3)
+    assert hours_of(None, "full", "e") is None
+    assert hours_of(FACTS.model_copy(update={"seconds_per_row_epoch": None}), "full", "e") is None
 
 
 def test_ten_thousand_candidates_are_planned_in_seconds():

@@ -167,7 +167,7 @@ def test_every_folder_of_a_pool_and_of_maps_is_marked_as_ours(pool, family, tmp_
     held.target_model(family.targets[0], FAST)
     fit_maps(held, tmp_path / "maps", rows=4)
     adopt(pool, "other", str(pool / "sources" / "good"))
-    folders = [*(pool / "sources").iterdir(), *(pool / "targets").iterdir(), *(tmp_path / "maps").iterdir()]
+    folders = [*(pool / "sources").iterdir(), *(pool / "targets").glob("*/*"), *(tmp_path / "maps").iterdir()]
     assert len(folders) == 6
     assert all((folder / MARKER).is_file() for folder in folders)
 

@@ -211,8 +211,9 @@ def test_existing_checkpoints_join_without_training(pool, tmp_path, tiny_encoder
     assert adopted.kind is Kind.BINARY
     assert adopted.scores == {"test": 0.7}
     assert SourcePool.load(folder)["other"].checkpoint.resolve() == pool["good"].checkpoint.resolve()
-    with pytest.raises(InputError, match="there already"):
-        adopt(folder, "other", str(pool["good"].checkpoint))
+    assert adopt(folder, "other", str(pool["good"].checkpoint)) == adopted  # nothing is adopted twice
+    with pytest.raises(InputError, match="another source 'other' is there already"):
+        adopt(folder, "other", str(pool["help"].checkpoint))
     with pytest.raises(InputError, match="no sequence or token classifier"):
         adopt(folder, "encoder", str(tiny_encoder))
     assert sorted(os.listdir(folder / "sources")) == ["other"]

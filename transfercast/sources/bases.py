@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from transfercast.core.errors import InputError, TransfercastError
 from transfercast.core.files import reason
 from transfercast.sources.encoders import OFFLINE, checkpoint_folder, downloaded, load_config, weights_fingerprint
+from transfercast.sources.source import RECORD, Source
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +50,9 @@ def base_of(folder: Path, told: str | None, known: Sequence[str]) -> str:
             raise InputError(f"{folder} was not fine-tuned from {told}: {other}. Name the encoder that it was made from.")
         return name_of(told, known)
     why_not = []
-    for name, where in _stated(folder):
+    for name, where, find in _stated(folder):
         try:
-            base = _stated_folder(name)
+            base = find(name)
             other = _difference(folder, base)
         except TransfercastError as error:
             other = str(error)
@@ -78,19 +80,22 @@ def _known_name(name: str, base: Path, known: Sequence[str]) -> str:
     return next((one for one, folder in _folders(known) if weights_fingerprint(folder) == weights), name)
 
 
-def _stated(folder: Path) -> Iterator[tuple[str, str]]:
-    """Names of base encoders that a model's own files state, with where they do."""
+def _stated(folder: Path) -> Iterator[tuple[str, str, Callable[[str], Path]]]:
+    """Names of base encoders that a model's own files state, with where they do and how such a name is found."""
+    with suppress(TransfercastError):
+        if (folder / RECORD).is_file() and (encoder := Source.read(folder).encoder) != UNKNOWN:
+            yield encoder, f"its {RECORD}", checkpoint_folder
     card = folder / "README.md"
     if card.is_file():
         for name in _of_card(card.read_text(encoding="utf-8", errors="replace")):
-            yield name, "its model card"
+            yield name, "its model card", _on_the_hub
     try:
         about = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError, RecursionError):
         return
     stated = about.get("_name_or_path") if isinstance(about, dict) else None
     if isinstance(stated, str) and stated:
-        yield stated, "its config.json"
+        yield stated, "its config.json", _on_the_hub
 
 
 def _of_card(text: str) -> list[str]:
@@ -103,8 +108,8 @@ def _of_card(text: str) -> list[str]:
     return [name.strip().strip("'\"[]") for name in names if name.strip()]
 
 
-def _stated_folder(name: str) -> Path:
-    """The model of a name that a file states: on the hub, for what a file says never becomes a path.
+def _on_the_hub(name: str) -> Path:
+    """The model of a name that a file of others states: on the hub, for what they say never becomes a path.
 
     Raises:
         InputError: if it is a path, or the hub does not have it.
