@@ -7,6 +7,7 @@ import json
 import math
 import random
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from transfercast.core.errors import ArtifactError, ShapeError
+from transfercast.core.plan import Plan
 from transfercast.core.records import Recipe
 from transfercast.core.table import INDEX, Column, FeatureTable, TargetFacts
 
@@ -138,3 +140,14 @@ def test_a_candidate_that_is_twice_among_ten_thousand_is_told_at_once():
 def test_facts_of_a_target_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValidationError):
         TargetFacts(**FACTS | wrong)
+
+
+def test_a_table_and_a_plan_of_the_formats_before_encoders_had_rows_of_their_own_have_one_encoder():
+    artifacts = Path(__file__).parents[1] / "artifacts"
+    table = FeatureTable.load(artifacts / "features-1.parquet")
+    assert table.encoders == ["offline", "offline"]
+    assert table.provenance.targets["storm"].with_encoder("offline").score == 0.5
+    assert table.frame["logme"].tolist() == [0.1, 0.3]
+    plan = Plan.load(artifacts / "plan-2.json")
+    assert [plan.encoder_of(step) for step in plan.steps] == ["offline"] * 3
+    assert [row["source"] for row in plan.rows()] == ["(alone)", "help", "good"]
