@@ -13,7 +13,7 @@ from transfercast.core.kinds import Kind, metrics_of
 from transfercast.core.records import Recipe
 from transfercast.sources.finetune import fine_tune
 from transfercast.sources.scores import score_of
-from transfercast.sources.threshold import best_threshold, binary_bias, move_threshold
+from transfercast.sources.threshold import best_threshold, head_bias, move_threshold
 from transfercast.tasks.family import read_family
 
 
@@ -36,7 +36,7 @@ def test_what_was_at_the_threshold_is_at_one_half_afterwards(name):
     ids = torch.tensor([[2, 4, 5, 3], [2, 6, 7, 3]])
     before = model(input_ids=ids).logits.softmax(1)[0, 1].item()
     if name in DECODERS:
-        assert binary_bias(model) is None
+        assert head_bias(model) is None
         return
     move_threshold(model, before)
     assert model(input_ids=ids).logits.softmax(1)[0, 1].item() == pytest.approx(0.5, abs=1e-5)

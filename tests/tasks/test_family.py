@@ -51,7 +51,7 @@ ONE = '[[task]]\nname = "one"\ntrain = "rows.csv"\n'
         ('postive = "x"\n' + ONE, ["[[task]] 1", "did you mean 'positive'?"]),
         ('labels = ["label"]\n' + ONE, ["[[task]] 1", "labels", "kind 'multilabel' only"]),
         ('kind = "multilabel"\nlabels = ["other"]\nlabel = "othr"\n' + ONE, ["'othr' is not one of", "did you mean 'other'?"]),
-        ('kind = "multilabel"\n' + ONE, ["needs labels"]),
+        ('kind = "multilabel"\n' + ONE, ["line 2", "not a list of labels", "name the 0/1 columns by labels = [...]"]),
         (ONE + ONE, ["two tasks are named 'one'"]),
         (ONE + ONE.replace("one", "One"), ["two tasks are named 'One' and 'one'", "one folder"]),
         (ONE.replace("one", "../one"), ["[[task]] 1", "'../one'"]),
@@ -99,7 +99,7 @@ def test_a_seed_written_as_a_real_number_is_that_number():
 
 
 def test_fit_sources_says_how_each_task_was_understood(folder, tiny_encoder):
-    options = ["--pool", str(folder / "pool"), "--encoder", str(tiny_encoder), "--recipe", "features/epochs=1/tokens=16"]
+    options = ["--pool", str(folder / "pool"), "--encoder", str(tiny_encoder), "--recipe", "features/tokens=16"]
     run = CliRunner().invoke(app, ["fit-sources", str(written(folder, ONE)), *options])
     assert run.stdout.startswith("one: binary (by its labels), judged by positive_f1; positive is '1';")
     assert run.exit_code == 0

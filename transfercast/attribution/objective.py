@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from transfercast.core.errors import InputError
+from transfercast.sources.encoders import is_multilabel
 
 
 def log_odds(model: Any, logits: torch.Tensor, targets: Sequence[Any]) -> torch.Tensor:
@@ -27,7 +28,7 @@ def log_odds(model: Any, logits: torch.Tensor, targets: Sequence[Any]) -> torch.
     if logits.shape[-1] == 1:
         return torch.where(classes == 1, logits[:, 0], -logits[:, 0])
     chosen = logits.gather(1, classes[:, None])[:, 0]
-    if is_multilabel(model):
+    if is_multilabel(model.config):
         return chosen
     others = logits.scatter(1, classes[:, None], -torch.inf)
     return chosen - others.logsumexp(1)
@@ -40,11 +41,6 @@ def _of_tokens(logits: torch.Tensor, positions: Sequence[Sequence[int]]) -> torc
     outside, inside = logits[..., 0], logits[..., 1:].logsumexp(2)
     logs = weights.log()  # -inf where a token does not count
     return (logs + logsigmoid(inside - outside)).logsumexp(1) - (logs + logsigmoid(outside - inside)).logsumexp(1)
-
-
-def is_multilabel(model: Any) -> bool:
-    """Whether each class of a sequence classifier has a probability of its own."""
-    return getattr(model.config, "problem_type", None) == "multi_label_classification"
 
 
 def check_targets(model: Any, targets: Sequence[Any], tokens: bool) -> None:

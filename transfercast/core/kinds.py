@@ -12,20 +12,24 @@ from transfercast.core.errors import InputError
 
 
 class Kind(StrEnum):
-    """What a task asks for. A multi-label file is read as one binary task per label."""
+    """What a task asks for: one of two classes, one of several, any of several labels, a value, or a tag for each word."""
 
     BINARY = "binary"
     MULTICLASS = "multiclass"
+    MULTILABEL = "multilabel"
     REGRESSION = "regression"
     SEQUENCE = "sequence"
 
 
 ALL_KINDS = frozenset(Kind)
 
-LABELLED = ALL_KINDS - {Kind.REGRESSION}
+_ONE_CLASS = frozenset({Kind.BINARY, Kind.MULTICLASS})
+
+ONE_CLASS = _ONE_CLASS | {Kind.SEQUENCE}
 """Kinds whose rows (in sequences, words) carry one of several classes."""
 
-_ONE_CLASS = frozenset({Kind.BINARY, Kind.MULTICLASS})
+LABELLED = ALL_KINDS - {Kind.REGRESSION}
+"""Kinds whose rows carry classes: one, or of several labels any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,8 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("positive_f1", 0.0, 1.0, frozenset({Kind.BINARY})),
         Metric("accuracy", 0.0, 1.0, _ONE_CLASS),
-        Metric("macro_f1", 0.0, 1.0, _ONE_CLASS),
-        Metric("micro_f1", 0.0, 1.0, _ONE_CLASS),
+        Metric("micro_f1", 0.0, 1.0, _ONE_CLASS | {Kind.MULTILABEL}),
+        Metric("macro_f1", 0.0, 1.0, _ONE_CLASS | {Kind.MULTILABEL}),
         Metric("mcc", -1.0, 1.0, _ONE_CLASS),
         Metric("pearson_spearman", -1.0, 1.0, frozenset({Kind.REGRESSION})),
         Metric("pearson", -1.0, 1.0, frozenset({Kind.REGRESSION})),
@@ -68,6 +72,7 @@ MetricName = Annotated[str, AfterValidator(_known)]
 METRIC_OF: dict[Kind, str] = {
     Kind.BINARY: "positive_f1",
     Kind.MULTICLASS: "accuracy",
+    Kind.MULTILABEL: "micro_f1",
     Kind.REGRESSION: "pearson_spearman",
     Kind.SEQUENCE: "span_f1",
 }

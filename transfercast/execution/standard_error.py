@@ -9,8 +9,10 @@ as many predicted as there are, the delta method gives
 
 with :math:`a_i = 2 [TP]`, :math:`b_i = 2 [TP] + [FP] + [FN]`. Where each row has one class, an error is a false negative of
 one class and a false positive of another, and macro F1 of `K` classes of `P_k` rows has about
-:math:`F (1 - F) \sum_k P_k^{-1} / K^2`, which is the binomial one where classes are as large. Matthews' coefficient `r` of two
-classes with shares `p` and `q`, predicted as often as they are, has (Bishop, Fienberg and Holland 1975, section 11.2.3)
+:math:`F (1 - F) \sum_k P_k^{-1} / K^2`, which is the binomial one where classes are as large. Where a row may have several
+labels, their errors are taken as independent: micro F1 is that of all pairs of row and label, and macro F1 has about
+:math:`F (1 - F)(2 - F) \sum_k P_k^{-1} / (2 K^2)`. Matthews' coefficient `r` of two classes with shares `p` and `q`, predicted
+as often as they are, has (Bishop, Fienberg and Holland 1975, section 11.2.3)
 
 .. math:: (1 - r)\,(1 + r + k r (1 - r / 2)) / n, \qquad k = (p - q)^2 / (p q),
 
@@ -35,10 +37,12 @@ class Units:
     Attributes:
         rows: that were scored.
         classes: rows of each class, the positive one last; of sentences, the number of spans; of values, nothing.
+        several: whether a row may have several of the classes.
     """
 
     rows: int
     classes: tuple[int, ...] = ()
+    several: bool = False
 
 
 def units_of(kind: Kind, examples: Examples) -> Units:
@@ -47,6 +51,8 @@ def units_of(kind: Kind, examples: Examples) -> Units:
         return Units(len(examples))
     if kind is Kind.SEQUENCE:
         return Units(len(examples), (sum(len(spans_of(tags)) for tags in examples.labels),))
+    if kind is Kind.MULTILABEL:
+        return Units(len(examples), tuple(examples.labels.sum(axis=0).tolist()), several=True)
     labels = examples.labels.tolist()
     return Units(len(examples), tuple(labels.count(number) for number in range(max(labels, default=-1) + 1)))
 
@@ -63,16 +69,17 @@ def standard_error(metric: str, score: float, units: Units) -> float:
         A value above 0; NaN where nothing was scored, or the metric is none of these.
     """
     rows, classes = units.rows, [size for size in units.classes if size]
-    if metric in ("accuracy", "micro_f1") and rows > 0:
+    if metric in ("accuracy", "micro_f1") and rows > 0 and not units.several:
         share = _towards_half(score, rows)
         return math.sqrt(share * (1 - share) / (rows + 4))
-    if metric in ("positive_f1", "span_f1") and units.classes and units.classes[-1] > 0:
-        positives = units.classes[-1]
+    positives = sum(classes) if metric == "micro_f1" else (*units.classes, 0)[len(units.classes) - 1]
+    if metric in ("positive_f1", "span_f1", "micro_f1") and positives > 0:
         share = _towards_half(score, positives)
         return math.sqrt(share * (1 - share) * (2 - share) / (2 * (positives + 4)))
     if metric == "macro_f1" and classes:
         share = _towards_half(score, sum(classes))
-        return math.sqrt(share * (1 - share) * sum(1 / size for size in classes)) / len(classes)
+        each = (2 - share) / 2 if units.several else 1.0
+        return math.sqrt(share * (1 - share) * each * sum(1 / size for size in classes)) / len(classes)
     if metric == "mcc" and len(classes) > 1:
         return _of_matthews(2 * _towards_half((1 + score) / 2, rows) - 1, rows, classes)
     if metric in ("pearson_spearman", "pearson", "spearman") and rows > 1:

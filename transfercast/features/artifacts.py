@@ -114,4 +114,6 @@ def unigrams(encoder: str | Path, examples: Examples, max_tokens: int, *, split:
 
 
 def _plain(label: Any) -> Any:
+    if isinstance(label, np.ndarray):
+        return label.tolist()
     return list(label) if isinstance(label, tuple) else float(label)

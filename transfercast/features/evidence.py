@@ -147,17 +147,25 @@ class Gatherer:
         length = unigrams(model.encoder, train, model.max_tokens, split=split).sum() / len(train)
         if task.kind is Kind.REGRESSION:
             return np.array([len(train), np.nan, np.nan, length])
+        if task.kind is Kind.MULTILABEL:
+            shares = train.labels.sum(axis=0) / max(train.labels.sum(), 1)
+            return np.array([len(train), len(task.label_names), _balance(shares, len(task.label_names)), length])
         labels = [tag for tags in train.labels for tag in tags] if task.kind is Kind.SEQUENCE else list(train.labels)
         shares = np.unique(labels, return_counts=True)[1] / len(labels)
         classes = len(task.label_names)
-        balance = -(shares * np.log(shares)).sum() / np.log(classes) if classes > 1 else np.nan
-        return np.array([len(train), classes, balance, length])
+        return np.array([len(train), classes, _balance(shares, classes), length])
 
     def own_task(self, source: Source) -> Task | None:
         """As the function of this name, read once."""
         if source.name not in self._tasks:
             self._tasks[source.name] = own_task(source)
         return self._tasks[source.name]
+
+
+def _balance(shares: np.ndarray, classes: int) -> float:
+    """The entropy of classes with these shares (0 may be among them), over its largest value."""
+    there = shares[shares > 0]
+    return float(-(there * np.log(there)).sum() / np.log(classes)) if classes > 1 else float("nan")
 
 
 def predictions_of(source: Source, reading: Reading) -> Any:

@@ -112,8 +112,8 @@ def extract_features(
     return FeatureTable(frame, schema, _provenance(pool, measured, targets, alone, seed, failed))
 
 
-_DATA = ("format", "train", "validation", "test", "hub", "hub_config", "text", "text_pair", "label", "positive")
-"""Of a task's description: which rows and labels it has, whatever it is called and however many of them it keeps."""
+_ROWS = ("format", "train", "validation", "test", "hub", "hub_config", "text", "text_pair")
+"""Of a task's description: which rows it has, whatever it is called and however many of them it keeps."""
 
 
 def is_own_task(source: Source, task: Task) -> bool:
@@ -124,8 +124,17 @@ def is_own_task(source: Source, task: Task) -> bool:
 
 
 def same_data(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
-    """Whether two descriptions of tasks name the same files, columns and labels."""
-    return one is not None and other is not None and all(one.get(key) == other.get(key) for key in _DATA)
+    """Whether two descriptions of tasks name the same files and texts, and the same label, or one of several labels."""
+    if one is None or other is None or any(one.get(key) != other.get(key) for key in _ROWS):
+        return False
+    if one.get("joint") or other.get("joint"):
+        return not _columns_of_labels(one).isdisjoint(_columns_of_labels(other))
+    lists = any(spec.get("kind") == "multilabel" and not spec.get("labels") for spec in (one, other))
+    return one.get("label") == other.get("label") and (lists or one.get("positive") == other.get("positive"))
+
+
+def _columns_of_labels(spec: dict[str, Any]) -> set[str]:
+    return set(spec["labels"] if spec.get("joint") else [spec["label"]])
 
 
 Alone = dict[str, dict[str, Source]]

@@ -41,9 +41,9 @@ BLOCK = 64
 
 
 def columns_of(values: np.ndarray) -> np.ndarray:
-    """What is regressed: one-hot columns of whole numbers, real values as one column, or the columns given; (n, C) float64."""
+    """What is regressed, (n, C) float64: one-hot columns of whole numbers, values as one column, or those given that vary."""
     if values.ndim == 2:
-        return values.astype(np.float64)
+        return values[:, values.min(axis=0) < values.max(axis=0)].astype(np.float64)
     return one_hot(values) if np.issubdtype(values.dtype, np.integer) else values[:, None].astype(np.float64)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from transfercast.core.errors import ShapeError
@@ -22,6 +24,17 @@ def class_rows(values: np.ndarray, labels: np.ndarray, least: int = 1) -> tuple[
     if len(values) != len(labels) or len(labels) < least:
         raise ShapeError(f"a label for every row, and at least {least}: {len(values)} rows, {len(labels)} labels.")
     return values, one_hot(labels)
+
+
+def by_label(score: Callable[[np.ndarray], float], labels: np.ndarray) -> float:
+    """Mean of a score of class numbers over labels of which a row may have several, each of them 0 and 1.
+
+    Args:
+        score: of (n,) class numbers.
+        labels: (n, C); a label that all rows have, or none, is passed over. NaN where that leaves none.
+    """
+    vary = [column for column in labels.T if column.min() < column.max()]
+    return float(np.mean([score(column) for column in vary])) if vary else float("nan")
 
 
 def useless(features: np.ndarray) -> str | None:

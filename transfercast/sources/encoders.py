@@ -193,6 +193,15 @@ def wants_mean(folder: Path) -> bool:
     )
 
 
+MULTILABEL = "multi_label_classification"
+"""What transformers calls the problem of a head with a probability for each label."""
+
+
+def is_multilabel(config: Any) -> bool:
+    """Whether each class of a sequence classifier has a probability of its own."""
+    return getattr(config, "problem_type", None) == MULTILABEL
+
+
 def load_config(folder: Path) -> Any:
     """The checkpoint's configuration.
 

@@ -20,7 +20,7 @@ from transfercast.sources.inference import Reading, read
 from transfercast.sources.models import new_model
 from transfercast.sources.precision import Precision
 from transfercast.sources.scores import score_of
-from transfercast.sources.threshold import best_threshold, binary_bias, move_threshold
+from transfercast.sources.threshold import best_threshold, best_thresholds, head_bias, move_threshold
 from transfercast.sources.updates import Chosen, EpochRecord, Judged, Run
 from transfercast.tasks.task import Examples, Task
 
@@ -138,8 +138,11 @@ def _judged(model: Any, tokenizer: Any, task: Task, recipe: Recipe) -> Judged:
     """The score on validation; if the recipe wants it, at the threshold that is best there."""
     examples = task.splits["validation"]
     reading = read(model, tokenizer, examples.texts, recipe.max_tokens, split=task.kind is Kind.SEQUENCE)
-    if recipe.threshold == "half" or task.kind is not Kind.BINARY or binary_bias(model) is None:
+    if recipe.threshold == "half" or task.kind not in (Kind.BINARY, Kind.MULTILABEL) or head_bias(model) is None:
         return Judged(_score(reading, task, examples))
+    if task.kind is Kind.MULTILABEL:
+        thresholds = best_thresholds(task.metric, reading.outputs, examples.labels)
+        return Judged(score_of(task.metric, (reading.outputs > thresholds).astype(int), examples.labels), thresholds)
     positive = reading.outputs[:, 1]
     threshold = best_threshold(task.metric, positive, examples.labels)
     return Judged(score_of(task.metric, (positive > threshold).astype(int), examples.labels), threshold)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from transfercast.core.kinds import Kind
 from transfercast.core.progress import progress
@@ -51,6 +52,9 @@ def fisher(
 def _log_likelihood(logits: torch.Tensor, label: Any, kind: Kind) -> torch.Tensor:
     if kind is Kind.REGRESSION:
         return -((logits[0] - float(label)) ** 2) / 2
+    if kind is Kind.MULTILABEL:
+        wanted = torch.tensor(label, dtype=logits.dtype, device=logits.device)
+        return -functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
     if kind is not Kind.SEQUENCE:
         return logits.log_softmax(-1)[int(label)]
     wanted = torch.tensor(label, device=logits.device)

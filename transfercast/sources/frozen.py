@@ -54,7 +54,7 @@ UNSEEN = -30.0
 
 
 def _inputs(model: Any, tokenizer: Any, task: Task, split: str, max_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """What the head sees, (m, d), and what it should say, (m,): a row a document, or a row a word of sentences."""
+    """What the head sees, (m, d), and what it should say, (m,) or (m, C): a row a document, or a row a word of sentences."""
     examples, words = task.splits[split], task.kind is Kind.SEQUENCE
     reading = read(model, tokenizer, examples.texts, max_tokens, split=words)
     inputs = reading.embeddings.astype(np.float64)
@@ -69,6 +69,9 @@ def _solved(kind: Kind, classes: int, inputs: np.ndarray, labels: np.ndarray, st
     if kind is Kind.REGRESSION:
         ridge = Ridge(alpha=1 / strength).fit(inputs, labels)
         return ridge.coef_[None], np.atleast_1d(ridge.intercept_)
+    if kind is Kind.MULTILABEL:
+        of_labels = [_of_label(inputs, column, strength) for column in labels.T]
+        return np.concatenate([weight for weight, _ in of_labels]), np.concatenate([bias for _, bias in of_labels])
     solver = LogisticRegression(C=strength, max_iter=MOST_ITERATIONS).fit(inputs, labels)
     weight, bias = solver.coef_, solver.intercept_
     if len(solver.classes_) == 2:  # scikit-learn gives the difference of the two logits
@@ -78,9 +81,19 @@ def _solved(kind: Kind, classes: int, inputs: np.ndarray, labels: np.ndarray, st
     return whole_weight, whole_bias
 
 
+def _of_label(inputs: np.ndarray, labels: np.ndarray, strength: float) -> Head:
+    """The head of one label of several, whose logit is that of the label itself."""
+    if labels.min() == labels.max():
+        return np.zeros((1, inputs.shape[1])), np.array([-UNSEEN if labels[0] else UNSEEN])
+    solver = LogisticRegression(C=strength, max_iter=MOST_ITERATIONS).fit(inputs, labels)
+    return solver.coef_, solver.intercept_
+
+
 def _cost(kind: Kind, head: Head, inputs: np.ndarray, labels: np.ndarray) -> float:
     """Mean loss on validation."""
     logits = inputs @ head[0].T + head[1]
     if kind is Kind.REGRESSION:
         return float(((logits[:, 0] - labels) ** 2).mean())
+    if kind is Kind.MULTILABEL:
+        return float((np.logaddexp(0, logits) - labels * logits).mean())
     return float((logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]).mean())

@@ -12,6 +12,7 @@ from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
 from transfercast.core.poolings import Layers, Pooling
 from transfercast.sources.batches import by_length, padded, tokenized_for
+from transfercast.sources.encoders import is_multilabel
 
 TOKENS_A_BATCH = 4096
 
@@ -24,7 +25,8 @@ class Reading:
         layers: (L, n, d) mean of each layer over the tokens; of sentences (L, m, d), the first piece of each of the m words
             that were read, in order.
         firsts: (L, n, d) first token of each layer; of sentences the same as `layers`.
-        outputs: class probabilities (n, C), or values (n, 1) of a regression; of sentences read by a token classifier
+        outputs: class probabilities (n, C), which sum to 1 unless they are of several labels, or values (n, 1) of a
+            regression; of sentences read by a token classifier
             (m, C); of an encoder without a head what its pooler makes of the first token (n, d), or (n, 0).
         words: (n,) number of words read of each sentence (truncation may leave some out); for texts empty.
     """
@@ -59,13 +61,15 @@ class Reading:
         return of_layers.mean(0, keepdims=True) if layers == "mean" else of_layers[-1:]
 
     def predictions(self, kind: Kind, label_names: tuple[str, ...]) -> Any:
-        """(n,) classes or values, or n tuples of tags ending where the reading was cut off.
+        """(n,) classes or values, (n, C) labels 0 and 1, or n tuples of tags ending where the reading was cut off.
 
         Args:
             kind, label_names: of the model's own task.
         """
         if kind is Kind.REGRESSION:
             return self.outputs[:, 0]
+        if kind is Kind.MULTILABEL:
+            return (self.outputs > 0.5).astype(np.int64)
         classes = self.outputs.argmax(1)
         if kind is not Kind.SEQUENCE:
             return classes
@@ -91,7 +95,7 @@ def read(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, *,
         batch = padded(encodings, rows, tokenizer.pad_token_id, model.device)
         result = model(**batch, output_hidden_states=True)
         layers, mask = torch.stack(result.hidden_states[1:]).float(), batch["attention_mask"][..., None]
-        probabilities = _probabilities(result, layers)
+        probabilities = _probabilities(model, result, layers)
         for place, row in enumerate(rows):
             values, states = probabilities[place], layers[:, place]
             if split:
@@ -108,11 +112,13 @@ def read(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, *,
     return Reading(of_layers, of_layers if split else torch.cat(firsts, 1).numpy(), torch.cat(outputs).numpy(), words)
 
 
-def _probabilities(result: Any, layers: torch.Tensor) -> torch.Tensor:
+def _probabilities(model: Any, result: Any, layers: torch.Tensor) -> torch.Tensor:
     if "logits" not in result:
         made = result.get("pooler_output")
         return layers.new_empty(layers.shape[1], 0) if made is None else torch.as_tensor(made.float())
     logits = result.logits.float()
+    if is_multilabel(model.config):
+        return torch.as_tensor(logits.sigmoid())
     return torch.as_tensor(logits if logits.shape[-1] == 1 else logits.softmax(-1))
 
 

@@ -10,7 +10,7 @@ import torch
 
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
-from transfercast.sources.encoders import HEAD, load_config, reading, wants_mean
+from transfercast.sources.encoders import HEAD, MULTILABEL, is_multilabel, load_config, reading, wants_mean
 from transfercast.sources.pooled import PooledClassifier
 from transfercast.tasks.task import Task
 
@@ -80,11 +80,13 @@ def _ask_for_labels(config: Any, kind: Kind, names: tuple[str, ...]) -> None:
     config.num_labels = len(names)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: number for number, name in enumerate(names)}
-    config.problem_type = "regression" if kind is Kind.REGRESSION else None
+    config.problem_type = {Kind.REGRESSION: "regression", Kind.MULTILABEL: MULTILABEL}.get(kind)
 
 
 def _has_head(checkpoint: Path, config: Any, kind: Kind, pooled: bool) -> bool:
     """Whether a checkpoint has a head of the kind that is wanted."""
+    if is_multilabel(config) is not (kind is Kind.MULTILABEL):
+        return False
     if pooled or (checkpoint / HEAD).is_file():
         return pooled and (checkpoint / HEAD).is_file()
     return bool((config.architectures or [""])[0].endswith(_family(kind).__name__.removeprefix("AutoModel")))

@@ -24,6 +24,7 @@ from transfercast.sources.encoders import (
     HEAD,
     OFFLINE,
     checkpoint_folder,
+    is_multilabel,
     load_config,
     load_tokenizer,
     weights_fingerprint,
@@ -312,4 +313,6 @@ def _kind_of(folder: Path) -> tuple[Kind, tuple[str, ...]]:
         raise InputError(f"{folder}: architecture {architecture} is no sequence or token classifier.")
     if config.problem_type == "regression" or config.num_labels == 1:
         return Kind.REGRESSION, ()
+    if is_multilabel(config):
+        return Kind.MULTILABEL, names
     return (Kind.BINARY if config.num_labels == 2 else Kind.MULTICLASS), names

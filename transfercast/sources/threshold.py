@@ -1,4 +1,4 @@
-"""The probability from which a binary task's document counts as positive.
+"""The probability from which a binary task's document counts as positive, and a label as one of a document's labels.
 
 On a rare label a model that ranks well may find nothing above one half, and an F1 of 0 then says nothing of the model. The
 threshold that is best on validation is moved into the bias of the head, so that the model decides at one half wherever it
@@ -58,19 +58,46 @@ def _of_counts(metric: str, tp: np.ndarray, fp: np.ndarray, positives: int, rows
     return np.asarray(scores, dtype=np.float64)
 
 
-def binary_bias(model: Any) -> nn.Parameter | None:
-    """The bias (2,) of the head of a model of two classes; None where its head has no bias, as those of decoders."""
+def best_thresholds(metric: str, labelled: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
+    """A threshold for each of C labels: of macro F1 each label's best, of micro F1 the same for all.
+
+    Args:
+        metric: a key of METRICS that judges multi-label tasks.
+        labelled: (n, C) probabilities of the labels.
+        labels: (n, C) 0 or 1.
+    """
+    if metric == "macro_f1":
+        return tuple(best_threshold("positive_f1", *columns) for columns in zip(labelled.T, labels.T, strict=True))
+    shared = best_threshold("positive_f1", labelled.ravel(), labels.ravel())
+    return tuple(shared for _ in labels.T)
+
+
+def head_bias(model: Any) -> nn.Parameter | None:
+    """The bias (C,) of the head of a model of C classes; None where its head has no bias, as those of decoders."""
     inside = {id(module) for module in model.base_model.modules()}
-    heads = [m for m in model.modules() if id(m) not in inside and isinstance(m, nn.Linear) and m.out_features == 2]
+    classes = model.config.num_labels
+    heads = [m for m in model.modules() if id(m) not in inside and isinstance(m, nn.Linear) and m.out_features == classes]
     return heads[-1].bias if heads else None
 
 
-def move_threshold(model: Any, threshold: float) -> None:
-    """Change the bias of a binary model's head so that what was at `threshold` is at one half, which leaves other models."""
+def move_threshold(model: Any, threshold: float | tuple[float, ...]) -> None:
+    """Change the bias of a model's head so that what was at `threshold` is at one half.
+
+    Args:
+        model: of a binary task, or of several labels; at one half any other is left as it is.
+        threshold: one of a binary task, one for each of several labels.
+    """
     if threshold == HALF:
         return
-    bias = binary_bias(model)
+    bias = head_bias(model)
     if bias is None:
         raise ValueError("the model has no bias to move its threshold by")
     with torch.no_grad():
-        bias[1] -= math.log(threshold / (1 - threshold))
+        if isinstance(threshold, float):
+            bias[1] -= _log_odds(threshold)
+        else:
+            bias.sub_(torch.tensor([_log_odds(one) for one in threshold], dtype=bias.dtype, device=bias.device))
+
+
+def _log_odds(probability: float) -> float:
+    return math.log(probability / (1 - probability))

@@ -24,10 +24,10 @@ MAX_GRADIENT_NORM = 1.0
 
 
 class Judged(NamedTuple):
-    """A model's score on validation, and the threshold that it needs: the probability from which a row is positive."""
+    """A model's score on validation, and the threshold (of several labels, one each) that it needs; see threshold.py."""
 
     score: float
-    threshold: float = 0.5
+    threshold: float | tuple[float, ...] = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Chosen(NamedTuple):
 
     curve: tuple[EpochRecord, ...]
     epoch: int
-    threshold: float
+    threshold: float | tuple[float, ...]
 
 
 class Run:
@@ -101,7 +101,8 @@ class Run:
             after_epoch: called with the epoch (from 0) and its score; raise in it to stop.
         """
         curve: list[EpochRecord] = []
-        best, threshold, weights = 0, 0.5, None
+        best, weights = 0, None
+        threshold: float | tuple[float, ...] = 0.5
         for epoch in progress(range(self.epochs), f"{self.task.name}: epochs"):
             started = time.perf_counter()
             loss = self._epoch(epoch)
@@ -167,4 +168,7 @@ def _loss(logits: torch.Tensor, kind: Kind, labels: Any, rows: np.ndarray) -> to
         return functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
     if kind is Kind.REGRESSION:
         return functional.mse_loss(logits[:, 0], torch.tensor(labels[rows], dtype=logits.dtype, device=logits.device))
-    return functional.cross_entropy(logits, torch.tensor(labels[rows], device=logits.device))
+    wanted = torch.tensor(labels[rows], device=logits.device)
+    if kind is Kind.MULTILABEL:
+        return functional.binary_cross_entropy_with_logits(logits, wanted.to(logits.dtype))
+    return functional.cross_entropy(logits, wanted)

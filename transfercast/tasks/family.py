@@ -12,8 +12,8 @@
 
 A [collect] table says which transfers between them are measured by `transfercast collect`.
 
-A multi-label entry becomes one binary task per label over shared documents, or with `label` that one alone. `role` is
-"both" (default), "source" or "target".
+A multi-label entry becomes one binary task per label over shared documents, with `label` that one alone, or with
+`joint = true` one task that has all labels. `role` is "both" (default), "source" or "target".
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from transfercast.core.errors import InputError
 from transfercast.core.files import reason
-from transfercast.core.kinds import metric_for
+from transfercast.core.kinds import Kind, metric_for
 from transfercast.core.records import checked_name
 from transfercast.core.validation import checked
 from transfercast.tasks.inference import labelling_of
@@ -74,8 +74,11 @@ def read_task(spec: TaskSpec) -> Task:
     Raises:
         InputError: naming file, line, value and remedy.
     """
-    if spec.kind == "multilabel" and spec.label not in spec.labels:
-        raise InputError(f"task {spec.name!r}: say which label of labels = {list(spec.labels)} it is, as in label = '...'.")
+    if spec.labels and spec.label not in spec.labels and not spec.joint:
+        raise InputError(
+            f"task {spec.name!r}: say which label of labels = {list(spec.labels)} it is, as in label = '...', or joint = true "
+            f"for all of them in one task."
+        )
     return task_from(spec, {split: _raw(spec, place) for split in SPLITS if (place := getattr(spec, split)) is not None})
 
 
@@ -91,6 +94,7 @@ def task_from(spec: TaskSpec, given: dict[str, Raw]) -> Task:
     cut = set_aside(given["train"], missing, spec.seed, partial(classes_of, spec, labelling)) if missing else {}
     raws = {**given, **cut}
     names = names_of(spec, labelling.kind, raws)
+    stated = spec.model_copy(update={"kind": "multilabel"}) if labelling.kind is Kind.MULTILABEL else spec
     carries = partial(is_positive, labelling)
     kept = {split: capped(raws[split], getattr(spec.rows, split), spec.seed, spec.positive_share, carries) for split in SPLITS}
     splits = {split: examples_of(spec, labelling, names, split, kept[split]) for split in SPLITS}
@@ -99,7 +103,7 @@ def task_from(spec: TaskSpec, given: dict[str, Raw]) -> Task:
         labelling.kind,
         splits,
         names,
-        spec=spec.model_dump(mode="json"),
+        spec=stated.model_dump(mode="json"),
         about=understood(spec.name, labelling, metric, names, kept, splits),
         notes=(*labelling.notes, *leaks(labelling.kind, splits)),
         metric=metric,
@@ -172,10 +176,10 @@ def _specs(where: str, folder: Path, fields: dict[str, Any]) -> list[TaskSpec]:
     if spec.hub is None:
         places = {split: os.path.abspath(folder / place) for split in SPLITS if (place := getattr(spec, split))}
         spec = spec.model_copy(update=places)
-    if spec.kind == "multilabel" and spec.label not in spec.labels:
+    if spec.labels and spec.label not in spec.labels and not spec.joint:
         named = [(checked_name(spec.name + label, where), label) for label in spec.labels]
         return [spec.model_copy(update={"name": name, "label": label}) for name, label in named]
-    if spec.kind == "multilabel":
+    if spec.labels and not spec.joint:
         name = spec.name or spec.label
     else:
         name = spec.name or name_from(spec.hub or Path(spec.train).parent.name)

@@ -2,7 +2,7 @@
 
 Labels that are all numbers, one with a fraction, are a regression; one that is no number among them is a mistake, never
 a class. Two labels are a binary task: positive is the one that says so, class 1 of a
-data set, the greater of two numbers, or the rarer. All else are classes.
+data set, the greater of two numbers, or the rarer. Lists of labels are several labels a row. All else are classes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Labelling:
         kind: of the task.
         stated: whether the description says the kind.
         positive: the labels that are positive in a binary task.
-        why: how the positive label was chosen; empty if not binary.
+        why: how the positive label was chosen, or what the labels are of which a row may have several; else empty.
         notes: what is odd, but was not refused.
     """
 
@@ -58,8 +58,10 @@ def labelling_of(spec: TaskSpec, raws: dict[str, Raw]) -> Labelling:
         InputError: naming lines and labels that fit no kind, or two.
     """
     stated = spec.kind is not None
-    if spec.kind == "multilabel":
+    if spec.labels and not spec.joint:
         return Labelling(Kind.BINARY, stated, why=f"positive is 1 of column {spec.label!r}")
+    if spec.labels or any(isinstance(raw.labels[0], frozenset) for raw in raws.values()):
+        return _of_several_labels(spec, raws)
     if any(isinstance(raw.labels[0], tuple) for raw in raws.values()):
         return Labelling(_sequence(spec, raws), stated)
     counts = Counter(label for raw in raws.values() for label in raw.labels)
@@ -87,6 +89,33 @@ def _sequence(spec: TaskSpec, raws: dict[str, Raw]) -> Kind:
             f"{next(iter(raws.values())).where}: positive = {spec.positive!r} does not fit sequences. Leave it out."
         )
     return Kind.SEQUENCE
+
+
+def _of_several_labels(spec: TaskSpec, raws: dict[str, Raw]) -> Labelling:
+    if not spec.labels:
+        for split, raw in raws.items():
+            if not isinstance(raw.labels[0], frozenset):
+                raise InputError(f"{raw.where}: {split} has no lists of labels, another split has. Give all alike.")
+    if spec.kind not in (None, "multilabel", "binary"):
+        raise InputError(f"{next(iter(raws.values())).where}: kind {spec.kind!r} does not fit lists of labels. Leave it out.")
+    if spec.kind != "binary" and spec.positive is None:
+        return Labelling(Kind.MULTILABEL, spec.kind is not None)
+    counts = Counter(label for raw in raws.values() for labels in raw.labels for label in labels)
+    if spec.positive is None:
+        raise InputError(
+            f"{next(iter(raws.values())).where}: rows list labels; say which is positive = '...', or leave the kind out."
+        )
+    wanted = _stated_positive(spec, raws, counts)
+    return Labelling(Kind.BINARY, spec.kind is not None, frozenset({wanted}), f"positive is any row with {shown(wanted)}")
+
+
+def _stated_positive(spec: TaskSpec, raws: dict[str, Raw], counts: Counter[str]) -> str:
+    wanted = written_label(str(spec.positive))
+    if wanted not in counts:
+        near = difflib.get_close_matches(wanted, counts, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"labels are {shown(sorted(counts)).strip('[]')}."
+        raise InputError(f"{next(iter(raws.values())).where}: no row has the label positive = {wanted!r}; {hint}")
+    return wanted
 
 
 def _inferred(spec: TaskSpec, raws: dict[str, Raw], counts: Counter[str]) -> Kind:
@@ -131,11 +160,7 @@ def _binary(spec: TaskSpec, raws: dict[str, Raw], counts: Counter[str]) -> Label
         return Labelling(Kind.BINARY, spec.kind is not None, frozenset(positive), why)
 
     if spec.positive is not None:
-        wanted = written_label(spec.positive)
-        if wanted not in counts:
-            near = difflib.get_close_matches(wanted, counts, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"labels are {shown(sorted(counts)).strip('[]')}."
-            raise InputError(f"{next(iter(raws.values())).where}: no row has the label positive = {wanted!r}; {hint}")
+        wanted = _stated_positive(spec, raws, counts)
         return labelling({wanted}, f"positive is {shown(wanted)}, as stated")
     if all(label.casefold() in FLAGS for label in counts):
         positive = sorted(label for label in counts if FLAGS[label.casefold()])

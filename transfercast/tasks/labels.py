@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -19,22 +20,26 @@ def classes_of(spec: TaskSpec, labelling: Labelling, label: Any) -> tuple[str, .
 
     Of a multi-label file those of all its labels, so that its tasks share their documents.
     """
-    if spec.kind == "multilabel":
+    if spec.labels:
         return tuple(f"{name}={value}" for name, value in zip(spec.labels, label, strict=True))
+    if isinstance(label, frozenset):
+        return tuple(sorted(label))
     if labelling.kind is Kind.BINARY:
         return (str(_flag(spec, labelling, label)),)
     return (str(label),) if labelling.kind is Kind.MULTICLASS else ("",)
 
 
 def is_positive(labelling: Labelling, label: Any) -> bool:
-    """Whether a row carries a positive: any of `spec.labels`, a span, or the positive class."""
+    """Whether a row carries a positive: any of several labels, a span, or the positive class."""
+    if isinstance(label, frozenset):
+        return bool(label)
     if isinstance(label, tuple):
         return any(part not in (0, "O") for part in label)
     return label in labelling.positive
 
 
 def names_of(spec: TaskSpec, kind: Kind, raws: dict[str, Raw]) -> tuple[str, ...]:
-    """Class names (for sequences, BIO tags with O first), of all labels that more than one split has.
+    """Class names (for sequences, BIO tags with O first; for several labels theirs), of all that more than one split has.
 
     Raises:
         InputError: if only one split has a label, or validation or test have one that training lacks, unless
@@ -47,7 +52,7 @@ def names_of(spec: TaskSpec, kind: Kind, raws: dict[str, Raw]) -> tuple[str, ...
     lines: dict[str, dict[str, int]] = {}  # label -> split -> first line
     for split, raw in raws.items():
         for line, label in zip(raw.lines, raw.labels, strict=True):
-            for name in {tag[2:] for tag in label if tag != "O"} if kind is Kind.SEQUENCE else (label,):
+            for name in _named(spec, kind, label):
                 lines.setdefault(name, {}).setdefault(split, line)
     kept = []
     for name, splits in sorted(lines.items()):
@@ -69,6 +74,15 @@ def names_of(spec: TaskSpec, kind: Kind, raws: dict[str, Raw]) -> tuple[str, ...
     return tuple(kept)
 
 
+def _named(spec: TaskSpec, kind: Kind, label: Any) -> Collection[str]:
+    """The classes, labels, or types of spans that a row has."""
+    if kind is Kind.SEQUENCE:
+        return {tag[2:] for tag in label if tag != "O"}
+    if kind is Kind.MULTILABEL and spec.labels:
+        return [name for name, flag in zip(spec.labels, label, strict=True) if flag]
+    return label if kind is Kind.MULTILABEL else (label,)
+
+
 def examples_of(spec: TaskSpec, labelling: Labelling, names: tuple[str, ...], split: str, raw: Raw) -> Examples:
     """Texts and numeric labels of one split.
 
@@ -80,6 +94,9 @@ def examples_of(spec: TaskSpec, labelling: Labelling, names: tuple[str, ...], sp
         labels = tuple(tuple(tag if tag in names else "O" for tag in tags) for tags in raw.labels)
     elif labelling.kind is Kind.REGRESSION:
         labels = np.array([float(label) for label in raw.labels], dtype=np.float64)
+    elif labelling.kind is Kind.MULTILABEL:
+        rows = [set(_named(spec, Kind.MULTILABEL, label)) for label in raw.labels]
+        labels = np.array([[name in present for name in names] for present in rows], dtype=np.int64)
     elif labelling.kind is Kind.BINARY:
         labels = np.array([_flag(spec, labelling, label) for label in raw.labels], dtype=np.int64)
         if len(set(labels.tolist())) < 2:
@@ -98,6 +115,8 @@ def examples_of(spec: TaskSpec, labelling: Labelling, names: tuple[str, ...], sp
 
 
 def _flag(spec: TaskSpec, labelling: Labelling, label: Any) -> int:
+    if isinstance(label, frozenset):
+        return int(bool(label & labelling.positive))
     if isinstance(label, tuple):
         return int(label[spec.labels.index(spec.label)])
     return int(label in labelling.positive)

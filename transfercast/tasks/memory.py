@@ -167,8 +167,8 @@ def _positive(spec: TaskSpec, raws: dict[str, Raw]) -> str | None:
 
 def _paths(spec: TaskSpec, raws: dict[str, Raw], folder: Path) -> dict[str, str]:
     """Where the rows of each split are kept."""
-    splits = {split: [raw.texts, raw.labels] for split, raw in raws.items()}
-    place = folder.absolute() / fingerprint(columns=list(columns_of(spec)), splits=splits)[:16]
+    splits = {split: _columns(spec, raw) for split, raw in raws.items()}
+    place = folder.absolute() / fingerprint(splits=splits)[:16]
     return {split: str(place / f"{split}.parquet") for split in raws}
 
 
@@ -189,4 +189,5 @@ def _columns(spec: TaskSpec, raw: Raw) -> dict[str, list[Any]]:
         columns = {spec.text: [text[0] for text in raw.texts], spec.text_pair: [text[1] for text in raw.texts]}
     if spec.labels:
         return columns | {name: [flags[place] for flags in raw.labels] for place, name in enumerate(spec.labels)}
-    return columns | {spec.label: [list(label) if isinstance(label, tuple) else label for label in raw.labels]}
+    labels = [sorted(label) if isinstance(label, frozenset) else label for label in raw.labels]
+    return columns | {spec.label: [list(label) if isinstance(label, tuple) else label for label in labels]}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import numpy as np
+
 from transfercast.core.kinds import LABELLED, Kind
 from transfercast.core.validation import shown
 from transfercast.tasks.inference import Labelling
@@ -41,7 +43,7 @@ def understood(
 def _classes(kind: Kind, names: tuple[str, ...]) -> str:
     if kind is Kind.SEQUENCE:
         names = tuple(name[2:] for name in names if name.startswith("B-"))
-    what = "types" if kind is Kind.SEQUENCE else "classes"
+    what = {Kind.SEQUENCE: "types", Kind.MULTILABEL: "labels, of which a row may have several"}.get(kind, "classes")
     listed = ", ".join(map(shown, names[:_MOST_NAMES])) + (", ..." if len(names) > _MOST_NAMES else "")
     return f"{len(names)} {what}: {listed}" if names else ""
 
@@ -71,5 +73,5 @@ def _with_several_labels(splits: dict[str, Examples]) -> int:
     labels: dict[str, set[object]] = defaultdict(set)
     for examples in splits.values():
         for text, label in zip(examples.ids, examples.labels, strict=True):
-            labels[text].add(label)
+            labels[text].add(tuple(label.tolist()) if isinstance(label, np.ndarray) else label)
     return sum(len(given) > 1 for given in labels.values())

@@ -33,7 +33,8 @@ class Raw:
         lines: where each row stands.
         texts: a string, a pair of strings, or a tuple of tokens each.
         ids: 16 hexadecimal digits of the SHA-256 of each text.
-        labels: a string, or (sequence) a tuple of tags, or (multilabel) a tuple of 0 and 1 in the order of spec.labels.
+        labels: a string, or (sequence) a tuple of tags, or (multilabel) a tuple of 0 and 1 in the order of spec.labels, or
+            where one column lists them a frozenset of labels.
         empty: rows without text that were left out.
         classes: names of classes by their numbers, where the data say so.
     """
@@ -65,7 +66,7 @@ class Raw:
 def columns_of(spec: TaskSpec) -> tuple[str, ...]:
     """The columns that a task's rows are made of."""
     texts = [spec.text] if spec.text_pair is None else [spec.text, spec.text_pair]
-    labels = spec.labels if spec.kind == "multilabel" else (spec.label,)
+    labels = spec.labels or (spec.label,)
     return tuple(dict.fromkeys([*texts, *labels]))
 
 
@@ -90,9 +91,12 @@ def _picker(spec: TaskSpec, first: Record | Sentence) -> Callable[[TaskSpec, str
         return _of_conll
     if spec.kind == "sequence":
         return _of_lists
-    if spec.kind is None and all(isinstance(first.values.get(column), list | tuple) for column in (spec.text, spec.label)):
+    lists = [isinstance(first.values.get(column), list | tuple) for column in (spec.text, spec.label)]
+    if spec.kind is None and all(lists):
         return _of_lists
-    return _flags if spec.kind == "multilabel" else _document
+    if spec.labels:
+        return _flags
+    return _set_of_labels if spec.kind == "multilabel" or lists == [False, True] else _document
 
 
 def _id(text: Any) -> str:
@@ -174,6 +178,24 @@ def _flags(spec: TaskSpec, where: str, record: Record) -> tuple[Any, tuple[int, 
     return _texts(spec, where, record), tuple(flags)
 
 
+def _set_of_labels(spec: TaskSpec, where: str, record: Record) -> tuple[Any, frozenset[str]]:
+    labels = record.values.get(spec.label)
+    if not isinstance(labels, list | tuple):
+        labels = _value(spec, where, record, spec.label)
+        raise InputError(
+            f"{_at(where, record)}: column {spec.label!r} holds {shown(labels)}, not a list of labels. Write a list in each "
+            f"row, [] where there is no label, or name the 0/1 columns by labels = [...]."
+        )
+    if spec.kind is None and labels and all(_is_tag(label) for label in labels):
+        _list(spec, where, record, spec.text)
+    for label in labels:
+        if not isinstance(label, str | int | float) or is_empty(label):
+            raise InputError(
+                f"{_at(where, record)}: column {spec.label!r} lists {shown(label)}, which is no label. Fix the row."
+            )
+    return _texts(spec, where, record), frozenset(written_label(str(label)) for label in labels)
+
+
 def _of_conll(spec: TaskSpec, where: str, sentence: Sentence) -> tuple[Any, Any]:
     if spec.kind not in (None, "sequence"):
         raise InputError(f"{where}: kind {spec.kind!r} does not fit CoNLL, whose rows are sentences. Leave it out.")
@@ -213,7 +235,11 @@ def _list(spec: TaskSpec, where: str, record: Record, column: str) -> tuple[Any,
 
 
 def _check_tag(where: str, tag: Any) -> None:
-    if isinstance(tag, str) and (tag == "O" or (len(tag) > 2 and tag[:2] in ("B-", "I-"))):
+    if _is_tag(tag):
         return
     remedy = "Write the tags' names, not their numbers" if isinstance(tag, int) else "Fix the tag"
     raise InputError(f"{where}: tag {shown(tag)} is not O, B-TYPE or I-TYPE. {remedy}.")
+
+
+def _is_tag(tag: Any) -> bool:
+    return isinstance(tag, str) and (tag == "O" or (len(tag) > 2 and tag[:2] in ("B-", "I-")))

@@ -39,8 +39,10 @@ class TaskSpec(BaseModel):
 
     Attributes:
         name: of the task; for `multilabel` of one label, the label's name unless given.
-        kind: `multilabel` reads one 0/1 column of `labels` as a binary task over shared documents; None infers. Two labels
-            are binary, numbers with fractions a regression, all else classes; what cannot be told apart is refused.
+        kind: None infers: two labels are binary, numbers with fractions a regression, lists of tags sequences, other lists
+            several labels a row, all else classes; what cannot be told apart is refused. `multilabel` reads the 0/1 columns
+            `labels`: one of them (`label`) as a binary task over shared documents, or with `joint` all in one task; without
+            `labels`, the column `label` holds a list of labels in each row, and they are one task.
         metric: by which it is judged, such as macro_f1 or mcc; None takes the default of its kind (core.kinds.METRIC_OF).
         format: None goes by the file's ending.
         train, validation, test: files (or, for `hub`, split names); where validation or test is missing, about a
@@ -48,9 +50,11 @@ class TaskSpec(BaseModel):
             another, is in the same split.
         hub, hub_config: a Hugging Face data set (or folder) and its configuration, for format `hub`.
         text, text_pair, label: column names; for CoNLL, `label` is the number of the tag's column, -1 the last.
-        positive: for `binary`, the label that is positive; all others are negative. None goes by what the labels say (1,
+        positive: for `binary`, the label that is positive; all others are negative, and of lists of labels those without it.
+            None goes by what the labels say (1,
             true, yes, positive), by class numbers, by the greater of two numbers, or by the rarer of two names.
         labels: for `multilabel`, the family's label columns.
+        joint: of `labels`, all in one task, which has one head with a probability for each label.
         rows: caps; the first rows of one seeded order, so a smaller cap is a subset of a larger one.
         positive_share: the share of capped rows that carry a positive (any of `labels`), where rare labels would
             otherwise vanish; scores then hold for that mix.
@@ -75,6 +79,7 @@ class TaskSpec(BaseModel):
     label: Label = "label"
     positive: Label | None = None
     labels: tuple[str, ...] = ()
+    joint: bool = False
     rows: Rows = Rows()
     positive_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     drop: tuple[Literal["rare_labels", "empty_text"], ...] = ()
@@ -82,11 +87,13 @@ class TaskSpec(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> TaskSpec:
-        if self.kind == "multilabel" and not self.labels:
-            raise ValueError("kind 'multilabel' needs labels = [...], the 0/1 columns")
+        if self.joint and len(self.labels) < 2:
+            raise ValueError("joint is for kind 'multilabel' with labels = [...], two 0/1 columns at least")
+        if self.joint and self.label in self.labels:
+            raise ValueError(f"label = {self.label!r} is one of the labels, joint = true takes all; leave one out")
         if self.kind != "multilabel" and self.labels:
             raise ValueError("labels = [...] is for kind 'multilabel' only; for one column say label = '...'")
-        if self.kind == "multilabel" and "label" in self.model_fields_set and self.label not in self.labels:
+        if self.labels and not self.joint and "label" in self.model_fields_set and self.label not in self.labels:
             near = difflib.get_close_matches(self.label, self.labels, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"label {self.label!r} is not one of labels = {list(self.labels)}{hint}")

@@ -25,7 +25,8 @@ class Examples:
 
     Attributes:
         texts: n strings, n pairs of strings, or (sequence tasks) n tuples of tokens.
-        labels: (n,) int64 class numbers, (n,) float64, or (sequence tasks) n tuples of BIO tags.
+        labels: (n,) int64 class numbers, (n, C) int64 0 and 1 of several labels, (n,) float64, or (sequence tasks) n tuples
+            of BIO tags.
         ids: n strings made from the text, so that the same document is known in another task.
     """
 
@@ -66,7 +67,7 @@ class Task:
 
     Attributes:
         name: unique in a family; also a folder's name.
-        kind: binary, multiclass, regression or sequence.
+        kind: binary, multiclass, multilabel, regression or sequence.
         splits: train, validation and test.
         label_names: (C,) class names; for sequence tasks the BIO tags, `O` first; empty for regression.
         spec: how to read the task again (JSON), so that a search can be started from a plan alone.
@@ -106,23 +107,25 @@ class Task:
     def positives(self, examples: Examples) -> np.ndarray:
         """(p,) row numbers of the positive documents.
 
-        Binary: label 1. Sequence: at least one span. Multi-class and regression: every document, for there the
-        labels set no class apart.
+        Binary: label 1. Multi-label: at least one label. Sequence: at least one span. Multi-class and regression: every
+        document, for there the labels set no class apart.
         """
         if self.kind is Kind.BINARY:
             return np.flatnonzero(examples.labels == 1)
+        if self.kind is Kind.MULTILABEL:
+            return np.flatnonzero(examples.labels.any(axis=1))
         if self.kind is Kind.SEQUENCE:
             return np.flatnonzero([any(tag != "O" for tag in tags) for tags in examples.labels])
         return np.arange(len(examples))
 
     @classmethod
-    def from_csv(cls, path: str | Path, *, text: str, label: str, **options: Any) -> Task:
+    def from_csv(cls, path: str | Path, *, text: str = "text", label: str | None = None, **options: Any) -> Task:
         """Read one file, which is split 80/10/10 by the hash of each text, or one file a split.
 
         Args:
             path: the file; the training rows, where `validation` or `test` are in `options`.
-            text, label: column names.
-            options: any other field of TaskSpec: name, kind, metric, positive, text_pair, validation, test, rows, seed ...
+            text, label: columns, by default `text` and `label`.
+            options: any other field of TaskSpec: name, kind, metric, positive, labels, validation, test, rows, seed ...
 
         Raises:
             InputError: naming file, line, value and remedy.
@@ -134,7 +137,7 @@ class Task:
         if str(options.setdefault("train", path)) != str(path):
             raise InputError(f"{path}: is the file of the training rows; leave train = {str(options['train'])!r} out.")
         options.setdefault("name", name_from(Path(path).stem))
-        return read_task(checked(TaskSpec, str(path), {"text": text, "label": label, **options}))
+        return read_task(checked(TaskSpec, str(path), {"text": text, **({} if label is None else {"label": label}), **options}))
 
     @classmethod
     def from_dataset(

@@ -20,6 +20,7 @@ FOLDS = 5
 PENALTIES = np.logspace(-1, 4, 6)
 SEED = 0
 OUTSIDE = 0
+LIKELY = 0.5
 
 
 @measure(kinds=ALL_KINDS, better="higher", group="embeddings", paper="peters2019tune")
@@ -28,7 +29,8 @@ def frozen_transfer(source_embeddings: np.ndarray, target_values: np.ndarray, ta
 
     Args:
         source_embeddings: (n, d) features of the target's rows (for sequences, of its words).
-        target_values: (n,) class numbers (1 is positive in binary tasks, 0 is `O` in sequences), or real values.
+        target_values: (n,) class numbers (1 is positive in binary tasks, 0 is `O` in sequences), or real values, or (n, C)
+            labels 0 and 1.
         target_metric: by which the target is judged; it says, too, whether it has classes, values or sequences.
 
     Raises:
@@ -45,14 +47,16 @@ def frozen_transfer(source_embeddings: np.ndarray, target_values: np.ndarray, ta
     if useless(features) is not None:
         return float("nan")
     kinds = METRICS[target_metric].kinds
-    classes = None if Kind.REGRESSION in kinds else np.unique(values)
-    wanted = values.astype(np.float64)[:, None] if classes is None else one_hot(values)
+    classes = None if Kind.REGRESSION in kinds or values.ndim == 2 else np.unique(values)
+    wanted = values.astype(np.float64).reshape(len(values), -1) if classes is None else one_hot(values)
     stratified = classes is not None and np.unique(values, return_counts=True)[1].min() >= FOLDS
     folds = (StratifiedKFold if stratified else KFold)(FOLDS, shuffle=True, random_state=SEED)
     found = np.empty_like(wanted)
     for train, held_out in folds.split(features, values):
         probe = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(features[train], wanted[train])
         found[held_out] = probe.predict(features[held_out]).reshape(len(held_out), -1)
+    if values.ndim == 2:
+        return score_of(target_metric, (found > LIKELY).astype(int), values)
     predicted = found[:, 0] if classes is None else classes[found.argmax(1)]
     if Kind.SEQUENCE not in kinds:
         return score_of(target_metric, predicted, values)

@@ -14,7 +14,7 @@ from scipy.linalg import solve
 
 from transfercast.core.kinds import LABELLED
 from transfercast.features.registry import measure
-from transfercast.features.rows import class_rows, useless
+from transfercast.features.rows import by_label, class_rows, useless
 
 
 @measure(kinds=LABELLED, better="higher", group="embeddings", paper="bao2019hscore")
@@ -23,13 +23,15 @@ def h_score(source_embeddings: np.ndarray, target_values: np.ndarray) -> float:
 
     Args:
         source_embeddings: (n, d) features of the target's rows (for sequences, of its words).
-        target_values: (n,) class numbers.
+        target_values: (n,) class numbers, or (n, C) labels 0 and 1, over which the mean is taken.
 
     Raises:
         ShapeError: if the lengths differ, or there are fewer than two rows.
     """
     from sklearn.covariance import ledoit_wolf
 
+    if np.ndim(target_values) == 2:
+        return by_label(lambda column: h_score(source_embeddings, column), np.asarray(target_values))
     features, member = class_rows(source_embeddings, target_values, least=2)
     if useless(features) is not None:
         return float("nan")

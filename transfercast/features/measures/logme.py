@@ -33,7 +33,8 @@ def logme(source_embeddings: np.ndarray, target_values: Any) -> float:
 
     Args:
         source_embeddings: (n, d) features of the target's rows (for sequences, of its words).
-        target_values: (n,) class numbers, or real values; or (n, C) labels of a multi-label task, or several values.
+        target_values: (n,) class numbers, or real values; or (n, C) labels of a multi-label task, or several values, of which
+            those that do not vary are passed over.
 
     Returns:
         A value in units of nats a sample; higher means that a linear map explains the labels better. NaN where features
@@ -48,6 +49,8 @@ def logme(source_embeddings: np.ndarray, target_values: Any) -> float:
     if useless(features) is not None:
         return float("nan")
     columns = columns_of(values)
+    if not columns.size:
+        return float("nan")
     n, d = features.shape
     wide = d > n
     # Products by scipy's BLAS alone: numpy's has threads of its own, and the two pools wait for one another.

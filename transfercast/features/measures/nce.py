@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from transfercast.core.kinds import LABELLED
+from transfercast.core.kinds import LABELLED, ONE_CLASS
 from transfercast.features.registry import measure
-from transfercast.features.rows import class_rows
+from transfercast.features.rows import by_label, class_rows
 
 
-@measure(kinds=LABELLED, sources=LABELLED, better="higher", group="label space", paper="tran2019nce")
+@measure(kinds=LABELLED, sources=ONE_CLASS, better="higher", group="label space", paper="tran2019nce")
 def nce(source_probabilities: np.ndarray, target_values: np.ndarray) -> float:
     """What the source's most probable classes leave open of the target's labels, in nats; at most 0, NaN for NaN.
 
     Args:
         source_probabilities: (n, Z) of the source's classes, on the target's rows (for sequences, its words).
-        target_values: (n,) class numbers.
+        target_values: (n,) class numbers, or (n, C) labels 0 and 1, over which the mean is taken.
 
     Raises:
         ShapeError: if the lengths differ, or there are no rows.
     """
+    if np.ndim(target_values) == 2:
+        return by_label(lambda column: nce(source_probabilities, column), np.asarray(target_values))
     probabilities, member = class_rows(source_probabilities, target_values)
     if np.isnan(probabilities).any():  # of which argmax would make class 0
         return float("nan")

@@ -12,7 +12,7 @@ import numpy as np
 from transfercast.core.errors import ShapeError
 from transfercast.core.kinds import ALL_KINDS
 from transfercast.features.registry import measure
-from transfercast.features.rows import useless
+from transfercast.features.rows import by_label, useless
 
 K = 5
 
@@ -23,7 +23,7 @@ def nearest_neighbours(source_embeddings: np.ndarray, target_values: np.ndarray)
 
     Args:
         source_embeddings: (n, d) features of the target's rows (for sequences, of its words).
-        target_values: (n,) class numbers, or real values.
+        target_values: (n,) class numbers, or real values, or (n, C) labels 0 and 1, over which the mean is taken.
 
     Returns:
         At most 1; NaN where features are no numbers, or the same for every row.
@@ -40,10 +40,17 @@ def nearest_neighbours(source_embeddings: np.ndarray, target_values: np.ndarray)
         return float("nan")
     k = min(K, len(values) - 1)
     others = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)  # never a row itself
+    if values.ndim == 2:
+        return by_label(lambda column: _accuracy(column, others), values)
     if not np.issubdtype(values.dtype, np.integer):
         means = values[others].mean(1)
         return float(np.corrcoef(means, values)[0, 1]) if means.std() > 0 and values.std() > 0 else 0.0
-    classes = np.unique(values)
+    return _accuracy(values, others)
+
+
+def _accuracy(values: np.ndarray, others: np.ndarray) -> float:
+    """How often a row's class is that of most of its (n, k) others, the nearest first."""
+    classes, k = np.unique(values), others.shape[1]
     nearer = 1 + 2.0 ** -np.arange(1, k + 1) / k  # of classes with as many votes, that of the nearest row wins
     votes = ((values[others][..., None] == classes) * nearer[:, None]).sum(1)  # (n, C)
     return float((classes[votes.argmax(1)] == values).mean())
