@@ -30,6 +30,7 @@ _HOME = {
     "rank_encoders": "features.rank",
     "rank_maps": "features.rank",
     "read_family": "tasks.family",
+    "recommend": "execution.recommend",
     "search": "execution.search",
     "term_conductance": "attribution.conductance",
     "train_meta": "predictor.retrain",
@@ -55,6 +56,7 @@ __all__ = [
     "rank_encoders",
     "rank_maps",
     "read_family",
+    "recommend",
     "search",
     "term_conductance",
     "train_meta",
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from transfercast.core.plan import Budget, Plan
     from transfercast.core.records import Observation, Pair, Recipe
     from transfercast.core.table import FeatureTable
+    from transfercast.execution.recommend import recommend
     from transfercast.execution.search import search
     from transfercast.features.extract import extract_features
     from transfercast.features.fit_maps import fit_maps

@@ -20,8 +20,8 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    "demo", "rank", "fit-sources", "pool", "features", "explain", "plan", "search", "history", "evaluate", "train-meta",
-    "collect", "fit-maps", "fetch-maps", "measures", "cache", "serve",
+    "demo", "recommend", "rank", "fit-sources", "pool", "features", "explain", "plan", "search", "history", "evaluate",
+    "train-meta", "collect", "fit-maps", "fetch-maps", "measures", "cache", "serve",
 )  # fmt: skip
 
 

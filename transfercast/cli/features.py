@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from transfercast.cli import app
+from transfercast.cli.data import FileOptions, Format, Label, Metric, Positive, StatedKindOption, Text, TextPair
 from transfercast.cli.output import AsJson, Device, say, say_tasks, show
 from transfercast.core.records import Recipe, checked_seed
 
@@ -22,12 +23,19 @@ FEW = 10
 @app.command()
 def features(
     pool: Annotated[Path, typer.Argument(help="Folder of the pool.")],
-    tasks: Annotated[Path, typer.Argument(help="A tasks.toml with the targets.")],
+    tasks: Annotated[Path, typer.Argument(help="A tasks.toml with the targets, or the file of one as for rank.")],
     out: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("features.parquet"),
     recipe: Annotated[str, typer.Option(help="How targets will be trained; see fit-sources.")] = "full",
     seed: Annotated[int, typer.Option(help="Of the targets' training.")] = 0,
     documents: Annotated[int, typer.Option(min=1, help="Positive documents of each set to attribute, at most.")] = 64,
     only: Annotated[list[str] | None, typer.Option(help="Take this measure alone; may be given several times.")] = None,
+    text: Text = "text",
+    text_pair: TextPair = None,
+    label: Label = "label",
+    kind: StatedKindOption = None,
+    metric: Metric = None,
+    positive: Positive = None,
+    file_format: Format = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Trainings, then sources, at a time, a process each.")] = None,
     device: Device = None,
     as_json: AsJson = False,
@@ -37,6 +45,8 @@ def features(
     Each target is trained alone once, for its own score and activities; its test rows are not read.
 
     Example: transfercast features pool tasks.toml --out features.parquet --recipe full/lr=3e-4/epochs=6
+
+    Example: transfercast features pool reviews.csv --text body --label helpful
     """
     from transfercast.core.files import check_file
     from transfercast.sources.pool import SourcePool
@@ -45,14 +55,17 @@ def features(
     parsed = Recipe.parse(recipe)
     checked_seed(seed)
     check_file(out)
-    family = read_family(tasks)
+    if tasks.suffix.lower() == ".toml":
+        targets = list(read_family(tasks).targets)
+    else:
+        targets = [FileOptions(text, text_pair, label, kind, metric, positive, file_format).task(tasks, rows=None)]
     held = SourcePool.load(pool)
-    say_tasks(family.targets, as_json)
+    say_tasks(targets, as_json)
 
     from transfercast.features.extract import extract_features  # torch, which takes seconds, comes after the checks
 
     table = extract_features(
-        held, family.targets,
+        held, targets,
         recipe=parsed, seed=seed, documents=documents, only=only, jobs=jobs, device=device,
     )  # fmt: skip
     table.save(out)

@@ -68,7 +68,7 @@ def plan(
             say(f"Recipe of all: {rows[0]['recipe']}", as_json)
         rows = for_people(rows)
     show(rows, as_json)
-    say(f"{_expected(made)} In {out}. Next: transfercast search {out}", as_json)
+    say(f"{expected(made)} In {out}. Next: transfercast search {out}", as_json)
 
 
 def for_people(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -99,7 +99,7 @@ def _check(trials: int | None, hours: float | None, out: Path, plot: Path | None
         check_file(plot)
 
 
-def _expected(made: Plan) -> str:
+def expected(made: Plan) -> str:
     """What the plan takes, and where it may stop."""
     new = sum(not step.done for step in made.steps)
     takes = duration(made.hours) or "an unknown time"

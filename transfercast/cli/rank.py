@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from transfercast.cli import app
+from transfercast.cli.data import (
+    FileOptions,
+    Format,
+    Label,
+    Metric,
+    Positive,
+    StatedKindOption,
+    Target,
+    Text,
+    TextPair,
+    target_of,
+)
 from transfercast.cli.output import AsJson, Device, say, say_tasks, show
 from transfercast.core.errors import InputError
 from transfercast.core.poolings import Layers, Pooling
-from transfercast.tasks.spec import FileFormat, StatedKind
-
-if TYPE_CHECKING:
-    from transfercast.tasks.task import Task
 
 
 @app.command()
@@ -25,16 +33,14 @@ def rank(
     ] = None,
     maps: Annotated[Path | None, typer.Option(help="Rank embedding space maps instead: the folder that holds them.")] = None,
     base: Annotated[str | None, typer.Option(help="Of maps: their base encoder; by default as they say.")] = None,
-    text: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
-    text_pair: Annotated[str | None, typer.Option(help="Column of second texts, for tasks on pairs.")] = None,
-    label: Annotated[str, typer.Option(help="Column of the labels.")] = "label",
-    kind: Annotated[StatedKind | None, typer.Option(help="Of the task; by default as the labels say.")] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="Of frozen_transfer, as macro_f1 or mcc; by default that of the kind.")
-    ] = None,
-    positive: Annotated[str | None, typer.Option(help="Of a binary task: the label that is positive.")] = None,
-    file_format: Annotated[FileFormat | None, typer.Option("--format", help="By default as the file's ending says.")] = None,
-    target: Annotated[str | None, typer.Option(help="Of a tasks.toml: the target, where it has several.")] = None,
+    text: Text = "text",
+    text_pair: TextPair = None,
+    label: Label = "label",
+    kind: StatedKindOption = None,
+    metric: Metric = None,
+    positive: Positive = None,
+    file_format: Format = None,
+    target: Target = None,
     rows: Annotated[int, typer.Option(min=2, help="Of the file: training rows to read, at most.")] = 1000,
     measure: Annotated[str, typer.Option(help="logme, h_score, nearest_neighbours or frozen_transfer.")] = "logme",
     pooling: Annotated[Pooling, typer.Option(help="Over tokens; cls is the first one.")] = "mean",
@@ -57,11 +63,7 @@ def rank(
 
     if (maps is None) == (not encoders):
         raise InputError("name the encoders to rank, or a folder of maps by --maps.")
-    options = {
-        "text": text, "text_pair": text_pair, "label": label,
-        "kind": kind, "metric": metric, "positive": positive, "format": file_format,
-    }  # fmt: skip
-    task = _task(data, target, rows, options)
+    task = target_of(data, target, rows, FileOptions(text, text_pair, label, kind, metric, positive, file_format))
     if maps is not None:
         config_files(maps)
     refuse_if_none_is_there(encoders or [])
@@ -78,18 +80,3 @@ def rank(
     ranked = enumerate(found.scores.items(), start=1)
     show(({"rank": place, "source": name, found.measure: score} for place, (name, score) in ranked), as_json, digits=4)
     say(f"{found.measure} on {found.rows} rows of {task.name}; higher is better.", as_json)
-
-
-def _task(data: Path, target: str | None, rows: int, options: dict[str, Any]) -> Task:
-    from transfercast.tasks.family import read_family
-    from transfercast.tasks.task import Task
-
-    if data.suffix.lower() != ".toml":
-        caps = {"train": rows, "validation": -(-rows // 8)}
-        return Task.from_csv(data, rows=caps, drop=("rare_labels", "empty_text"), **options)
-    targets = {task.name: task for task in read_family(data).targets}
-    if target is None and len(targets) == 1:
-        target = next(iter(targets))
-    if target not in targets:
-        raise InputError(f"{data}: name one of its targets by --target: {', '.join(targets)}.")
-    return targets[target]

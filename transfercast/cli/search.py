@@ -37,7 +37,11 @@ def search(
 
     from transfercast.execution.search import search as run  # imports torch; a wrong plan is reported before that
 
-    result = run(loaded, storage, history=history, jobs=jobs, device=device)
+    report(run(loaded, storage, history=history, jobs=jobs, device=device), history or storage, as_json)
+
+
+def report(result: SearchResult, history: str, as_json: bool) -> None:
+    """Print what a search found and where it was recorded; failed steps make the command fail."""
     show(_trials(result, as_json), as_json, "Trials, scored on validation")
     if result.bests:
         say("", as_json)
@@ -46,7 +50,7 @@ def search(
         say(f"Note: {note}", as_json)
     say(result.headline(), as_json)
     if result.observations:
-        say(f"Learn from it with: transfercast train-meta --history {history or storage} --out meta", as_json)
+        say(f"Learn from it with: transfercast train-meta --history {history} --out meta", as_json)
     if result.failures:
         for failure in result.failures:
             say(f"Step {failure.position} failed, {failure.what}: {failure.cause}", as_json)

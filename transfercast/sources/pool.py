@@ -87,7 +87,10 @@ class SourcePool(Mapping[str, Source]):
         folder = Path(folder).resolve()
         records = sorted((folder / "sources").glob(f"*/{RECORD}"))
         if not records:
-            raise InputError(f"{folder}: no sources. Make some with: transfercast fit-sources TASKS.toml --pool {folder}")
+            raise InputError(
+                f"{folder}: no sources. Make some with: transfercast fit-sources TASKS.toml --pool {folder} "
+                f"(or --adopt NAME=MODEL)"
+            )
         sources: dict[str, Source] = {}
         errors: dict[str, TransfercastError] = {}
         for path in (record.parent for record in records if not record.parent.name.startswith(".")):

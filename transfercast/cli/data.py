@@ -1,0 +1,71 @@
+"""The options by which commands are told of one data set: a file with its columns, or a target of a tasks.toml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from transfercast.core.errors import InputError
+from transfercast.tasks.spec import FileFormat, StatedKind
+
+if TYPE_CHECKING:
+    from transfercast.tasks.task import Task
+
+Text = Annotated[str, typer.Option(help="Of a file: column of the texts.")]
+TextPair = Annotated[str | None, typer.Option(help="Of a file: column of second texts, for tasks on pairs.")]
+Label = Annotated[str, typer.Option(help="Of a file: column of the labels.")]
+StatedKindOption = Annotated[StatedKind | None, typer.Option("--kind", help="Of the task; by default as the labels say.")]
+Metric = Annotated[
+    str | None, typer.Option(help="By which the task is judged, as macro_f1 or mcc; by default that of its kind.")
+]
+Positive = Annotated[str | None, typer.Option(help="Of a binary task: the label that is positive.")]
+Format = Annotated[FileFormat | None, typer.Option("--format", help="By default as the file's ending says.")]
+Target = Annotated[str | None, typer.Option(help="Of a tasks.toml: the target, where it has several.")]
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """What the options say of a file; of a tasks.toml they say nothing, for there the file itself does."""
+
+    text: str
+    text_pair: str | None
+    label: str
+    kind: StatedKind | None
+    metric: str | None
+    positive: str | None
+    format: FileFormat | None
+
+    def task(self, path: Path, rows: int | None) -> Task:
+        """The task of a file, without rows that have no text; training rows are capped at `rows`, validation at an eighth.
+
+        Raises:
+            InputError: naming file, line, value and remedy.
+        """
+        from transfercast.tasks.task import Task
+
+        caps = {} if rows is None else {"rows": {"train": rows, "validation": -(-rows // 8)}}
+        return Task.from_csv(
+            path, text=self.text, label=self.label, text_pair=self.text_pair, kind=self.kind, metric=self.metric,
+            positive=self.positive, format=self.format, drop=("rare_labels", "empty_text"), **caps,
+        )  # fmt: skip
+
+
+def target_of(data: Path, target: str | None, rows: int | None, options: FileOptions) -> Task:
+    """The task of a file, or a target of a tasks.toml.
+
+    Raises:
+        InputError: if it cannot be read, or a tasks.toml has several targets and none was named.
+    """
+    from transfercast.tasks.family import read_family
+
+    if data.suffix.lower() != ".toml":
+        return options.task(data, rows)
+    targets = {task.name: task for task in read_family(data).targets}
+    if target is None and len(targets) == 1:
+        target = next(iter(targets))
+    if target not in targets:
+        raise InputError(f"{data}: name one of its targets by --target: {', '.join(targets)}.")
+    return targets[target]

@@ -1,0 +1,104 @@
+"""The command `transfercast recommend`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transfercast.cli import app
+from transfercast.cli.adopting import Adopt, Request, adopt_all, refuse_missing
+from transfercast.cli.data import (
+    FileOptions,
+    Format,
+    Label,
+    Metric,
+    Positive,
+    StatedKindOption,
+    Target,
+    Text,
+    TextPair,
+    target_of,
+)
+from transfercast.cli.output import AsJson, Device, say, say_tasks, show
+from transfercast.cli.plan import expected, for_people
+from transfercast.cli.search import report
+from transfercast.core.records import Recipe, checked_seed
+
+
+@app.command()
+def recommend(
+    data: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, Parquet or CoNLL file of the new task, or a tasks.toml.")],
+    pool: Annotated[Path, typer.Option(help="Folder of the pool.")] = Path("pool"),
+    adopt: Adopt = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Of adopted models: what they were fine-tuned from; see fit-sources.")
+    ] = None,
+    text: Text = "text",
+    text_pair: TextPair = None,
+    label: Label = "label",
+    kind: StatedKindOption = None,
+    metric: Metric = None,
+    positive: Positive = None,
+    file_format: Format = None,
+    target: Target = None,
+    rows: Annotated[
+        int | None, typer.Option(min=2, help="Of the file: training rows to read, at most; by default all.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, max=10**9, help="So many transfers to plan.")] = 5,
+    predictor: Annotated[Path | None, typer.Option(help="Folder that train-meta wrote; without it, the bundled one.")] = None,
+    history: Annotated[
+        str, typer.Option(help="What it holds is done and not proposed again; trainings are recorded there.")
+    ] = "sqlite:///history.db",
+    recipe: Annotated[str, typer.Option(help="How to train; see fit-sources.")] = "full",
+    seed: Annotated[int, typer.Option(help="Of the trainings.")] = 0,
+    documents: Annotated[int, typer.Option(min=1, help="Positive documents of each set to attribute, at most.")] = 64,
+    run: Annotated[bool, typer.Option("--run", help="Also train, in this order.")] = False,
+    out: Annotated[Path, typer.Option(help="JSON file to write the plan to.")] = Path("plan.json"),
+    jobs: Annotated[int | None, typer.Option(min=1, help="Sources, and trainings, at a time, a process each.")] = None,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say from which sources of a pool to train for a new data set, in which order, and why.
+
+    The target is trained alone from each base encoder of the pool; then every source is measured against it. What was measured
+    before is not measured again, and what the history holds is not trained again.
+
+    Example: transfercast recommend reviews.csv --pool pool --label helpful --trials 5
+
+    Example: transfercast recommend reviews.csv --adopt sent=models/sentiment@0.83 --adopt irony=models/irony --run
+    """
+    from transfercast.core.files import check_file
+    from transfercast.history.places import database_url, file_of
+    from transfercast.predictor.model import Predictor
+    from transfercast.sources.pool import SourcePool
+
+    parsed = Recipe.parse(recipe)
+    checked_seed(seed)
+    check_file(out)
+    file = file_of(database_url(history))
+    past = history if file is None or file.is_file() else None
+    requests = [Request.parse(one) for one in adopt or []]
+    task = target_of(data, target, rows, FileOptions(text, text_pair, label, kind, metric, positive, file_format))
+    refuse_missing(requests, [] if encoder is None else [encoder])
+    in_force = Predictor.load(predictor)
+    say_tasks([task], as_json)
+    adopt_all(pool, requests, encoder)
+    held = SourcePool.load(pool)
+
+    from transfercast.execution.recommend import recommend as recommended  # torch, which takes seconds, comes after the checks
+
+    made = recommended(
+        task, held, trials=trials, predictor=in_force, history=past,
+        recipe=parsed, seed=seed, documents=documents, jobs=jobs, device=device,
+    )  # fmt: skip
+    made.save(out)
+    if run:
+        from transfercast.execution.search import search
+
+        report(search(made, history, jobs=jobs, device=device), history, as_json)
+        return
+    say(made.basis, as_json)
+    show(made.rows() if as_json else for_people(made.rows()), as_json)
+    say(f"{expected(made)} In {out}. Next: transfercast search {out} --storage {history}", as_json)
