@@ -139,6 +139,13 @@ def test_links_that_lead_out_of_a_pool_are_not_followed(pool, fitted, tmp_path):
     assert "a link that leads out of the pool" in SourcePool.load(pool).left_out["help"]
 
 
+def test_a_trained_source_is_not_adopted_in_its_own_place(pool):
+    before = (pool / "sources" / "good" / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="another source 'good' is there already"):
+        adopt(pool, "good", str(pool / "sources" / "good"))
+    assert (pool / "sources" / "good" / "model.safetensors").read_bytes() == before
+
+
 def test_an_adopted_checkpoint_may_lie_elsewhere_and_is_found_again(pool, fitted, tmp_path):
     adopt(pool, "other", str(fitted / "sources" / "good"))
     assert SourcePool.load(pool)["other"].checkpoint == fitted / "sources" / "good"

@@ -267,7 +267,7 @@ def adopt(
     folder = Path(pool).resolve() / "sources" / checked_name(name, "source")
     model_folder = checkpoint_folder(checkpoint).resolve()
     there = Source.read(folder) if (folder / RECORD).is_file() else None
-    if there is not None and there.checkpoint != model_folder:
+    if there is not None and (there.recipe is not None or there.checkpoint != model_folder):
         raise InputError(f"{folder.parent.parent}: another source {name!r} is there already. Adopt under another name.")
     kind, label_names = _kind_of(model_folder)
     metric = METRICS[METRIC_OF[kind]]
