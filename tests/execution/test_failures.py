@@ -63,6 +63,8 @@ def test_a_step_that_fails_is_reported_with_its_cause_the_rest_goes_on_and_a_rer
     assert cause in caplog.text
     assert len(result.observations) == len(made.steps) - 1
     assert not math.isnan(result.bests[victim.target].score)
+    (went,) = (one for one in History(storage).trainings() if one.ended != "finished")
+    assert (went.source, went.target, went.ended, went.why) == (victim.source, victim.target, "failed", cause)
     repaired(monkeypatch)
     again = search(made, storage)
     assert again.failures == ()

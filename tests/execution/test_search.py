@@ -15,7 +15,7 @@ import pytest
 
 from tests.execution.conftest import FAST, planned
 from transfercast.core.errors import InputError
-from transfercast.core.records import ALONE
+from transfercast.core.records import ALONE, Recipe
 from transfercast.execution import worker as worker_module
 from transfercast.execution.search import search
 from transfercast.history.store import History
@@ -102,6 +102,18 @@ def test_a_storage_that_cannot_be_opened_is_reported_before_any_training(table, 
         search(planned(table, 1), storage, history=tmp_path / "h.db")
 
 
+def test_how_each_training_went_is_kept_with_its_score(table, storage):
+    made = planned(table, 4)
+    scores = {one.run_key: one.score for one in search(made, storage).observations}
+    trainings = History(storage).trainings()
+    assert {one.run_key for one in trainings} == set(scores)
+    for one in trainings:
+        assert (one.ended, len(one.curve), one.why) == ("finished", FAST.epochs, "")
+        assert one.curve[one.epoch].score == scores[one.run_key]
+        assert one.seconds > sum(epoch.seconds for epoch in one.curve)
+        assert one.peak_mb > 50
+
+
 def test_searching_again_trains_nothing(table, storage, monkeypatch):
     first = search(planned(table, 2), storage)
     monkeypatch.setattr("transfercast.execution.worker.fine_tune", lambda *a, **k: pytest.fail("trained again"))
@@ -120,9 +132,10 @@ def test_a_larger_plan_takes_over_what_a_smaller_one_found(table, storage):
 
 
 def test_recipes_are_searched_beside_pairs(table, storage):
-    made = planned(table, 3, [FAST, FAST.model_copy(update={"adaptation": "features"})])
+    made = planned(table, 8, [FAST, Recipe(adaptation="features", max_tokens=16)])
+    assert len({step.recipe for step in made.steps}) == 2
     result = search(made, storage)
-    assert {one.recipe for one in result.observations} <= {step.recipe for step in made.steps}
+    assert {one.recipe for one in result.observations} == {step.recipe for step in made.steps}
     assert len(result.observations) == len(made.steps)
 
 
@@ -148,6 +161,8 @@ def test_a_pruner_stops_trials_on_their_learning_curves(table, storage):
     assert {one.source for one in result.observations} == {ALONE}
     assert result.failures == ()
     assert all(math.isnan(best.score) is False for best in result.bests.values())
+    ended = {(one.source == ALONE, one.ended, len(one.curve)) for one in History(storage).trainings()}
+    assert ended == {(True, "finished", FAST.epochs), (False, "stopped", 1)}
 
 
 def test_a_plan_whose_pool_or_task_changed_is_refused_before_any_training(table, storage, tmp_path):

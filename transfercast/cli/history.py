@@ -1,8 +1,9 @@
-"""The commands `transfercast history import`, `export`, `show`, `describe`, `refresh` and `remove`."""
+"""The commands `transfercast history import`, `export`, `show`, `trainings`, `describe`, `refresh` and `remove`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -84,6 +85,27 @@ def show_history(place: Place = "history.db", as_json: AsJson = False) -> None:
     for split in dict.fromkeys(row["split"] for row in sorted(rows, key=lambda row: row["split"] != "validation")):
         part = [{name: value for name, value in row.items() if name != "split"} for row in rows if row["split"] == split]
         show(({**row, "hours": duration(row["hours"])} for row in part), as_json, f"Scored on {split}")
+
+
+@history.command("trainings")
+def trainings(
+    place: Place = "history.db",
+    target: Annotated[str | None, typer.Option(help="Of one target.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How trainings went: score after each epoch (* is the one whose weights were kept), seconds, memory, and what ended them.
+
+    Example: transfercast history trainings --target admiration --history history.db
+    """
+    from transfercast.history.store import opened
+    from transfercast.history.trainings import table_row
+
+    found = opened(place).trainings(**({} if target is None else {"target": target}))
+    if as_json:
+        return show((asdict(one) for one in found), as_json)
+    if not found:
+        say("No training yet.", as_json)
+    show(map(table_row, found), as_json)
 
 
 @history.command("describe")

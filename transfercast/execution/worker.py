@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ from transfercast.core.files import reason
 from transfercast.core.parallel import RANDOM_STATE
 from transfercast.core.plan import Plan, Step
 from transfercast.core.records import ALONE, Observation, Recipe, run_key_of
+from transfercast.core.trainings import Ended, EpochRecord, TrainingRecord
 from transfercast.execution import claims
 from transfercast.execution.checkpoints import CheckpointStore
 from transfercast.execution.inputs import PlanInputs
@@ -33,6 +35,7 @@ from transfercast.sources.encoders import load_tokenizer, weights_fingerprint
 from transfercast.sources.finetune import Trained, fine_tune, scored
 from transfercast.sources.models import load_model
 from transfercast.sources.source import Source
+from transfercast.sources.updates import AfterEpoch
 
 log = logging.getLogger(__name__)
 
@@ -96,13 +99,17 @@ class Worker:
             self.record.add(step, known.score, self._gain(step, known))
         else:
             trial = self.record.begin(step)
+            curve: list[EpochRecord] = []
+            started = time.perf_counter()
             try:
-                known = self._fine_tuned(step, trial)
+                known = self._fine_tuned(step, trial, curve)
             except optuna.TrialPruned:
+                self._note_training(step, "stopped", curve, time.perf_counter() - started)
                 self.record.prune(trial)
                 return claims.DONE
             except FAILURES as error:
                 self._note_failure(step.position, f"{step.source} -> {step.target}", error)
+                self._note_training(step, "failed", curve, time.perf_counter() - started, why=self.causes[step.position])
                 self.record.fail(trial, self.causes[step.position])
                 return claims.FAILED
             self.record.complete(trial, known.score, self._gain(step, known))
@@ -113,17 +120,52 @@ class Worker:
         self.causes[position] = f"{type(error).__name__}: {reason(error)}"
         log.error("step %d, %s: %s", position, what, self.causes[position])
 
-    def _fine_tuned(self, step: Step, trial: optuna.Trial) -> Observation:
+    def _note_training(self, step: Step, ended: Ended, curve: Sequence[EpochRecord], seconds: float, **about: Any) -> None:
+        """Keep how a training went; where that fails, its score is kept all the same."""
+        identity = self._identity(step, "validation")
+        try:
+            self.history.note(
+                TrainingRecord(
+                    run_key=self._run_key(step),
+                    **{name: identity[name] for name in ("source", "target", "recipe", "encoder", "seed")},
+                    ended=ended,
+                    curve=tuple(curve),
+                    seconds=seconds,
+                    device=str(self.inputs.device),
+                    finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                    **about,
+                )
+            )
+        except FAILURES as error:
+            log.warning("step %d: how its training went is not kept (%s)", step.position, reason(error))
+
+    def _fine_tuned(self, step: Step, trial: optuna.Trial, curve: list[EpochRecord]) -> Observation:
+        """The observation of a step, trained now or with the features; `curve` is filled epoch by epoch."""
         alone = self._trained_alone(step)
         if alone is not None:
             observation = self._observation(step, alone.scores["validation"], alone.seconds / 3600)
             self.checkpoints.copy(observation, alone.checkpoint)
+            went: dict[str, Any] = {
+                "curve": alone.curve,
+                "seconds": alone.seconds,
+                "epoch": alone.epoch,
+                "peak_mb": alone.peak_mb,
+            }
         else:
-            trained = self._trained(step, self.record.watch(trial))
+            watch = self.record.watch(trial)
+
+            def after_epoch(epoch: int, record: EpochRecord) -> None:
+                curve.append(record)
+                if watch is not None:
+                    watch(epoch, record.score)
+
+            trained = self._trained(step, after_epoch)
             score = trained.score(self.inputs.tasks[step.target], "validation", Recipe.parse(step.recipe).max_tokens)
             observation = self._observation(step, score, trained.seconds / 3600)
             self.checkpoints.keep(observation, trained)
+            went = {"curve": curve, "seconds": trained.seconds, "epoch": trained.epoch, "peak_mb": trained.peak_mb}
         self.history.append([observation])
+        self._note_training(step, "finished", **went)
         return observation
 
     def _trained_alone(self, step: Step) -> Source | None:
@@ -133,7 +175,7 @@ class Worker:
         recipe, seed = Recipe.parse(step.recipe), self.plan.provenance.seed
         return self.inputs.pool.found_alone(self.inputs.tasks[step.target], self.plan.encoder_of(step), recipe, seed)
 
-    def _trained(self, step: Step, after_epoch: Callable[[int, float], None] | None = None) -> Trained:
+    def _trained(self, step: Step, after_epoch: AfterEpoch | None = None) -> Trained:
         checkpoint, seed = self.inputs.checkpoint(step.source, self.plan.encoder_of(step)), self.plan.provenance.seed
         task, recipe = self.inputs.tasks[step.target], Recipe.parse(step.recipe)
         with RANDOM_STATE:

@@ -15,13 +15,15 @@ from transfercast.core.errors import InputError, TransfercastError
 from transfercast.core.files import written_beside
 from transfercast.core.records import Observation, Pair
 from transfercast.core.table import Column, FeatureTable, Provenance
+from transfercast.core.trainings import TrainingRecord
 from transfercast.history.database import BUSY_SECONDS, insert_or_ignore, migrate, open_database, writing
 from transfercast.history.descriptions import describe, described, in_force
 from transfercast.history.frames import Frames, Recorded, frames_of, recorded, summary, table_of
 from transfercast.history.importing import observations_of
 from transfercast.history.places import database_url, file_of, is_table, shown_url
 from transfercast.history.rows import storable
-from transfercast.history.tables import OBSERVATIONS
+from transfercast.history.tables import OBSERVATIONS, TRAININGS
+from transfercast.history.trainings import note, noted
 
 AT_ONCE = 500
 """Keys in one statement: databases bound how many values it may carry."""
@@ -167,6 +169,20 @@ class History:
                 connection.execute(changed.values(features=sa.bindparam("filled"), versions=sa.bindparam("known")), changes)
         return len(changes)
 
+    def note(self, training: TrainingRecord) -> None:
+        """Keep how a training went, whether it came to a score or not."""
+        with self._writing() as connection:
+            note(connection, training)
+
+    def trainings(self, **values: str) -> list[TrainingRecord]:
+        """How trainings went, in the order in which they ended; those with the given field values.
+
+        Raises:
+            ArtifactError: naming the training whose row is damaged.
+        """
+        with self._reading() as connection:
+            return noted(connection, self.shown, *(TRAININGS.c[name] == value for name, value in values.items()))
+
     def matching(self, **values: str) -> list[dict[str, Any]]:
         """Names and scores of the observations with the given field values, also where a row is damaged."""
         names = ("run_key", "source", "target", "recipe", "encoder", "seed", "split", "score")
@@ -178,14 +194,17 @@ class History:
             return [dict(row) for row in connection.execute(query.order_by(OBSERVATIONS.c.id)).mappings()]
 
     def remove(self, run_keys: Sequence[str]) -> int:
-        """Remove observations for good.
+        """Remove observations for good, and how their trainings went.
 
         Returns:
             How many were there.
         """
+        removed = 0
         with self._writing() as connection:
-            which = (OBSERVATIONS.c.run_key.in_(part) for part in _parts(run_keys))
-            return sum(connection.execute(sa.delete(OBSERVATIONS).where(condition)).rowcount for condition in which)
+            for part in _parts(run_keys):
+                connection.execute(sa.delete(TRAININGS).where(TRAININGS.c.run_key.in_(part)))
+                removed += connection.execute(sa.delete(OBSERVATIONS).where(OBSERVATIONS.c.run_key.in_(part))).rowcount
+        return removed
 
     def import_file(self, path: str | Path, columns: Sequence[Column] = ()) -> int:
         """Add the rows of a CSV or Parquet file; see `importing` for its columns.

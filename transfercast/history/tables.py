@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 PREFIX = "transfercast_"
 VERSION_TABLE = f"{PREFIX}alembic_version"
-HEAD = "0003"
+HEAD = "0004"
 
 METADATA = sa.MetaData()
 
@@ -34,6 +34,26 @@ OBSERVATIONS = sa.Table(
     sa.Column("features", sa.JSON, nullable=False),
     sa.Column("versions", sa.JSON, nullable=False, server_default="{}"),  # of the measures, by feature
     sa.Index("transfercast_by_target", "target", "source"),
+)
+
+TRAININGS = sa.Table(
+    "transfercast_trainings",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run_key", sa.String(64), nullable=False, index=True),
+    sa.Column("source", sa.String(100), nullable=False),
+    sa.Column("target", sa.String(100), nullable=False),
+    sa.Column("recipe", sa.String(200), nullable=False),
+    sa.Column("encoder", sa.String(200), nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("ended", sa.String(10), nullable=False),  # finished, stopped, failed
+    sa.Column("why", sa.String(500), nullable=False),
+    sa.Column("curve", sa.JSON, nullable=False),  # [score, loss, seconds] an epoch
+    sa.Column("epoch", sa.Integer),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("peak_mb", sa.Float),
+    sa.Column("device", sa.String(50), nullable=False),
+    sa.Column("finished_at", sa.String(40), nullable=False),
 )
 
 COLUMNS = sa.Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import torch
 
 from transfercast.core.kinds import Kind
 from transfercast.core.records import Recipe, checked_seed
+from transfercast.core.trainings import EpochRecord
 from transfercast.sources.encoders import load_tokenizer
 from transfercast.sources.frozen import fit_head
 from transfercast.sources.inference import Reading, read
@@ -21,7 +23,7 @@ from transfercast.sources.models import new_model
 from transfercast.sources.precision import Precision
 from transfercast.sources.scores import score_of
 from transfercast.sources.threshold import best_threshold, best_thresholds, head_bias, move_threshold
-from transfercast.sources.updates import Chosen, EpochRecord, Judged, Run
+from transfercast.sources.updates import AfterEpoch, Chosen, Judged, Run
 from transfercast.tasks.task import Examples, Task
 
 
@@ -69,7 +71,7 @@ def fine_tune(
     *,
     seed: int,
     device: torch.device,
-    after_epoch: Callable[[int, float], None] | None = None,
+    after_epoch: AfterEpoch | None = None,
     compact: bool = True,
     precision: Precision = "auto",
 ) -> Trained:
@@ -81,7 +83,7 @@ def fine_tune(
         recipe: how; what it leaves open is settled by the number of training rows.
         seed: of the head's initialisation, dropout and row order; the global random state is left as it was.
         device: where.
-        after_epoch: called with the epoch (from 0) and the validation score; raise in it to stop.
+        after_epoch: called with the epoch (from 0) and its record; raise in it to stop.
         compact: train only the embeddings of tokens that occur; the result is the same to rounding, in less time.
         precision: of matrix products in the updates; `auto` is bfloat16 where the device multiplies that in hardware.
 
@@ -123,15 +125,16 @@ def _solved(
     task: Task,
     recipe: Recipe,
     judge: Callable[[], Judged],
-    after_epoch: Callable[[int, float], None] | None,
+    after_epoch: AfterEpoch | None,
 ) -> Chosen:
     started = time.perf_counter()
     loss = fit_head(model, tokenizer, task, recipe.max_tokens)
     seconds = time.perf_counter() - started
     judged = judge()
+    record = EpochRecord(judged.score, loss if math.isfinite(loss) else None, seconds)
     if after_epoch is not None:
-        after_epoch(0, judged.score)
-    return Chosen((EpochRecord(judged.score, loss, seconds),), 0, judged.threshold)
+        after_epoch(0, record)
+    return Chosen((record,), 0, judged.threshold)
 
 
 def _judged(model: Any, tokenizer: Any, task: Task, recipe: Recipe) -> Judged:

@@ -14,6 +14,7 @@ from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.files import read_json, reason, write_json
 from transfercast.core.kinds import METRIC_OF, METRICS, Kind, MetricName, metrics_of
 from transfercast.core.records import Recipe, checked_name, checked_seed
+from transfercast.core.trainings import EpochRecord
 from transfercast.core.validation import checked
 from transfercast.sources.encoders import quiet_transformers, weights_fingerprint
 from transfercast.tasks.task import Task
@@ -46,6 +47,7 @@ class Source(BaseModel):
         encoder: name of the base encoder; "unknown" for checkpoints that were adopted before it was asked for.
         metric: by which `scores` are measured; scores has `validation` and `test` where they are known.
         recipe, seed, seconds, train_rows: of the training; None or 0 for adopted checkpoints.
+        curve, epoch, peak_mb: of the training, see `Trained`; empty or None for adopted checkpoints.
         max_tokens: at which its texts are cut; never more than its encoder has positions for.
         task: the task's fingerprint, or "" for adopted checkpoints.
         identity: fingerprint of what was trained (task, encoder weights, recipe, seed).
@@ -65,6 +67,9 @@ class Source(BaseModel):
     seed: Annotated[int, _checked_by(checked_seed)] | None = None
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     train_rows: Annotated[int, Field(ge=0)] = 0
+    curve: tuple[EpochRecord, ...] = ()
+    epoch: Annotated[int, Field(ge=0)] | None = None
+    peak_mb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] = 128
     device: str = "cpu"
     task: str = ""

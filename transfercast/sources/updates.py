@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.nn import functional
 from transfercast.core.kinds import Kind
 from transfercast.core.progress import progress
 from transfercast.core.records import Recipe
+from transfercast.core.trainings import EpochRecord
 from transfercast.sources.batches import IGNORED, padded, piece_labels, shuffled, tokenized_for
 from transfercast.sources.compact import compacted
 from transfercast.sources.precision import Precision, autocast
@@ -23,26 +24,14 @@ from transfercast.tasks.task import Task
 MAX_GRADIENT_NORM = 1.0
 
 
+AfterEpoch = Callable[[int, EpochRecord], None]
+
+
 class Judged(NamedTuple):
     """A model's score on validation, and the threshold (of several labels, one each) that it needs; see threshold.py."""
 
     score: float
     threshold: float | tuple[float, ...] = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class EpochRecord:
-    """What one epoch brought.
-
-    Attributes:
-        score: on validation, by the task's metric.
-        loss: mean over the epoch's updates; of a head that was solved for, on validation.
-        seconds: of the updates; scoring is not counted.
-    """
-
-    score: float
-    loss: float
-    seconds: float
 
 
 class Chosen(NamedTuple):
@@ -93,12 +82,12 @@ class Run:
         """Token ids of all that is read during the training: padding, training rows, and validation rows."""
         return [[self.tokenizer.pad_token_id], *self.encodings["input_ids"], *self._encoded("validation")["input_ids"]]
 
-    def trained(self, judge: Callable[[], Judged], after_epoch: Callable[[int, float], None] | None) -> Chosen:
+    def trained(self, judge: Callable[[], Judged], after_epoch: AfterEpoch | None) -> Chosen:
         """Run all epochs.
 
         Args:
             judge: scores the model as it is.
-            after_epoch: called with the epoch (from 0) and its score; raise in it to stop.
+            after_epoch: called with the epoch (from 0) and its record; raise in it to stop.
         """
         curve: list[EpochRecord] = []
         best, weights = 0, None
@@ -114,7 +103,7 @@ class Run:
                 if self.recipe.choose == "best" and epoch < self.epochs - 1:
                     weights = {name: value.clone() for name, value in self.model.state_dict().items()}
             if after_epoch is not None:
-                after_epoch(epoch, judged.score)
+                after_epoch(epoch, curve[-1])
         if weights is not None and best < self.epochs - 1:
             self.model.load_state_dict(weights)
         self._finish()
@@ -128,8 +117,8 @@ class Run:
         for parameter in self.model.parameters():
             parameter.requires_grad_(True)
 
-    def _epoch(self, epoch: int) -> float:
-        """One pass over the training rows; the mean loss over its updates."""
+    def _epoch(self, epoch: int) -> float | None:
+        """One pass over the training rows; the mean loss over its updates, None where it is no number."""
         self.model.train()
         set_free(self.model, self.recipe, epoch, self.epochs)
         batches = shuffled(self.lengths, self.recipe.batch_size, self.rng)
@@ -150,7 +139,8 @@ class Run:
                 self.tables[0].note_update(self.optimiser)
             self.optimiser.step()
             losses += loss.detach()
-        return float(losses) / len(batches)
+        mean = float(losses) / len(batches)
+        return mean if math.isfinite(mean) else None
 
 
 def _labels(task: Task, encodings: Any) -> Any:

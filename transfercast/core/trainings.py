@@ -1,0 +1,55 @@
+"""How a training went, epoch by epoch, whether it came to a score or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Ended = Literal["finished", "stopped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """What one epoch brought.
+
+    Attributes:
+        score: on validation, by the task's metric.
+        loss: mean over the epoch's updates; of a head that was solved for, on validation; None where it is no number.
+        seconds: of the updates; scoring is not counted.
+    """
+
+    score: float
+    loss: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """One training, also one that was stopped or failed.
+
+    Attributes:
+        run_key: of the observation that came of it, or would have.
+        source, target, recipe, encoder, seed: as of an Observation.
+        ended: `stopped` by a pruner, for its curve; `failed` by an error.
+        why: it failed; empty otherwise.
+        curve: of the epochs that it came to.
+        epoch: whose weights are the result, from 0; None unless it finished.
+        seconds: all that it took.
+        peak_mb: memory in MiB, see `Trained`; None unless it finished.
+        device, finished_at: where, and when it ended (ISO 8601).
+    """
+
+    run_key: str
+    source: str
+    target: str
+    recipe: str
+    encoder: str
+    seed: int
+    ended: Ended
+    why: str = ""
+    curve: tuple[EpochRecord, ...] = ()
+    epoch: int | None = None
+    seconds: float = 0.0
+    peak_mb: float | None = None
+    device: str = ""
+    finished_at: str = ""

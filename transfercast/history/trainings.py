@@ -1,0 +1,65 @@
+"""How trainings went: a row each in a table beside the observations, for those without a score as well."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter, ValidationError
+
+from transfercast.core.errors import ArtifactError
+from transfercast.core.text import printable
+from transfercast.core.trainings import EpochRecord, TrainingRecord
+from transfercast.history.tables import TRAININGS
+
+MOST_WHY = 500
+"""Letters of a reason that are kept."""
+
+_FIELDS = tuple(one.name for one in fields(TrainingRecord) if one.name != "curve")
+_CURVE = TypeAdapter(list[tuple[float, float | None, float]])
+_RECORD = TypeAdapter(TrainingRecord)
+
+
+def note(connection: sa.Connection, record: TrainingRecord) -> None:
+    """Keep how a training went; tried again, it has a row for every time."""
+    values: dict[str, Any] = {name: getattr(record, name) for name in _FIELDS}
+    values["why"] = printable(record.why)[:MOST_WHY]
+    values["curve"] = [[one.score, one.loss, one.seconds] for one in record.curve]
+    connection.execute(sa.insert(TRAININGS), values)
+
+
+def noted(connection: sa.Connection, shown: str, *where: sa.ColumnElement[bool]) -> list[TrainingRecord]:
+    """Trainings in the order in which they ended.
+
+    Raises:
+        ArtifactError: naming the training whose row is damaged.
+    """
+    columns = (*(TRAININGS.c[name] for name in _FIELDS), sa.cast(TRAININGS.c.curve, sa.Text).label("curve"))
+    records = []
+    for row in connection.execute(sa.select(*columns).where(*where).order_by(TRAININGS.c.id)).mappings():
+        try:
+            curve = tuple(EpochRecord(*epoch) for epoch in _CURVE.validate_json(row["curve"]))
+            records.append(_RECORD.validate_python({**row, "curve": curve}))
+        except (ValidationError, ValueError) as error:
+            raise ArtifactError(
+                f"{shown}: how the training {str(row['source'])!r} -> {str(row['target'])!r} went is damaged. Remove it: "
+                f"transfercast history remove --run-key {row['run_key']} --history ..."
+            ) from error
+    return records
+
+
+def table_row(record: TrainingRecord) -> dict[str, Any]:
+    """A record as a row of a table for people: scores of the epochs in one word, the best marked."""
+    scores = [f"{one.score:.3f}{'*' if number == record.epoch else ''}" for number, one in enumerate(record.curve)]
+    return {
+        "source": record.source,
+        "target": record.target,
+        "recipe": record.recipe,
+        "seed": record.seed,
+        "ended": record.ended,
+        "scores": " ".join(scores),
+        "seconds": record.seconds,
+        "peak MB": record.peak_mb,
+        "why": record.why,
+    }
