@@ -1,0 +1,1 @@
+"""Measured transfers that come with transfercast, so that it knows something before its user's first run."""
