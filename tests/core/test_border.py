@@ -16,7 +16,16 @@ from typer.testing import CliRunner
 
 from transfercast.cli.errors import GuardedGroup
 from transfercast.core.errors import ArtifactError, InputError
-from transfercast.core.files import MARKER, parse_json, remove_folder, remove_leftovers, replaced_folder, write_json, write_text
+from transfercast.core.files import (
+    MARKER,
+    is_ours,
+    parse_json,
+    remove_folder,
+    remove_leftovers,
+    replaced_folder,
+    write_json,
+    write_text,
+)
 from transfercast.core.owners import is_alive, machine_id, owner_id
 from transfercast.core.text import printable, redacted
 from transfercast.core.validation import checked
@@ -113,7 +122,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_fills_is_no
 
 
 def test_a_folder_whose_marker_cannot_be_written_is_not_left(tmp_path, monkeypatch):
-    def full(folder):
+    def full(folder, owner):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("transfercast.core.files.mark", full)
@@ -199,3 +208,27 @@ def test_a_full_disk_is_said_with_its_place_and_needs_no_report(guarded, tmp_pat
 def test_exits_and_wrong_options_stay_as_typer_has_them(guarded):
     assert CliRunner().invoke(guarded, ["other"]).exit_code == 3
     assert CliRunner().invoke(guarded, ["fail"]).exit_code == 2
+
+
+def test_what_a_kill_leaves_of_a_folder_that_is_being_removed_still_says_whose_it_is(tmp_path, monkeypatch):
+    folder = tmp_path / "ours"
+    with replaced_folder(folder) as new:
+        for number in range(5):
+            (new / f"file{number}").write_text("x")
+        (new / "below").mkdir()
+    removed = []
+    unlink = Path.unlink
+
+    def killed_at_the_third(self, missing_ok=False):
+        if len(removed) == 2:
+            raise KeyboardInterrupt
+        removed.append(self.name)
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", killed_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        remove_folder(folder)
+    assert is_ours(folder)
+    monkeypatch.undo()
+    remove_folder(folder)
+    assert not folder.exists()

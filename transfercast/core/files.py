@@ -144,15 +144,25 @@ def refuse_foreign(folder: Path) -> None:
         raise InputError(f"{folder}: holds files that transfercast did not write. Name another place, or move it away.")
 
 
-def mark(folder: Path) -> None:
-    """Mark a folder as made by transfercast."""
-    (folder / MARKER).write_text(owner_id() + "\n", encoding="ascii")
+def mark(folder: Path, owner: str | None = None) -> None:
+    """Mark a folder as made by transfercast, by `owner`; by default this process."""
+    (folder / MARKER).write_text((owner or owner_id()) + "\n", encoding="ascii")
 
 
 def remove_folder(folder: Path) -> None:
     """Delete a folder that transfercast made; any other is left alone."""
     if is_ours(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_marked(folder)
+
+
+def _remove_marked(folder: Path) -> None:
+    """Delete a folder, its marker last: what a kill leaves of it still says whose it is."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != MARKER:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_place(path: Path) -> None:
@@ -196,8 +206,9 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent)
+        owner = owner_id()  # before there is a folder: one without an owner counts as in use for a while
         beside.mkdir()
-        mark(beside)
+        mark(beside, owner)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)  # on a full disk a folder can be made, and its marker cannot
         raise InputError(f"{path}: cannot be written ({reason(error)}). Name another place.") from error
@@ -207,18 +218,18 @@ def replaced_folder(path: Path) -> Iterator[Path]:
             old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
             os.replace(path, old)
             os.replace(beside, path)
-            shutil.rmtree(old)
+            _remove_marked(old)
         else:
             os.replace(beside, path)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        _remove_marked(beside)
 
 
 def remove_leftovers(folder: Path) -> None:
     """Delete half-filled folders in `folder` whose process was killed."""
     for left in folder.glob(".*.????????"):
         if left.is_dir() and not left.is_symlink() and _is_abandoned(left):
-            shutil.rmtree(left, ignore_errors=True)
+            _remove_marked(left)
 
 
 def _is_abandoned(folder: Path) -> bool:

@@ -158,8 +158,8 @@ def _close(trial: optuna.Trial, state: TrialState, score: float | None = None, *
 
 
 def _fail(study: optuna.Study, trials: list[FrozenTrial]) -> None:
-    for trial in trials:
-        study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+    for trial in trials:  # by its id: of two trials that are added at once, Optuna may give both one number
+        study.tell(optuna.Trial(study, trial._trial_id), state=TrialState.FAIL, skip_if_finished=True)
 
 
 def _values(step: Step) -> dict[str, str]:

@@ -57,6 +57,11 @@ def file_of(url: sa.URL) -> Path | None:
     return Path(str(url.database))
 
 
+_databases: set[tuple[int, int]] = set()
+"""Files that were looked into. None is opened a second time: closing it would drop the locks that this process has on it
+through SQLite, as https://www.sqlite.org/howtocorrupt.html says."""
+
+
 def _refuse_no_database(file: Path) -> None:
     try:
         if file.is_dir():
@@ -66,7 +71,7 @@ def _refuse_no_database(file: Path) -> None:
                 f"{file}: is a table by its ending, not a database. Import it: transfercast history import {file.name} "
                 "--history history.db"
             )
-        if not file.exists():
+        if not file.exists() or (identity := _identity(file)) in _databases:
             return
         with file.open("rb") as opened:
             start = opened.read(len(_MAGIC))
@@ -74,3 +79,10 @@ def _refuse_no_database(file: Path) -> None:
         raise InputError(f"{file}: cannot be read ({reason(error)}).") from error
     if start and start != _MAGIC:
         raise InputError(f"{file}: is no SQLite database; its first bytes are {start!r}. Name another file.")
+    if start:
+        _databases.add(identity)
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_dev, status.st_ino
