@@ -186,9 +186,10 @@ def test_a_trial_is_written_whole_so_that_a_kill_leaves_none_that_nobody_knows(t
     made = planned(table, 1)
     record = TrialRecord(made, storage)
     study = record.study(made.steps[0])
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(optuna.Trial, "__init__", killed)  # the first thing that happens once a trial is written
-        record.begin(made.steps[0])
+        with pytest.raises(KeyboardInterrupt):
+            record.begin(made.steps[0])
     (trial,) = study.get_trials(deepcopy=False)
     assert (trial.state.name, trial.user_attrs["position"]) == ("RUNNING", made.steps[0].position)
     assert trial.params == {"source": made.steps[0].source, "recipe": made.steps[0].recipe}
