@@ -27,6 +27,7 @@ from transfercast.atlas import hub
 PUBLISHED = DATA / "transfer" / "suite" / "model_recycling.csv"
 SHIPPED = Path(hub.__file__).parent / "data" / "hub_models.parquet"
 LEAST_CORRELATION = 0.85
+ON_THE_HUB = {"microsoft_deberta-v3-base": "microsoft/deberta-v3-base", "google_t5-v1_1-base": "google/t5-v1_1-base"}
 
 
 def screened() -> tuple[pd.DataFrame, int]:
@@ -36,7 +37,7 @@ def screened() -> tuple[pd.DataFrame, int]:
     medians = table.groupby(level="encoder").transform("median")
     correlation = table.corrwith(medians, axis=1)
     keep = (correlation > LEAST_CORRELATION) | (table.index.get_level_values("source") == "(alone)")
-    kept = table[keep].round(4).astype(np.float32).reset_index()
+    kept = table[keep].round(4).astype(np.float32).reset_index().replace({"encoder": ON_THE_HUB})
     kept.columns.name = None
     return kept, int((~keep).sum())
 

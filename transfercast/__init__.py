@@ -26,6 +26,7 @@ _HOME = {
     "collect": "collection.collector",
     "extract_features": "features.extract",
     "fit_maps": "features.fit_maps",
+    "hub_models": "atlas.hub",
     "plan": "planning.order",
     "rank_encoders": "features.rank",
     "rank_maps": "features.rank",
@@ -52,6 +53,7 @@ __all__ = [
     "collect",
     "extract_features",
     "fit_maps",
+    "hub_models",
     "plan",
     "rank_encoders",
     "rank_maps",
@@ -63,6 +65,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from transfercast.atlas.hub import hub_models
     from transfercast.attribution.conductance import term_conductance
     from transfercast.collection.collector import collect
     from transfercast.core.forecast import Forecast

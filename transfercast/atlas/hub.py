@@ -36,7 +36,6 @@ OTHER_FORM = 0.15
 
 LARGEST_Z = 3.0
 COVERAGE = 0.9
-ALIASES = {"microsoft/deberta-v3-base": "microsoft_deberta-v3-base", "google/t5-v1_1-base": "google_t5-v1_1-base"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ def _errors_left_out(gains: np.ndarray, targets: list[str]) -> np.ndarray:
 
 def _scores(encoder: str) -> _Scores:
     table = _table()
-    rows = table[table["encoder"] == ALIASES.get(encoder, encoder)]
+    rows = table[table["encoder"] == encoder]
     if rows.empty:
         raise InputError(f"no measurements of encoder {encoder!r}; there are of {', '.join(encoders())}.")
     alone = rows["source"] == "(alone)"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,16 +25,26 @@ from transfercast.cli.data import (
 from transfercast.cli.output import AsJson, Device, say, say_tasks, show
 from transfercast.cli.plan import expected, for_people
 from transfercast.cli.search import report
+from transfercast.core.errors import InputError
 from transfercast.core.records import Recipe, checked_seed
+
+if TYPE_CHECKING:
+    from transfercast.atlas.hub import HubModel
+
+DEFAULT_POOL = Path("pool")
 
 
 @app.command()
 def recommend(
     data: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, Parquet or CoNLL file of the new task, or a tasks.toml.")],
-    pool: Annotated[Path, typer.Option(help="Folder of the pool.")] = Path("pool"),
+    pool: Annotated[Path | None, typer.Option(help="Folder of the pool; by default pool, where there is one.")] = None,
     adopt: Adopt = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Of adopted models: what they were fine-tuned from; see fit-sources.")
+        str | None,
+        typer.Option(
+            help="Of adopted models: what they were fine-tuned from; see fit-sources. Without pool and adopted models: the "
+            "encoder whose published fine-tuned models are compared."
+        ),
     ] = None,
     text: Text = "text",
     text_pair: TextPair = None,
@@ -67,7 +78,11 @@ def recommend(
 
     Example: transfercast recommend reviews.csv --pool pool --label helpful --trials 5
 
+    Without a pool, it names models of the Hugging Face hub, by published measurements: nothing is downloaded or trained.
+
     Example: transfercast recommend reviews.csv --adopt sent=models/sentiment@0.83 --adopt irony=models/irony --run
+
+    Example: transfercast recommend reviews.csv --encoder roberta-base
     """
     from transfercast.core.files import check_file
     from transfercast.history.places import database_url, file_of
@@ -81,6 +96,16 @@ def recommend(
     past = history if file is None or file.is_file() else None
     requests = [Request.parse(one) for one in adopt or []]
     task = target_of(data, target, rows, FileOptions(text, text_pair, label, kind, metric, positive, file_format))
+    if pool is None and not requests and not DEFAULT_POOL.is_dir():
+        if encoder is None:
+            raise InputError(
+                "no pool to choose from. Name one with --pool, models with --adopt NAME=MODEL, or, for published models of the "
+                "Hugging Face hub, the encoder that you start from, as in --encoder roberta-base."
+            )
+        say_tasks([task], as_json)
+        _show_hub_models(data, encoder, text_pair is not None, trials, as_json)
+        return
+    pool = pool or DEFAULT_POOL
     refuse_missing(requests, [] if encoder is None else [encoder])
     in_force = Predictor.load(predictor)
     say_tasks([task], as_json)
@@ -102,3 +127,28 @@ def recommend(
     say(made.basis, as_json)
     show(made.rows() if as_json else for_people(made.rows()), as_json)
     say(f"{expected(made)} In {out}. Next: transfercast search {out} --storage {history}", as_json)
+
+
+def _show_hub_models(data: Path, encoder: str, pairs: bool, most: int, as_json: bool) -> None:
+    """Which fine-tuned models of an encoder helped published data sets."""
+    from transfercast.atlas.hub import hub_models
+
+    models = hub_models(encoder, pairs=pairs, most=most)
+    show([asdict(model) for model in models] if as_json else [_for_people(model) for model in models], as_json)
+    say(
+        f"gain: points of accuracy over {encoder} itself, with the bounds that hold for nine of ten targets; measured on "
+        f"{models[0].sets} published sets of {'pairs of texts' if pairs else 'single texts'} (IBM/model-recycling), not on "
+        f"{data.name}. To measure them on it: transfercast recommend {data} --encoder {encoder} --adopt first={models[0].name}",
+        as_json,
+    )
+
+
+def _for_people(model: HubModel) -> dict[str, str]:
+    return {
+        "model": model.name,
+        "gain": f"{100 * model.gain:+.1f}",
+        "from": f"{100 * model.low:+.1f}",
+        "to": f"{100 * model.high:+.1f}",
+        "better": f"{100 * model.better:.0f} %",
+        "helped": f"{model.helped} of {model.sets} sets",
+    }
