@@ -79,4 +79,7 @@ def rank(
         )
     ranked = enumerate(found.scores.items(), start=1)
     show(({"rank": place, "source": name, found.measure: score} for place, (name, score) in ranked), as_json, digits=4)
-    say(f"{found.measure} on {found.rows} rows of {task.name}; higher is better.", as_json)
+    told = f"{found.measure} on {found.rows} rows of {task.name}; higher is better."
+    if found.components is not None:
+        told += f" Widths differ, so each was reduced to its first {found.components} principal components."
+    say(told, as_json)

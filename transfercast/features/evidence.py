@@ -111,8 +111,8 @@ class Gatherer:
             "target_unigrams": lambda: unigrams(alone.encoder, seen, alone.max_tokens, split=split),
             "target_sizes": lambda: self._sizes(target, alone),
             "target_fisher": lambda: self.artifacts.fisher(alone, some(target.splits["train"], self.documents)),
-            "shared_terms": lambda: self.ansat[target.name][0],
-            "shared_terms_l2": lambda: self.ansat[target.name][1],
+            "shared_terms": lambda: self._ansat_of(target, 0),
+            "shared_terms_l2": lambda: self._ansat_of(target, 1),
         }
 
     def _of_own_rows(self, source: Source, target: Task) -> dict[str, Callable[[], Any]]:
@@ -136,6 +136,10 @@ class Gatherer:
             "source_sizes": lambda: self._sizes(task, source),
             "source_fisher": lambda: self.artifacts.fisher(source, some(task.splits["train"], self.documents)),
         }
+
+    def _ansat_of(self, target: Task, normalisation: int) -> np.ndarray | None:
+        """(3, 14); None where the source's architecture is not attributed."""
+        return self.ansat[target.name][normalisation] if target.name in self.ansat else None
 
     def _base(self, source: Source, examples: Examples, split: bool) -> np.ndarray:
         """Rows in the base encoder of a source."""

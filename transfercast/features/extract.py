@@ -24,6 +24,7 @@ from transfercast.features.evidence import Gatherer
 from transfercast.features.registry import Measure, measures
 from transfercast.features.rows import useless
 from transfercast.sources.bases import UNKNOWN
+from transfercast.sources.encoders import is_encoder_decoder
 from transfercast.sources.models import pick_device
 from transfercast.sources.pool import DEFAULT_RECIPE, SourcePool
 from transfercast.sources.source import Source
@@ -99,9 +100,11 @@ def extract_features(
         for note in notes:
             log.warning("source %s: %s", name, note)
         if isinstance(found, str):
-            _leave_out(name, found, failed)
+            failed[name] = found
         else:
             rows |= {(name, target, recipe.key): values for target, values in found.items()}
+    for name in [name for name in failed if name not in pool.left_out]:  # of those in it the pool has told
+        log.warning("source %s is left out: %s", name, failed[name])
     if not rows:
         raise InputError(f"every source failed; the first: {next(iter(failed.values()))}")
     schema = tuple(column for one in chosen for column in one.schema())
@@ -141,17 +144,13 @@ Alone = dict[str, dict[str, Source]]
 """Models of the targets trained alone, by base encoder and the target's name."""
 
 
-def _leave_out(source: str, why: str, failed: dict[str, str]) -> None:
-    log.warning("source %s is left out: %s", source, why)
-    failed[source] = why
-
-
 def _of_known_encoders(pool: SourcePool, failed: dict[str, str]) -> dict[str, Source]:
     """Sources whose base encoder is known."""
     for source in pool.values():
         if source.encoder == UNKNOWN:
-            why = "its base encoder is not known. Adopt it again under the same name, with --encoder NAME_OR_FOLDER"
-            _leave_out(source.name, why, failed)
+            failed[source.name] = (
+                "its base encoder is not known. Adopt it again under the same name, with --encoder NAME_OR_FOLDER"
+            )
     return {name: source for name, source in pool.items() if name not in failed}
 
 
@@ -180,7 +179,7 @@ def _all_alone(
             raise error
         for source in sources.values():
             if source.encoder == encoder:
-                _leave_out(source.name, f"no target can be trained alone from its encoder {encoder}: {error}", failed)
+                failed[source.name] = f"no target can be trained alone from its encoder {encoder}: {error}"
     return alone
 
 
@@ -233,11 +232,15 @@ def _ansat(
     jobs: int | None, failed: dict[str, str],
 ) -> dict[str, dict[str, np.ndarray]]:  # fmt: skip
     """ANSAT of all pairs of one encoder, where a measure needs it; it is told on how many inaccurate readings it rests."""
-    wanted = any({"shared_terms", "shared_terms_l2"} & set(one.needs) for one in chosen)
-    pairs = [(source, task) for task in targets for source in sources if not is_own_task(source, task)]
-    ansat = pool_ansat(gatherer, pairs if wanted else [], alone, jobs)
-    for name, why in ansat.failed.items():
-        _leave_out(name, why, failed)
+    if not any({"shared_terms", "shared_terms_l2"} & set(one.needs) for one in chosen):
+        return {}
+    attributed = [source for source in sources if not is_encoder_decoder(source.checkpoint)]
+    for source in sources:
+        if source not in attributed:
+            log.warning("source %s: ansat is NaN: encoder-decoders are not attributed", source.name)
+    pairs = [(source, task) for task in targets for source in attributed if not is_own_task(source, task)]
+    ansat = pool_ansat(gatherer, pairs, alone, jobs)
+    failed |= ansat.failed
     if ansat.missed:
         log.warning(
             "ansat: %d of %d readings of documents miss the tolerance of %g; they count all the same.",

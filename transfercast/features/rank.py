@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from transfercast.features.evidence import values_of
 from transfercast.features.maps import MappedTarget, score_maps
 from transfercast.features.registry import Measure, measures
 from transfercast.features.rows import useless
+from transfercast.features.widths import common_width, principal_components
 from transfercast.sources.encoders import checkpoint_folder, load_config
 from transfercast.sources.esm import MapCard, config_files
 from transfercast.sources.models import pick_device
@@ -44,12 +46,15 @@ class Ranking:
         scores: of each, best first.
         failed: what is wrong with those that have none.
         rows: of the target that were read.
+        components: to so many principal components the embeddings of each were reduced, for encoders of several widths; None
+            where they were taken whole.
     """
 
     measure: str
     scores: dict[str, float]
     failed: dict[str, str]
     rows: int
+    components: int | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Columns rank, source and the measure, best first."""
@@ -70,7 +75,9 @@ def rank_encoders(
 ) -> Ranking:
     """Rank encoders or fine-tuned checkpoints by how well their embeddings fit a task's labels.
 
-    An encoder that cannot be read is left out with a warning; `failed` says why.
+    By a measure that grows with the width of embeddings (the H-score), encoders of several widths are compared by as many
+    principal components as the narrowest has dimensions; see `widths`. Of BART, T5 and their kin the encoder is read. An
+    encoder that cannot be read is left out with a warning; `failed` says why.
 
     Args:
         task: its training and validation rows are read; its test rows are not.
@@ -90,24 +97,39 @@ def rank_encoders(
         raise InputError(f"pooling {pooling!r}, layers {layers!r}: choose of {', '.join(POOLINGS)} and {', '.join(LAYERS)}.")
     artifacts = Artifacts(cache or ArrayCache(), pick_device(device))
     split, seen = task.kind is Kind.SEQUENCE, task.seen
-    scores: dict[str, float] = {}
+    read: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
     failed: dict[str, str] = {}
     for encoder in progress(list(dict.fromkeys(encoders)), "encoders"):
         try:
             reading = artifacts.base_reading(encoder, seen.texts, max_tokens, split=split)
-            given = {"target_values": values_of(task, reading), "target_kind": task.kind, "target_metric": task.metric}
             candidates = reading.pooled("mean" if split else pooling, layers)
-            found = [
-                chosen.function(source_embeddings=embeddings, **{name: given[name] for name in chosen.needs if name in given})
-                for embeddings in candidates
-            ]
-            if np.isnan(found).all():
-                raise InputError(useless(candidates[-1]) or f"{measure} is not defined on its embeddings")
-            scores[encoder] = float(np.nanmax(found))
+            if (why := useless(candidates[-1])) is not None:
+                raise InputError(why)
+            given = {"target_values": values_of(task, reading), "target_kind": task.kind, "target_metric": task.metric}
+            read[encoder] = candidates, {name: given[name] for name in chosen.needs if name in given}
         except Exception as error:  # transformers, safetensors and torch raise unrelated classes; the others are ranked
             failed[encoder] = reason(error)
-            log.warning("%s is left out: %s", encoder, failed[encoder])
-    return _ranked(measure, scores, failed, len(seen))
+    rows = min((candidates.shape[1] for candidates, _ in read.values()), default=0)
+    widths = [candidates.shape[-1] for candidates, _ in read.values()]
+    components = common_width(widths, rows) if chosen.grows_with_width else None
+    scores: dict[str, float] = {}
+    for encoder, (candidates, given) in read.items():
+        try:
+            scores[encoder] = _best_score(chosen, candidates, given, components)
+        except Exception as error:  # a measure may fail on what a broken model says
+            failed[encoder] = reason(error)
+    for encoder, why in failed.items():
+        log.warning("%s is left out: %s", encoder, why)
+    return _ranked(measure, scores, failed, len(seen), components)
+
+
+def _best_score(measure: Measure, candidates: np.ndarray, given: dict[str, Any], components: int | None) -> float:
+    """The best score of (K, n, d) candidate embeddings, reduced to so many principal components where widths differ."""
+    reduced = candidates if components is None else [principal_components(one, components) for one in candidates]
+    found = [measure.function(source_embeddings=embeddings, **given) for embeddings in reduced]
+    if np.isnan(found).all():
+        raise InputError(f"{measure.name} is not defined on its embeddings")
+    return float(np.nanmax(found))
 
 
 def _by_embeddings(name: str, kind: Kind) -> Measure:
@@ -186,8 +208,10 @@ def _cards(folder: Path) -> tuple[dict[str, MapCard], dict[str, str]]:
     return cards, failed
 
 
-def _ranked(measure: str, scores: dict[str, float], failed: dict[str, str], rows: int) -> Ranking:
+def _ranked(
+    measure: str, scores: dict[str, float], failed: dict[str, str], rows: int, components: int | None = None
+) -> Ranking:
     if not scores:
         raise InputError(f"nothing could be ranked; the first reason: {next(iter(failed.values()), 'nothing was named')}")
     order = sorted(scores, key=lambda name: -scores[name])
-    return Ranking(measure, {name: scores[name] for name in order}, failed, rows)
+    return Ranking(measure, {name: scores[name] for name in order}, failed, rows, components)

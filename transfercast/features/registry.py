@@ -33,6 +33,8 @@ class Measure:
         kinds: kinds of target it is defined for; elsewhere its columns are NaN.
         sources: kinds of source, likewise.
         same_kind: whether the source must be of the target's kind.
+        grows_with_width: whether its value of embeddings that say nothing grows with their width; `rank` then compares encoders
+            by as many dimensions of each.
         better: the direction of its columns, one for all or by column; what is not named has none.
         group, paper, version: group of evidence in explanations, citation, version of the formula.
         columns: of the table.
@@ -44,6 +46,7 @@ class Measure:
     kinds: frozenset[Kind]
     sources: frozenset[Kind]
     same_kind: bool
+    grows_with_width: bool
     better: Better | Mapping[str, Better]
     group: Group
     paper: str
@@ -92,6 +95,7 @@ def measure(
     version: int = 1,
     sources: frozenset[Kind] = ALL_KINDS,
     same_kind: bool = False,
+    grows_with_width: bool = False,
     columns: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
     """Register a function as a measure; its parameters are the evidence it needs."""
@@ -100,7 +104,18 @@ def measure(
         name = function.__name__
         needs = tuple(inspect.signature(function).parameters)
         _registered[name] = Measure(
-            name, function, needs, kinds, sources, same_kind, better, group, paper, version, columns or (name,)
+            name,
+            function,
+            needs,
+            kinds,
+            sources,
+            same_kind,
+            grows_with_width,
+            better,
+            group,
+            paper,
+            version,
+            columns or (name,),
         )
         return function
 

@@ -214,6 +214,14 @@ def load_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
+def is_encoder_decoder(folder: Path) -> bool:
+    """Whether a checkpoint is of BART, T5 or their kin; no where its configuration cannot be read, which is told elsewhere."""
+    try:
+        return bool(load_config(folder).is_encoder_decoder)
+    except InputError:
+        return False
+
+
 def load_tokenizer(folder: Path) -> Any:
     """The checkpoint's fast tokenizer, with a padding token.
 

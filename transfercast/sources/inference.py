@@ -94,7 +94,7 @@ def read(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, *,
     for rows in by_length(lengths, TOKENS_A_BATCH):
         batch = padded(encodings, rows, tokenizer.pad_token_id, model.device)
         result = model(**batch, output_hidden_states=True)
-        layers, mask = torch.stack(result.hidden_states[1:]).float(), batch["attention_mask"][..., None]
+        layers, mask = _layers(result), batch["attention_mask"][..., None]
         probabilities = _probabilities(model, result, layers)
         for place, row in enumerate(rows):
             values, states = probabilities[place], layers[:, place]
@@ -110,6 +110,12 @@ def read(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, *,
     words = np.array([part.shape[1] for part in vectors]) if split else np.empty(0, dtype=np.int64)
     of_layers = torch.cat(vectors, 1).numpy()
     return Reading(of_layers, of_layers if split else torch.cat(firsts, 1).numpy(), torch.cat(outputs).numpy(), words)
+
+
+def _layers(result: Any) -> torch.Tensor:
+    """(L, n, T, d) outputs of the layers; of an encoder-decoder those of its encoder."""
+    states = result.get("hidden_states") or result.encoder_hidden_states
+    return torch.stack(states[1:]).float()
 
 
 def _probabilities(model: Any, result: Any, layers: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from transfercast.sources.encoders import HEAD, MULTILABEL, is_multilabel, load_
 from transfercast.sources.pooled import PooledClassifier
 from transfercast.tasks.task import Task
 
+DECODER = "decoder."
 POOLER = "pooler."
 """Weights that an encoder may lack: nothing rests on a pooler that was never trained but a head that learns with it."""
 
@@ -118,12 +119,17 @@ def load_model(checkpoint: Path, kind: Kind) -> Any:
 def load_encoder(checkpoint: Path) -> Any:
     """A checkpoint's encoder without a head, ready for inference; without its pooler, too, where that was never trained.
 
+    Of an encoder-decoder its encoder alone.
+
     Raises:
         InputError: if the checkpoint cannot be read, or is not whole.
     """
     from transformers import AutoModel
 
     model, missing = _loaded(AutoModel, checkpoint)
+    if model.config.is_encoder_decoder:
+        _refuse_missing(checkpoint, missing, allowed=DECODER)
+        return model.get_encoder().float().eval()
     _refuse_missing(checkpoint, missing, allowed=POOLER)
     if missing:
         model.pooler = None

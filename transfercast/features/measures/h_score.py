@@ -17,7 +17,7 @@ from transfercast.features.registry import measure
 from transfercast.features.rows import by_label, class_rows, useless
 
 
-@measure(kinds=LABELLED, better="higher", group="embeddings", paper="bao2019hscore")
+@measure(kinds=LABELLED, better="higher", group="embeddings", paper="bao2019hscore", grows_with_width=True)
 def h_score(source_embeddings: np.ndarray, target_values: np.ndarray) -> float:
     """Between-class spread of the features in units of their shrunk covariance; at least 0, NaN where features have no spread.
 
