@@ -107,12 +107,13 @@ def test_a_pool_and_one_file_have_a_path_through_features_too(here, models, tiny
     ("arguments", "said"),
     [
         ([], "no column 'text'; there are 'body', 'helpful'"),
-        ([*COLUMNS], "no sources. Make some with: transfercast fit-sources"),
+        ([*COLUMNS], "no pool to choose from. Name one with --pool"),
+        ([*COLUMNS, "--pool", "pool"], "no sources. Make some with: transfercast fit-sources"),
         ([*COLUMNS, "--adopt", "a"], "write NAME=FOLDER_OR_HUB_NAME"),
         ([*COLUMNS, "--adopt", "a=nowhere"], "'nowhere' is neither 'offline', nor a folder"),
         ([*COLUMNS, "--adopt", "../a=nowhere"], "source name '../a'"),
         ([*COLUMNS, "--history", "reviews.csv"], "is a table by its ending"),
-        ([*COLUMNS, "--predictor", "nowhere"], "nowhere"),
+        ([*COLUMNS, "--pool", "pool", "--predictor", "nowhere"], "nowhere"),
         ([*COLUMNS, "--out", "."], "is a folder"),
     ],
 )
