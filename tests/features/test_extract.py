@@ -82,7 +82,7 @@ def test_a_measure_that_was_asked_for_and_does_not_apply_says_why(pool, tmp_path
     frame = extract_features(pool, [target], only=["leep", "logme"], **few).frame
     assert frame["leep"].isna().all()
     assert frame["logme"].notna().all()
-    assert "leep is not defined for regression targets, only for binary, multiclass, sequence" in caplog.text
+    assert "leep is not defined for regression targets, only for binary, multiclass, multilabel, sequence" in caplog.text
     caplog.clear()
     extract_features(pool, [target], only=["logme"], **few)
     assert "not defined" not in caplog.text

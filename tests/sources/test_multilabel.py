@@ -11,6 +11,7 @@ import torch
 from sklearn.metrics import f1_score
 
 from tests.conftest import WORDS
+from transfercast.attribution.explain import explain
 from transfercast.core.cache import ArrayCache
 from transfercast.core.kinds import Kind
 from transfercast.core.plan import Budget
@@ -27,6 +28,7 @@ from transfercast.features.rank import rank_encoders
 from transfercast.history.store import History
 from transfercast.planning.order import plan
 from transfercast.predictor.model import Predictor
+from transfercast.sources.encoders import load_tokenizer
 from transfercast.sources.finetune import fine_tune
 from transfercast.sources.fisher import fisher
 from transfercast.sources.inference import read
@@ -153,8 +155,6 @@ def test_rows_of_each_label_are_counted(family):
 
 def test_fisher_information_is_of_the_labels_likelihood(family, pool):
     task, model = family.sources[0], load_model(pool["film"].checkpoint, Kind.MULTILABEL)
-    from transfercast.sources.encoders import load_tokenizer
-
     blocks = fisher(model, load_tokenizer(pool["film"].checkpoint), task.splits["train"].take([0, 1]), task.kind, (), 16)
     assert any(block.any() for block in blocks)
 
@@ -228,8 +228,12 @@ def test_a_checkpoint_with_a_probability_for_each_label_is_adopted_as_such(tiny_
     AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path / "theirs")
     source = adopt(tmp_path / "pool", "theirs", str(tmp_path / "theirs"), score=0.7, encoder=str(tiny_encoder))
     assert (source.kind, source.metric) == (Kind.MULTILABEL, "micro_f1")
-    from transfercast.sources.encoders import load_tokenizer
-
     texts = family.sources[0].splits["test"].texts
     reading = read(load_model(source.checkpoint, source.kind), load_tokenizer(source.checkpoint), texts, 16, split=False)
     assert not np.allclose(reading.outputs.sum(axis=1), 1)
+
+
+def test_the_decision_for_one_of_several_labels_is_explained(pool):
+    found = explain(str(pool["film"].checkpoint), "we need a good film", label="good")
+    assert found.decision == "good"
+    assert np.isfinite(found.conductance.layers).all()
