@@ -41,7 +41,8 @@ def recipes():
         Recipe, adaptation=st.sampled_from(["full", "ulmfit"]), learning_rate=st.none() | st.floats(1e-7, 1),
         epochs=st.none() | st.integers(1, 1000), **common,
     )  # fmt: skip
-    return trained | st.builds(Recipe, adaptation=st.just("features"), **common)
+    ulmfit = st.builds(Recipe, adaptation=st.just("ulmfit"), lm_epochs=st.none() | st.integers(0, 1000), **common)
+    return trained | ulmfit | st.builds(Recipe, adaptation=st.just("features"), **common)
 
 
 @given(recipes())
@@ -64,6 +65,14 @@ def test_small_data_get_more_epochs_and_as_many_updates():
     assert Recipe().epochs_of(2000) * 125 == 500
     assert Recipe(batch_size=8).epochs_of(300) < Recipe().epochs_of(300)
     assert Recipe(epochs=7).epochs_of(300) == 7
+
+
+def test_language_modelling_is_a_part_of_ulmfit_and_is_paid_for():
+    assert Recipe.parse("ulmfit/epochs=4/lm=0").passes(300) == 4
+    assert Recipe.parse("ulmfit/epochs=4/lm=3").passes(300) == 7
+    assert Recipe.parse("ulmfit/epochs=4").settled(300).key == "ulmfit/lr=0.001/epochs=4/lm=1"
+    with pytest.raises(InputError, match="lm= is a part of ulmfit alone"):
+        Recipe.parse("full/lm=1")
 
 
 def test_features_are_solved_for_without_rate_and_epochs():

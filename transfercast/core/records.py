@@ -76,12 +76,13 @@ Adaptation = Literal["full", "features", "ulmfit"]
 
 _PARTS = {
     "lr": "learning_rate", "epochs": "epochs", "batch": "batch_size", "tokens": "max_tokens",
-    "head": "head", "choose": "choose", "threshold": "threshold",
+    "lm": "lm_epochs", "head": "head", "choose": "choose", "threshold": "threshold",
 }  # fmt: skip
 """The words of a recipe's key, in their order, and the fields that they stand for."""
 
 _RATES = {"full": 1e-4, "ulmfit": 1e-3}
 FEWEST_EPOCHS, MOST_EPOCHS, ENOUGH_UPDATES = 4, 12, 190
+LM_EPOCHS = 1
 FROZEN_PASSES = 1 / 3
 """What reading rows once with a frozen encoder costs, in passes of training: a backward pass costs about two forward ones."""
 
@@ -91,12 +92,13 @@ class Recipe(BaseModel):
 
     Attributes:
         adaptation: `full` trains all weights with linear decay; `features` solves for a head on what the frozen encoder makes
-            of the texts, without rate and epochs; `ulmfit` uses discriminative rates, a slanted triangular schedule and gradual
-            unfreezing (Howard and Ruder 2018).
+            of the texts, without rate and epochs; `ulmfit` fine-tunes the encoder as a language model on the training texts,
+            then uses discriminative rates, a slanted triangular schedule and gradual unfreezing (Howard and Ruder 2018).
         learning_rate: of the encoder (of `ulmfit`, of the head); None takes the adaptation's own.
         epochs: passes over the training rows; None takes as many as the number of rows needs.
         batch_size: rows an update.
         max_tokens: at which texts are cut.
+        lm_epochs: of `ulmfit`, passes over the texts as a language model; None takes LM_EPOCHS, 0 leaves that stage out.
         head: `keep` starts from the head of a checkpoint that has the same labels, `fresh` never does.
         choose: which epoch's weights are the result: those that are `best` on validation, or the `last`.
         threshold: the probability from which a binary task's row is positive: the best on `validation`, or one `half`.
@@ -109,14 +111,17 @@ class Recipe(BaseModel):
     epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 128
+    lm_epochs: Annotated[int, Field(ge=0, le=1000)] | None = None
     head: Literal["fresh", "keep"] = "keep"
     choose: Literal["best", "last"] = "best"
     threshold: Literal["validation", "half"] = "validation"
 
     @model_validator(mode="after")
-    def _solves_without_rate(self) -> Recipe:
+    def _has_only_its_own_parts(self) -> Recipe:
         if self.adaptation == "features" and (self.learning_rate is not None or self.epochs is not None):
             raise ValueError("features takes neither lr= nor epochs=: its head is solved for on the frozen encoder's outputs")
+        if self.adaptation != "ulmfit" and self.lm_epochs is not None:
+            raise ValueError("lm= is a part of ulmfit alone")
         return self
 
     @property
@@ -171,8 +176,10 @@ class Recipe(BaseModel):
         return min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-ENOUGH_UPDATES // max(updates, 1))))
 
     def passes(self, train_rows: int) -> float:
-        """What a training costs, in passes of training over so many rows."""
-        return FROZEN_PASSES if self.adaptation == "features" else self.epochs_of(train_rows)
+        """What a training costs, in passes of training over so many rows; one as a language model counts as any other."""
+        if self.adaptation == "features":
+            return FROZEN_PASSES
+        return self.epochs_of(train_rows) + (self.settled(train_rows).lm_epochs or 0)
 
     def settled(self, train_rows: int) -> Recipe:
         """The recipe with rate and epochs filled in for so many training rows.
@@ -182,7 +189,8 @@ class Recipe(BaseModel):
         """
         if self.adaptation == "features":
             return self
-        return self.model_copy(update={"learning_rate": self.rate, "epochs": self.epochs_of(train_rows)})
+        language = {"lm_epochs": LM_EPOCHS if self.lm_epochs is None else self.lm_epochs} if self.adaptation == "ulmfit" else {}
+        return self.model_copy(update={"learning_rate": self.rate, "epochs": self.epochs_of(train_rows), **language})
 
 
 @dataclass(frozen=True, slots=True)

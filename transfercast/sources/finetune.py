@@ -19,6 +19,7 @@ from transfercast.core.trainings import EpochRecord
 from transfercast.sources.encoders import load_tokenizer
 from transfercast.sources.frozen import fit_head
 from transfercast.sources.inference import Reading, read
+from transfercast.sources.language import tune_language
 from transfercast.sources.models import new_model
 from transfercast.sources.precision import Precision
 from transfercast.sources.scores import score_of
@@ -91,6 +92,7 @@ def fine_tune(
         InputError: if the checkpoint cannot be read, or the seed is out of range.
     """
     started = time.perf_counter()
+    recipe = recipe.settled(len(task.splits["train"]))
     tokenizer = load_tokenizer(checkpoint)
     rng = np.random.default_rng(checked_seed(seed))
     solved = recipe.adaptation == "features"
@@ -104,6 +106,8 @@ def fine_tune(
         def judge() -> Judged:
             return _judged(model, tokenizer, task, recipe)
 
+        if recipe.adaptation == "ulmfit" and recipe.lm_epochs:
+            tune_language(model, checkpoint, tokenizer, task, recipe, rng, precision)
         if solved:
             chosen = _solved(model, tokenizer, task, recipe, judge, after_epoch)
         else:

@@ -18,6 +18,7 @@ CUT_FRACTION = 0.1
 RATIO = 32.0
 WARMUP = 0.1
 WEIGHT_DECAY = 0.01
+MAX_GRADIENT_NORM = 1.0
 HEAD_FACTOR = 10.0
 """By which the head learns faster than the encoder in `full`: it starts from nothing, the encoder from what it knows."""
 

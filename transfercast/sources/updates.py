@@ -18,11 +18,8 @@ from transfercast.core.trainings import EpochRecord
 from transfercast.sources.batches import IGNORED, padded, piece_labels, shuffled, tokenized_for
 from transfercast.sources.compact import compacted
 from transfercast.sources.precision import Precision, autocast
-from transfercast.sources.recipes import optimiser_for, rate_at, set_free
+from transfercast.sources.recipes import MAX_GRADIENT_NORM, optimiser_for, rate_at, set_free
 from transfercast.tasks.task import Task
-
-MAX_GRADIENT_NORM = 1.0
-
 
 AfterEpoch = Callable[[int, EpochRecord], None]
 
