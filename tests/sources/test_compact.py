@@ -19,10 +19,10 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("choose", ["best", "last"])
-@pytest.mark.parametrize(("adaptation", "seed"), [("full", 3), ("ulmfit", 1)])
-def test_compact_embeddings_give_the_weights_of_the_whole_table(tiny_encoder, family_toml, adaptation, seed, choose):
+@pytest.mark.parametrize(("recipe", "seed"), [("full", 3), ("ulmfit/lm=0", 1)])
+def test_compact_embeddings_give_the_weights_of_the_whole_table(tiny_encoder, family_toml, recipe, seed, choose):
     task = read_family(family_toml).sources[0]
-    recipe = Recipe(adaptation=adaptation, learning_rate=1e-2, epochs=6, batch_size=8, max_tokens=16, choose=choose)
+    recipe = Recipe.parse(f"{recipe}/lr=0.01/epochs=6/batch=8/tokens=16/choose={choose}")
     small, whole = (
         fine_tune(task, tiny_encoder, recipe, seed=seed, device=CPU, compact=compact, precision="float32")
         for compact in (True, False)

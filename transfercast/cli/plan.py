@@ -30,7 +30,7 @@ def plan(
     epochs: Annotated[list[int] | None, typer.Option(help="Numbers of epochs to search over.")] = None,
     batch: Annotated[list[int] | None, typer.Option(help="Batch sizes to search over.")] = None,
     adaptation: Annotated[
-        list[str] | None, typer.Option(help="full, ulmfit, features, to search over; features has no rates and epochs.")
+        list[str] | None, typer.Option(help="full, ulmfit, lora, features, to search over; features has no rates.")
     ] = None,
     coverage: Annotated[float, typer.Option(help="Of the bounds.")] = 0.9,
     bounds: Annotated[
@@ -138,9 +138,13 @@ def _grid(
     crossed = product(adaptation or [base.adaptation], rates, passes, batch or [base.batch_size])
     recipes = [
         base.model_copy(
-            update={"adaptation": a, "learning_rate": r, "epochs": e, "batch_size": b}
-            if a != "features"
-            else {"adaptation": a, "learning_rate": None, "epochs": None, "batch_size": b}
+            update={
+                "adaptation": a,
+                "learning_rate": None if a == "features" else r,
+                "epochs": None if a == "features" else e,
+                "batch_size": b,
+                "lm_epochs": base.lm_epochs if a == "ulmfit" else None,
+            }
         )
         for a, r, e, b in crossed
     ]

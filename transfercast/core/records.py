@@ -72,7 +72,7 @@ class Candidate(NamedTuple):
         return Pair(self.source, self.target)
 
 
-Adaptation = Literal["full", "features", "ulmfit"]
+Adaptation = Literal["full", "features", "ulmfit", "lora"]
 
 _PARTS = {
     "lr": "learning_rate", "epochs": "epochs", "batch": "batch_size", "tokens": "max_tokens",
@@ -80,7 +80,7 @@ _PARTS = {
 }  # fmt: skip
 """The words of a recipe's key, in their order, and the fields that they stand for."""
 
-_RATES = {"full": 1e-4, "ulmfit": 1e-3}
+_RATES = {"full": 1e-4, "ulmfit": 1e-3, "lora": 1e-3}
 FEWEST_EPOCHS, MOST_EPOCHS, ENOUGH_UPDATES = 4, 12, 190
 LM_EPOCHS = 1
 FROZEN_PASSES = 1 / 3
@@ -93,7 +93,8 @@ class Recipe(BaseModel):
     Attributes:
         adaptation: `full` trains all weights with linear decay; `features` solves for a head on what the frozen encoder makes
             of the texts, without rate and epochs; `ulmfit` fine-tunes the encoder as a language model on the training texts,
-            then uses discriminative rates, a slanted triangular schedule and gradual unfreezing (Howard and Ruder 2018).
+            then uses discriminative rates, a slanted triangular schedule and gradual unfreezing (Howard and Ruder 2018);
+            `lora` trains low-rank adapters beside the encoder's matrices, and adds them to these (Hu et al. 2022).
         learning_rate: of the encoder (of `ulmfit`, of the head); None takes the adaptation's own.
         epochs: passes over the training rows; None takes as many as the number of rows needs.
         batch_size: rows an update.

@@ -52,15 +52,15 @@ def optimiser_for(model: Any, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW over the layer groups, each at its rate; biases and norms do not decay.
 
     Args:
-        model: its parameters are all trained, or set free later.
+        model: those of its parameters that take gradients are trained.
         recipe: with a learning rate; `ulmfit` divides it downwards, `full` multiplies the head's.
     """
-    groups = layer_groups(model)
+    groups = [[p for p in group if p.requires_grad] for group in layer_groups(model)]
     rate, last = recipe.rate or 0.0, len(groups) - 1
     if recipe.adaptation == "ulmfit":
         rates = [rate / DISCRIMINATIVE ** (last - depth) for depth in range(len(groups))]
     else:
-        rates = [*[rate] * last, rate * HEAD_FACTOR]
+        rates = [*[rate] * last, rate * (HEAD_FACTOR if recipe.adaptation == "full" else 1.0)]
     settings = []
     for group, its_rate in zip(groups, rates, strict=True):
         for decay, members in ((WEIGHT_DECAY, [p for p in group if p.ndim > 1]), (0.0, [p for p in group if p.ndim < 2])):
@@ -80,9 +80,11 @@ def rate_at(recipe: Recipe, update: int, updates: int) -> float:
 
 
 def set_free(model: Any, recipe: Recipe, epoch: int, epochs: int) -> None:
-    """Let the groups learn that the recipe wants to learn in this epoch (counted from 0) of so many."""
+    """Let the groups learn that `ulmfit` wants to learn in this epoch (counted from 0) of so many; others set none free."""
+    if recipe.adaptation != "ulmfit":
+        return
     groups = layer_groups(model)
-    free = -(-len(groups) * (epoch + 1) // epochs) if recipe.adaptation == "ulmfit" else len(groups)  # rounded up
+    free = -(-len(groups) * (epoch + 1) // epochs)  # rounded up
     for depth, group in enumerate(groups):
         for parameter in group:
             parameter.requires_grad_(depth >= len(groups) - free)

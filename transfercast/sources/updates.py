@@ -17,6 +17,7 @@ from transfercast.core.records import Recipe
 from transfercast.core.trainings import EpochRecord
 from transfercast.sources.batches import IGNORED, padded, piece_labels, shuffled, tokenized_for
 from transfercast.sources.compact import compacted
+from transfercast.sources.lora import Adapters
 from transfercast.sources.precision import Precision, autocast
 from transfercast.sources.recipes import MAX_GRADIENT_NORM, optimiser_for, rate_at, set_free
 from transfercast.tasks.task import Task
@@ -47,7 +48,7 @@ class Run:
         recipe: with rate and epochs.
         rng: for the order of rows.
         precision: of matrix products.
-        compact: train only the embeddings of tokens that occur.
+        compact: train only the embeddings of tokens that occur; adapters train none.
     """
 
     def __init__(
@@ -65,7 +66,8 @@ class Run:
         self.encodings = self._encoded("train")
         self.lengths = np.array([len(ids) for ids in self.encodings["input_ids"]])
         self.labels = _labels(task, self.encodings)
-        self.tables = compacted(model, self._token_lists()) if compact else None
+        self.adapters = Adapters(model) if recipe.adaptation == "lora" else None
+        self.tables = compacted(model, self._token_lists()) if compact and self.adapters is None else None
         self.optimiser = optimiser_for(model, recipe)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.epochs = recipe.epochs_of(len(self.lengths))
@@ -111,6 +113,8 @@ class Run:
             small, whole = self.tables
             small.write_back(whole)
             self.model.set_input_embeddings(whole)
+        if self.adapters is not None:
+            self.adapters.merge()
         for parameter in self.model.parameters():
             parameter.requires_grad_(True)
 
