@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
-from tests.conftest import write_csv
+from tests.conftest import sentences, write_csv
+from transfercast.cli import app
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
 from transfercast.tasks.family import read_family, task_of
@@ -147,3 +149,13 @@ def test_options_that_contradict_one_another_are_told(tmp_path, options, parts):
         Task.from_csv(as_columns(tmp_path), kind="multilabel", **options)
     for part in parts:
         assert part in str(told.value)
+
+
+def test_columns_of_a_file_are_named_on_the_command_line(tmp_path, tiny_encoder):
+    rows = [(text, i % 2, int(i % 3 == 0)) for i, (text, _) in enumerate(sentences(90, "good", seed=0))]
+    path = write_csv(tmp_path / "rows.csv", rows, "text,joy,fear")
+    arguments = ["rank", str(path), str(tiny_encoder), "--labels", "joy, fear", "--metric", "macro_f1"]
+    run = CliRunner().invoke(app, [*arguments, "--measure", "frozen_transfer", "--json"])
+    assert run.exit_code == 0, run.output
+    assert "multilabel (as stated), judged by macro_f1; 2 labels, of which a row may have several: 'fear', 'joy'" in run.stderr
+    assert 0 <= json.loads(run.stdout)["frozen_transfer"] <= 1

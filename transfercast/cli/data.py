@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Text = Annotated[str, typer.Option(help="Of a file: column of the texts.")]
 TextPair = Annotated[str | None, typer.Option(help="Of a file: column of second texts, for tasks on pairs.")]
 Label = Annotated[str, typer.Option(help="Of a file: column of the labels.")]
+Labels = Annotated[
+    str | None,
+    typer.Option(help="Of a file: 0/1 columns, as joy,fear,love, of which a row may have several; instead of --label."),
+]
 StatedKindOption = Annotated[StatedKind | None, typer.Option("--kind", help="Of the task; by default as the labels say.")]
 Metric = Annotated[
     str | None, typer.Option(help="By which the task is judged, as macro_f1 or mcc; by default that of its kind.")
@@ -37,6 +41,7 @@ class FileOptions:
     metric: str | None
     positive: str | None
     format: FileFormat | None
+    labels: str | None = None
 
     def task(self, path: Path, rows: int | None) -> Task:
         """The task of a file, without rows that have no text; training rows are capped at `rows`, validation at an eighth.
@@ -46,10 +51,18 @@ class FileOptions:
         """
         from transfercast.tasks.task import Task
 
-        caps = {} if rows is None else {"rows": {"train": rows, "validation": -(-rows // 8)}}
+        if self.labels is None:
+            columns: dict[str, Any] = {"label": self.label, "kind": self.kind}
+        else:
+            names = [name.strip() for name in self.labels.split(",")]
+            if len(names) < 2:
+                raise InputError(f"--labels {self.labels!r}: name two 0/1 columns or more; one column is named by --label.")
+            columns = {"labels": names, "joint": True, "kind": self.kind or "multilabel"}
+        if rows is not None:
+            columns["rows"] = {"train": rows, "validation": -(-rows // 8)}
         return Task.from_csv(
-            path, text=self.text, label=self.label, text_pair=self.text_pair, kind=self.kind, metric=self.metric,
-            positive=self.positive, format=self.format, drop=("rare_labels", "empty_text"), **caps,
+            path, text=self.text, text_pair=self.text_pair, metric=self.metric, positive=self.positive, format=self.format,
+            drop=("rare_labels", "empty_text"), **columns,
         )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.data import FileOptions, Format, Label, Metric, Positive, StatedKindOption, Text, TextPair
+from transfercast.cli.data import FileOptions, Format, Label, Labels, Metric, Positive, StatedKindOption, Text, TextPair
 from transfercast.cli.output import AsJson, Device, say, say_tasks, show
 from transfercast.core.records import Recipe, checked_seed
 
@@ -32,6 +32,7 @@ def features(
     text: Text = "text",
     text_pair: TextPair = None,
     label: Label = "label",
+    labels: Labels = None,
     kind: StatedKindOption = None,
     metric: Metric = None,
     positive: Positive = None,
@@ -58,7 +59,7 @@ def features(
     if tasks.suffix.lower() == ".toml":
         targets = list(read_family(tasks).targets)
     else:
-        targets = [FileOptions(text, text_pair, label, kind, metric, positive, file_format).task(tasks, rows=None)]
+        targets = [FileOptions(text, text_pair, label, kind, metric, positive, file_format, labels).task(tasks, rows=None)]
     held = SourcePool.load(pool)
     say_tasks(targets, as_json)
 

@@ -12,6 +12,7 @@ from transfercast.cli.data import (
     FileOptions,
     Format,
     Label,
+    Labels,
     Metric,
     Positive,
     StatedKindOption,
@@ -36,6 +37,7 @@ def rank(
     text: Text = "text",
     text_pair: TextPair = None,
     label: Label = "label",
+    labels: Labels = None,
     kind: StatedKindOption = None,
     metric: Metric = None,
     positive: Positive = None,
@@ -63,7 +65,7 @@ def rank(
 
     if (maps is None) == (not encoders):
         raise InputError("name the encoders to rank, or a folder of maps by --maps.")
-    task = target_of(data, target, rows, FileOptions(text, text_pair, label, kind, metric, positive, file_format))
+    task = target_of(data, target, rows, FileOptions(text, text_pair, label, kind, metric, positive, file_format, labels))
     if maps is not None:
         config_files(maps)
     refuse_if_none_is_there(encoders or [])

@@ -14,6 +14,7 @@ from transfercast.cli.data import (
     FileOptions,
     Format,
     Label,
+    Labels,
     Metric,
     Positive,
     StatedKindOption,
@@ -49,6 +50,7 @@ def recommend(
     text: Text = "text",
     text_pair: TextPair = None,
     label: Label = "label",
+    labels: Labels = None,
     kind: StatedKindOption = None,
     metric: Metric = None,
     positive: Positive = None,
@@ -95,7 +97,7 @@ def recommend(
     file = file_of(database_url(history))
     past = history if file is None or file.is_file() else None
     requests = [Request.parse(one) for one in adopt or []]
-    task = target_of(data, target, rows, FileOptions(text, text_pair, label, kind, metric, positive, file_format))
+    task = target_of(data, target, rows, FileOptions(text, text_pair, label, kind, metric, positive, file_format, labels))
     if pool is None and not requests and not DEFAULT_POOL.is_dir():
         if encoder is None:
             raise InputError(

@@ -89,7 +89,7 @@ class TaskSpec(BaseModel):
     def _fits_together(self) -> TaskSpec:
         if self.joint and len(self.labels) < 2:
             raise ValueError("joint is for kind 'multilabel' with labels = [...], two 0/1 columns at least")
-        if self.joint and self.label in self.labels:
+        if self.joint and self.label in self.labels and self.label != "label":  # which may be no more than the default
             raise ValueError(f"label = {self.label!r} is one of the labels, joint = true takes all; leave one out")
         if self.kind != "multilabel" and self.labels:
             raise ValueError("labels = [...] is for kind 'multilabel' only; for one column say label = '...'")
