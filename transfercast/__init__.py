@@ -28,6 +28,8 @@ _HOME = {
     "fit_maps": "features.fit_maps",
     "hub_models": "atlas.hub",
     "plan": "planning.order",
+    "pull": "sharing.hub",
+    "push": "sharing.hub",
     "rank_encoders": "features.rank",
     "rank_maps": "features.rank",
     "read_family": "tasks.family",
@@ -55,6 +57,8 @@ __all__ = [
     "fit_maps",
     "hub_models",
     "plan",
+    "pull",
+    "push",
     "rank_encoders",
     "rank_maps",
     "read_family",
@@ -81,6 +85,7 @@ if TYPE_CHECKING:
     from transfercast.planning.order import plan
     from transfercast.predictor.model import Predictor
     from transfercast.predictor.retrain import train_meta
+    from transfercast.sharing.hub import pull, push
     from transfercast.sources.pool import SourcePool
     from transfercast.tasks.family import read_family
     from transfercast.tasks.task import Task
