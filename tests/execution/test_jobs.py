@@ -21,6 +21,7 @@ from transfercast.core.records import ALONE
 from transfercast.execution.search import search
 from transfercast.features.extract import extract_features
 from transfercast.history.store import History
+from transfercast.sources.models import pick_device
 from transfercast.sources.pool import SourcePool
 from transfercast.tasks.family import read_family
 
@@ -118,6 +119,14 @@ def test_a_killed_worker_ends_the_search_in_one_sentence_and_a_rerun_goes_on(tab
     assert search(made, storage).failures == ()
     trained_once(storage, made)
     assert before <= {one.run_key for one in History(storage).observations()}
+
+
+def test_trainings_go_round_the_gpus_of_a_machine_unless_one_was_named(monkeypatch):
+    assert pick_device("cpu", 3).type == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for several, wanted in ((1, ["cuda", "cuda", "cuda"]), (2, ["cuda:0", "cuda:1", "cuda:0"])):
+        monkeypatch.setattr("torch.cuda.device_count", lambda several=several: several)
+        assert [str(pick_device(None, turn)) for turn in range(3)] == wanted
 
 
 def test_the_baseline_s_gain_is_known_whatever_ends_first(table, storage):

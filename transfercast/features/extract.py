@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -164,7 +165,11 @@ def _all_alone(
         TransfercastError: why, where it fails with every encoder.
     """
     encoders = list(dict.fromkeys(source.encoder for source in sources.values()))
-    work = [(pool, task, *how, encoder) for encoder in encoders for task in targets]
+    recipe, seed, device = how
+    work = [
+        (pool, task, recipe, seed, str(pick_device(device, turn)), encoder)
+        for turn, (encoder, task) in enumerate(itertools.product(encoders, targets))
+    ]
     by_name: dict[tuple[str, str], Source | TransfercastError] = {}
     for encoder, target, model in progress(in_parallel(_one_alone, work, jobs), "targets alone", total=len(work)):
         by_name[encoder, target] = model
