@@ -108,6 +108,12 @@ def test_span_similarity_of_binary_tasks_is_over_positive_documents():
     assert span_similarity(np.array([0]), np.array([0]), 1.0).tolist() == [0.0, 0.0]
 
 
+def test_span_similarity_of_several_labels_is_over_documents_with_any():
+    # the source marks documents 0 and 1, the labels 0 and 2, whichever the labels are: 2 * 1 / 4
+    found = span_similarity(np.array([[1, 0], [0, 1], [0, 0]]), np.array([[0, 1, 0], [0, 0, 0], [1, 1, 0]]), 0.5)
+    assert found.tolist() == pytest.approx([0.5, 0.25])
+
+
 def test_wss_is_missing_where_the_source_s_own_score_is_not_known():
     ss, wss = span_similarity(np.array([1]), np.array([1]), math.nan)
     assert ss == 1.0

@@ -187,6 +187,9 @@ def test_tasks_of_several_labels_go_from_sources_to_a_search(family, pool, tmp_p
     assert table.provenance.failed == {}
     pairs = {(candidate.source, candidate.target) for candidate in table.candidates}
     assert ("relief", "helping") not in pairs  # it learnt that very label from these rows
+    assert table.frame.loc[("weather", "film", FAST.key), "wss"] == pytest.approx(
+        table.frame.loc[("weather", "film", FAST.key), "ss"] * pool["weather"].scores["test"]
+    )
     row = table.frame.loc[("weather", "film", FAST.key)]
     defined = [
         "source_score",
@@ -199,7 +202,7 @@ def test_tasks_of_several_labels_go_from_sources_to_a_search(family, pool, tmp_p
         "task_emb",
     ]
     assert row[defined].notna().all()
-    assert row[["leep", "nce", "ss", "ansat_a_0.05"]].isna().all()
+    assert row[["leep", "nce", "ansat_a_0.05"]].isna().all()
     assert table.frame.loc[("helping", "film", FAST.key), ["leep", "nce"]].notna().all()
     assert row["target_classes"] == 3
     extract_features(pool, targets[:1], recipe=FAST, only=["leep"], cache=ArrayCache(tmp_path / "cache"))

@@ -3,7 +3,7 @@
 | name | what it is |
 |---|---|
 | source_score | the source's score on its own validation rows |
-| source_test_f1 | that on its own test rows, where it is an F1 of positives or of spans |
+| source_test_f1 | that on its own test rows, where it is an F1 of positives, labels or spans |
 | target_score | the target trained alone from the source's base encoder, on its validation rows |
 | source_embeddings, source_layers, source_cls | the target's rows in the source: last layer, all layers, first token |
 | source_probabilities, source_predictions | what it says of these rows |
@@ -39,8 +39,6 @@ from transfercast.sources.inference import Reading
 from transfercast.sources.source import Source
 from transfercast.tasks.family import task_of
 from transfercast.tasks.task import Examples, Task
-
-_MARKED_F1 = ("positive_f1", "span_f1")
 
 OWN_ROWS = 1000
 """At most so many of a source's own rows are embedded."""
@@ -95,7 +93,7 @@ class Gatherer:
 
         return {
             "source_score": lambda: source.scores.get("validation", source.scores.get("test", np.nan)),
-            "source_test_f1": lambda: source.scores.get("test", np.nan) if source.metric in _MARKED_F1 else np.nan,
+            "source_test_f1": lambda: source.scores.get("test", np.nan) if _is_f1(source) else np.nan,
             "target_score": lambda: alone.scores["validation"],
             "target_kind": lambda: target.kind,
             "target_metric": lambda: target.metric,
@@ -164,6 +162,11 @@ class Gatherer:
         if source.name not in self._tasks:
             self._tasks[source.name] = own_task(source)
         return self._tasks[source.name]
+
+
+def _is_f1(source: Source) -> bool:
+    """Whether a source is judged by how well it marks what its task marks."""
+    return source.metric in ("positive_f1", "span_f1") or source.kind is Kind.MULTILABEL
 
 
 def _balance(shares: np.ndarray, classes: int) -> float:

@@ -2,7 +2,8 @@ r"""Span similarity: does the source mark what the target's labels mark?
 
 .. math:: \mathrm{SS} = \frac{2\,TP}{2\,TP + FP + FN}, \qquad \mathrm{WSS} = F_1^{\text{source}} \cdot \mathrm{SS}
 
-over the offsets of spans, types left aside; for binary tasks over positive documents. The source's F1 is its score on its
+over the offsets of spans, types left aside; for binary tasks over positive documents, and for several labels over documents
+with any, whichever it is. The source's F1 is its score on its
 own test rows. Decoded are the target's training and validation rows: its test rows serve the final score alone.
 The weighted-span-similarity paper decodes the test rows, which would leak here.
 """
@@ -20,7 +21,7 @@ from transfercast.sources.spans import dice, spans_of
 
 
 @measure(
-    kinds=frozenset({Kind.BINARY, Kind.SEQUENCE}),
+    kinds=frozenset({Kind.BINARY, Kind.MULTILABEL, Kind.SEQUENCE}),
     same_kind=True,
     better="higher",
     group="label space",
@@ -31,7 +32,8 @@ def span_similarity(source_predictions: Any, target_labels: Any, source_test_f1:
     """SS and WSS of a source on the target's rows.
 
     Args:
-        source_predictions: (n,) classes 0 and 1, or n tuples of tags (which may end early where texts were cut).
+        source_predictions: (n,) classes 0 and 1, (n, C) labels 0 and 1, or n tuples of tags (which may end early where texts
+            were cut).
         target_labels: the gold labels of the same rows.
         source_test_f1: the source's F1 on its own test rows, NaN where it is not known or another metric was chosen.
 
@@ -39,8 +41,10 @@ def span_similarity(source_predictions: Any, target_labels: Any, source_test_f1:
         (2,) values in [0, 1], WSS NaN without the source's F1; 1 when the source marks exactly what the target's labels mark.
     """
     if isinstance(target_labels, np.ndarray):
-        both = int(((source_predictions == 1) & (target_labels == 1)).sum())
-        marked = int((source_predictions == 1).sum() + (target_labels == 1).sum())
+        found, gold = (
+            np.asarray(labels == 1).reshape(len(labels), -1).any(axis=1) for labels in (source_predictions, target_labels)
+        )
+        both, marked = int((found & gold).sum()), int(found.sum() + gold.sum())
         similarity = 2 * both / marked if marked else 0.0
     else:
         similarity = dice(_untyped(target_labels), _untyped(source_predictions))
