@@ -8,8 +8,8 @@ python -m benchmarks.training [--part speed --part jobs --part same --part score
     same    largest relative difference between weights trained with the compact and with the whole embedding table
     scores  mean test score minus that of a careful plain loop (1e-4, 8 epochs, batches of 16, warm-up, best epoch on
             validation, threshold one half), and of `features` minus a logistic regression on mean-pooled frozen embeddings;
-            for rare labels also of `full` with a threshold of one half; every score is kept in FILE as soon as it is known, so
-            a run that was killed goes on
+            for rare labels also of `full` with a threshold of one half
+    Scores and speeds are kept in FILE as soon as they are known, so a run that was killed goes on.
     Last line: {"speedup_trainer_300": ..., "speedup_trainer_2000": ..., "throughput_two_jobs": ..., "same_result": ...,
     "score_gap": ..., "features_gap": ..., "threshold_gap": ..., "versions": ...}; null for parts that were not asked for.
 """
@@ -105,12 +105,34 @@ def our_seconds(task: Task, recipe: Recipe, seed: int) -> float:
     return time.process_time() - started
 
 
-def speedups(rows: int, repeats: int) -> float:
+class Runs:
+    """What was measured so far, a line a run in a file: a benchmark that was killed goes on."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.known = place, {}
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.is_file():
+            self.known = {tuple(run["run"]): run["found"] for run in map(json.loads, place.read_text().splitlines())}
+
+    def found(self, run: tuple[Any, ...], measure: Callable[[], Any]) -> Any:
+        """What a run gave, measured now if it was not before."""
+        if run not in self.known:
+            self.known[run] = measure()
+            with self.place.open("a") as file:
+                file.write(json.dumps({"run": run, "found": self.known[run]}) + "\n")
+        return self.known[run]
+
+
+def speedups(rows: int, repeats: int, runs: Runs) -> float:
     """Median of the Trainer's seconds over ours, in turns, for tweet_irony and a GoEmotions label."""
-    ratios = []
-    for name, seed in product(("tweet_irony", LABELS[0]), range(repeats)):
+
+    def both(name: str, seed: int) -> tuple[float, float]:
         task, recipe = task_named(name, rows), Recipe(epochs=1, learning_rate=1e-4)
-        our, their = our_seconds(task, recipe, seed), trainer_seconds(task, recipe, seed)
+        return our_seconds(task, recipe, seed), trainer_seconds(task, recipe, seed)
+
+    ratios = []
+    for seed, name in product(range(repeats), (LABELS[0], "tweet_irony")):
+        our, their = runs.found(("speed", name, rows, seed), lambda name=name, seed=seed: both(name, seed))
         print(f"{name}, {rows} rows, an epoch: Trainer {their:.1f} s, ours {our:.1f} s", flush=True)
         ratios.append(their / our)
     return median(ratios)
@@ -230,27 +252,25 @@ def ways_of(name: str) -> list[str]:
     return [way for way in WAYS if way != "half" or name in LABELS]
 
 
-def gaps(sizes: list[int], seeds: int, place: Path) -> dict[str, float]:
+def gaps(sizes: list[int], seeds: int, runs: Runs) -> dict[str, float]:
     """Means over sets, sizes and seeds of the differences, in points (hundredths of the metric)."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    known: dict[tuple[Any, ...], tuple[float, float]] = {}
-    if place.is_file():
-        known = {tuple(json.loads(line)["run"]): json.loads(line)["scores"] for line in place.read_text().splitlines()}
     names = (*SETS, *LABELS, *MORE_LABELS)
+
+    def scores(name: str, rows: int, seed: int, way: str) -> tuple[float, float]:
+        key = ("scores", name, rows, 0 if way in WITHOUT_SEED else seed, way)
+        found: tuple[float, float] = runs.found(key, lambda: WAYS[way](task_named(name, rows), seed))
+        return found
+
     for seed, rows, name in product(range(seeds), sizes, names):
         for way in ways_of(name):
-            key = (name, rows, 0 if way in WITHOUT_SEED else seed, way)
-            if key not in known:
-                known[key] = WAYS[way](task_named(name, rows), seed)
-                with place.open("a") as file:
-                    file.write(json.dumps({"run": key, "scores": known[key]}) + "\n")
+            scores(name, rows, seed, way)
     means: dict[tuple[str, int, str], float] = {}
     for rows, name in product(sizes, names):
         told = []
         for way in ways_of(name):
-            runs = [known[name, rows, 0 if way in WITHOUT_SEED else seed, way] for seed in range(seeds)]
-            means[name, rows, way] = mean(score for score, _ in runs)
-            told.append(f"{way} {means[name, rows, way]:.3f} (AP {mean(precision for _, precision in runs):.3f})")
+            pairs = [scores(name, rows, seed, way) for seed in range(seeds)]
+            means[name, rows, way] = mean(score for score, _ in pairs)
+            told.append(f"{way} {means[name, rows, way]:.3f} (AP {mean(precision for _, precision in pairs):.3f})")
         print(f"{name:18} {rows:5} {'  '.join(told)}")
 
     def gap(of: str, over: str, sets: tuple[str, ...]) -> float:
@@ -272,18 +292,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="of what is timed")
     parser.add_argument("--runs", type=Path, default=RUNS)
     asked = parser.parse_args()
-    parts = asked.part or PARTS
+    parts, runs = asked.part or PARTS, Runs(asked.runs)
     result: dict[str, Any] = dict.fromkeys(
         ("speedup_trainer_300", "speedup_trainer_2000", "throughput_two_jobs", "same_result", *GAPS)
     )
     if "speed" in parts:
-        result |= {f"speedup_trainer_{rows}": round(speedups(rows, asked.repeats), 2) for rows in asked.rows}
+        result |= {f"speedup_trainer_{rows}": round(speedups(rows, asked.repeats, runs), 2) for rows in asked.rows}
     if "jobs" in parts:
         result["throughput_two_jobs"] = round(trainings_an_hour(2, 1, 3) / trainings_an_hour(1, 2, 3), 2)
     if "same" in parts:
         result["same_result"] = same_result()
     if "scores" in parts:
-        result |= gaps(asked.rows, asked.seeds, asked.runs)
+        result |= gaps(asked.rows, asked.seeds, runs)
     versions = {name: version(name) for name in ("torch", "transformers", "scikit-learn")}
     print(json.dumps({**result, "seeds": asked.seeds, "rows": asked.rows, "versions": versions}))
 

@@ -17,7 +17,7 @@ from transfercast.core.trainings import EpochRecord, TrainingRecord
 from transfercast.history.store import History
 from transfercast.history.trainings import MOST_WHY
 
-CURVE = (EpochRecord(0.25, 0.7, 1.5), EpochRecord(0.75, None, 1.25))
+CURVE = (EpochRecord(0.25, 0.7, 1.5), EpochRecord(0.75, None, 1.25, 0.875))
 RUN = {"source": "a", "target": "x", "recipe": "full", "encoder": "offline", "seed": 2**32 - 1}
 FINISHED = TrainingRecord(
     run_key="k1", **RUN, ended="finished", curve=CURVE, epoch=1, seconds=3.5, peak_mb=812.5, device="cpu",
@@ -61,7 +61,9 @@ def test_a_run_that_is_removed_takes_how_it_went_with_it():
     assert history.trainings() == [FAILED]
 
 
-@pytest.mark.parametrize("change", ["curve = '[[1]]'", "curve = 'x'", "ended = 'burnt'", "seconds = 'x'"])
+@pytest.mark.parametrize(
+    "change", ["curve = '[[1]]'", "curve = 'x'", "ended = 'burnt'", "seconds = 'x'", "epoch = 1", "epoch = -1"]
+)
 def test_a_damaged_row_is_named(change):
     history = History("sqlite://")
     history.note(FAILED)
@@ -86,8 +88,9 @@ def test_the_command_shows_curves_with_the_epoch_that_was_kept(tmp_path):
     shown = CliRunner().invoke(app, ["history", "trainings", "--history", str(place)])
     assert shown.exit_code == 0, shown.output
     assert "0.250 0.750*" in shown.stdout
+    assert "0.875" in shown.stdout
     assert "out of memory" in shown.stdout
     told = CliRunner().invoke(app, ["history", "trainings", "--history", str(place), "--json"]).stdout.splitlines()
-    assert json.loads(told[0])["curve"][1] == {"score": 0.75, "loss": None, "seconds": 1.25}
+    assert json.loads(told[0])["curve"][1] == {"score": 0.75, "loss": None, "seconds": 1.25, "average_precision": 0.875}
     nothing = CliRunner().invoke(app, ["history", "trainings", "--history", str(place), "--target", "z"])
     assert "No training yet." in nothing.stdout

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score
 
 from transfercast.core.records import Recipe
 from transfercast.sources.finetune import fine_tune
+from transfercast.sources.inference import read
 from transfercast.sources.precision import autocast, has_bfloat16
 from transfercast.tasks.family import read_family
 
@@ -46,6 +48,10 @@ def test_a_training_keeps_its_curve_its_seconds_and_its_memory(tiny_encoder, tas
     assert sum(epoch.seconds for epoch in found.curve) < found.seconds
     assert found.curve[-1].loss < found.curve[0].loss
     assert found.peak_mb > 50
+    examples = task.splits["validation"]
+    positive = read(found.model, found.tokenizer, examples.texts, 16, split=False).outputs[:, 1]
+    told = found.curve[found.epoch].average_precision  # where the threshold lies changes no rank
+    assert told == pytest.approx(average_precision_score(examples.labels, positive))
 
 
 def test_what_a_recipe_leaves_open_is_settled_by_the_number_of_rows(tiny_encoder, task):

@@ -65,6 +65,7 @@ def fit_sources(
             "kind": str(source.kind),
             "metric": source.metric,
             "validation": source.scores.get("validation"),
+            "validation AP": source.average_precision,
             "test": source.scores.get("test"),
             "rows": source.train_rows,
             "seconds": round(source.seconds, 1),

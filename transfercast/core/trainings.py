@@ -16,11 +16,13 @@ class EpochRecord:
         score: on validation, by the task's metric.
         loss: mean over the epoch's updates; of a head that was solved for, on validation; None where it is no number.
         seconds: of the updates; scoring is not counted.
+        average_precision: of a binary task on validation: how well its rows are ranked, whatever the threshold; else None.
     """
 
     score: float
     loss: float | None
     seconds: float
+    average_precision: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ TRAININGS = sa.Table(
     sa.Column("seed", sa.BigInteger, nullable=False),
     sa.Column("ended", sa.String(10), nullable=False),  # finished, stopped, failed
     sa.Column("why", sa.String(500), nullable=False),
-    sa.Column("curve", sa.JSON, nullable=False),  # [score, loss, seconds] an epoch
+    sa.Column("curve", sa.JSON, nullable=False),  # [score, loss, seconds, average precision] an epoch
     sa.Column("epoch", sa.Integer),
     sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("peak_mb", sa.Float),

@@ -17,7 +17,8 @@ MOST_WHY = 500
 """Letters of a reason that are kept."""
 
 _FIELDS = tuple(one.name for one in fields(TrainingRecord) if one.name != "curve")
-_CURVE = TypeAdapter(list[tuple[float, float | None, float]])
+_WITHOUT_PRECISION = tuple[float, float | None, float]
+_CURVE = TypeAdapter(list[tuple[float, float | None, float, float | None] | _WITHOUT_PRECISION])
 _RECORD = TypeAdapter(TrainingRecord)
 
 
@@ -25,7 +26,7 @@ def note(connection: sa.Connection, record: TrainingRecord) -> None:
     """Keep how a training went; tried again, it has a row for every time."""
     values: dict[str, Any] = {name: getattr(record, name) for name in _FIELDS}
     values["why"] = printable(record.why)[:MOST_WHY]
-    values["curve"] = [[one.score, one.loss, one.seconds] for one in record.curve]
+    values["curve"] = [[one.score, one.loss, one.seconds, one.average_precision] for one in record.curve]
     connection.execute(sa.insert(TRAININGS), values)
 
 
@@ -40,7 +41,10 @@ def noted(connection: sa.Connection, shown: str, *where: sa.ColumnElement[bool])
     for row in connection.execute(sa.select(*columns).where(*where).order_by(TRAININGS.c.id)).mappings():
         try:
             curve = tuple(EpochRecord(*epoch) for epoch in _CURVE.validate_json(row["curve"]))
-            records.append(_RECORD.validate_python({**row, "curve": curve}))
+            record = _RECORD.validate_python({**row, "curve": curve})
+            if record.epoch is not None and not 0 <= record.epoch < len(curve):
+                raise ValueError(f"no epoch {record.epoch}")
+            records.append(record)
         except (ValidationError, ValueError) as error:
             raise ArtifactError(
                 f"{shown}: how the training {str(row['source'])!r} -> {str(row['target'])!r} went is damaged. Remove it: "
@@ -59,6 +63,7 @@ def table_row(record: TrainingRecord) -> dict[str, Any]:
         "seed": record.seed,
         "ended": record.ended,
         "scores": " ".join(scores),
+        "AP": None if record.epoch is None else record.curve[record.epoch].average_precision,
         "seconds": record.seconds,
         "peak MB": record.peak_mb,
         "why": record.why,

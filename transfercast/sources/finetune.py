@@ -22,8 +22,8 @@ from transfercast.sources.inference import Reading, read
 from transfercast.sources.language import tune_language
 from transfercast.sources.models import new_model
 from transfercast.sources.precision import Precision
-from transfercast.sources.scores import score_of
-from transfercast.sources.threshold import best_threshold, best_thresholds, head_bias, move_threshold
+from transfercast.sources.scores import average_precision, score_of
+from transfercast.sources.threshold import HALF, best_threshold, best_thresholds, head_bias, move_threshold
 from transfercast.sources.updates import AfterEpoch, Chosen, Judged, Run
 from transfercast.tasks.task import Examples, Task
 
@@ -135,24 +135,26 @@ def _solved(
     loss = fit_head(model, tokenizer, task, recipe.max_tokens)
     seconds = time.perf_counter() - started
     judged = judge()
-    record = EpochRecord(judged.score, loss if math.isfinite(loss) else None, seconds)
+    record = EpochRecord(judged.score, loss if math.isfinite(loss) else None, seconds, judged.average_precision)
     if after_epoch is not None:
         after_epoch(0, record)
     return Chosen((record,), 0, judged.threshold)
 
 
 def _judged(model: Any, tokenizer: Any, task: Task, recipe: Recipe) -> Judged:
-    """The score on validation; if the recipe wants it, at the threshold that is best there."""
+    """The model on validation; if the recipe wants it, scored at the threshold that is best there."""
     examples = task.splits["validation"]
     reading = read(model, tokenizer, examples.texts, recipe.max_tokens, split=task.kind is Kind.SEQUENCE)
-    if recipe.threshold == "half" or task.kind not in (Kind.BINARY, Kind.MULTILABEL) or head_bias(model) is None:
-        return Judged(_score(reading, task, examples))
-    if task.kind is Kind.MULTILABEL:
+    fits = recipe.threshold == "validation" and head_bias(model) is not None
+    if task.kind is Kind.MULTILABEL and fits:
         thresholds = best_thresholds(task.metric, reading.outputs, examples.labels)
         return Judged(score_of(task.metric, (reading.outputs > thresholds).astype(int), examples.labels), thresholds)
+    if task.kind is not Kind.BINARY:
+        return Judged(_score(reading, task, examples))
     positive = reading.outputs[:, 1]
-    threshold = best_threshold(task.metric, positive, examples.labels)
-    return Judged(score_of(task.metric, (positive > threshold).astype(int), examples.labels), threshold)
+    threshold = best_threshold(task.metric, positive, examples.labels) if fits else HALF
+    score = score_of(task.metric, (positive > threshold).astype(int), examples.labels)
+    return Judged(score, threshold, average_precision(positive, examples.labels))
 
 
 def _peak_mb(device: torch.device) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, matthews_corrcoef
 
 from transfercast.sources.spans import dice, spans_of
 
@@ -49,6 +49,24 @@ def _correlation(metric: str, predicted: np.ndarray, labels: np.ndarray) -> floa
     both = {"pearson": pearsonr(predicted, labels).statistic, "spearman": spearmanr(predicted, labels).statistic}
     mean = float(both.get(metric, sum(both.values()) / 2))
     return mean if np.isfinite(mean) else 0.0  # of predictions too large, or all but constant
+
+
+def average_precision(positive: np.ndarray, labels: np.ndarray) -> float | None:
+    """Area under the precision-recall curve, scikit-learn's: how well rows are ranked, whatever the threshold.
+
+    Args:
+        positive: (n,) probabilities of the positive class.
+        labels: (n,) 0 or 1.
+
+    Returns:
+        A value in (0, 1]; None where no row is positive, or a probability is no number.
+
+    >>> round(average_precision(np.array([0.9, 0.8, 0.1]), np.array([1, 0, 1])), 3)  # (1/1 + 2/3) / 2
+    0.833
+    """
+    if not labels.any() or not np.isfinite(positive).all():
+        return None
+    return float(average_precision_score(labels, positive))
 
 
 _NO_ROW_RIGHT = ("it gets no row right; it learned too little, or the labels are mixed up", "more rows")

@@ -78,6 +78,8 @@ class Source(BaseModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Source:
+        if self.epoch is not None and self.epoch >= len(self.curve):
+            raise ValueError(f"there is no epoch {self.epoch} in its curve of {len(self.curve)}")
         metric = METRICS[self.metric]
         if self.kind not in metric.kinds:
             raise ValueError(
@@ -104,6 +106,11 @@ class Source(BaseModel):
             if (wrong := warning_of(score, self.metric)) is not None:
                 return f"on {split}, {wrong}"
         return None
+
+    @property
+    def average_precision(self) -> float | None:
+        """Of a binary task on validation; None where it is not known."""
+        return None if self.epoch is None or not self.curve else self.curve[self.epoch].average_precision
 
     @property
     def mark(self) -> str:

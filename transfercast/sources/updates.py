@@ -26,10 +26,11 @@ AfterEpoch = Callable[[int, EpochRecord], None]
 
 
 class Judged(NamedTuple):
-    """A model's score on validation, and the threshold (of several labels, one each) that it needs; see threshold.py."""
+    """A model on validation: its score, the threshold that it needs (one each of several labels), and its average precision."""
 
     score: float
     threshold: float | tuple[float, ...] = 0.5
+    average_precision: float | None = None
 
 
 class Chosen(NamedTuple):
@@ -96,7 +97,7 @@ class Run:
             loss = self._epoch(epoch)
             seconds = time.perf_counter() - started
             judged = judge()
-            curve.append(EpochRecord(judged.score, loss, seconds))
+            curve.append(EpochRecord(judged.score, loss, seconds, judged.average_precision))
             if self.recipe.choose == "last" or judged.score >= curve[best].score:
                 best, threshold = epoch, judged.threshold
                 if self.recipe.choose == "best" and epoch < self.epochs - 1:
