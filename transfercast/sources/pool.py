@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from transfercast.core.errors import InputError, TransfercastError
 from transfercast.core.files import check_place, replaced_folder
-from transfercast.core.kinds import METRIC_OF, METRICS, Kind
 from transfercast.core.parallel import RANDOM_STATE, in_parallel
 from transfercast.core.progress import progress
-from transfercast.core.records import Recipe, checked_name, checked_seed
-from transfercast.sources.bases import UNKNOWN, base_of, name_of
+from transfercast.core.records import Recipe, checked_seed
+from transfercast.sources.adoption import adopt, encoders_in
+from transfercast.sources.bases import UNKNOWN, name_of
 from transfercast.sources.encoders import (
-    HEAD,
     OFFLINE,
     checkpoint_folder,
-    is_multilabel,
-    load_config,
-    load_tokenizer,
     weights_fingerprint,
 )
 from transfercast.sources.source import RECORD, Source, identity_of, save_trained
@@ -134,7 +129,7 @@ class SourcePool(Mapping[str, Source]):
         """
         folder = Path(folder).resolve()
         check_place(folder / "sources" / RECORD)
-        encoder = name_of(encoder, _encoders_in(folder / "sources"))
+        encoder = name_of(encoder, encoders_in(folder / "sources"))
         splits = ("validation", "test")
         work = [
             (folder / "sources" / task.name, task, encoder, recipe, seed, device, splits, turn)
@@ -252,73 +247,3 @@ def trained_alone(
             spec=task.spec,
         ).write(new)
     return Source.read(folder)
-
-
-def adopt(
-    pool: str | Path,
-    name: str,
-    checkpoint: str,
-    *,
-    score: float | None = None,
-    encoder: str | None = None,
-    max_tokens: int = 128,
-) -> Source:
-    """As `SourcePool.adopt`, also into a pool that is still empty."""
-    from transfercast.sources.batches import most_tokens
-    from transfercast.sources.models import load_model
-
-    folder = Path(pool).resolve() / "sources" / checked_name(name, "source")
-    model_folder = checkpoint_folder(checkpoint).resolve()
-    there = Source.read(folder) if (folder / RECORD).is_file() else None
-    if there is not None and (there.recipe is not None or there.checkpoint != model_folder):
-        raise InputError(f"{folder.parent.parent}: another source {name!r} is there already. Adopt under another name.")
-    kind, label_names = _kind_of(model_folder)
-    metric = METRICS[METRIC_OF[kind]]
-    if score is not None and not metric.lowest <= score <= metric.highest:
-        raise InputError(f"source {name!r}: score {score} is outside [{metric.lowest:g}, {metric.highest:g}] of {metric.name}.")
-    if there is not None and encoder is None and there.encoder != UNKNOWN:
-        base = there.encoder
-    else:
-        base = base_of(model_folder, encoder, [OFFLINE, *_encoders_in(folder.parent)])
-    load_tokenizer(model_folder)
-    source = Source(
-        name=name,
-        kind=kind,
-        label_names=label_names,
-        checkpoint=model_folder,
-        encoder=base,
-        metric=metric.name,
-        scores=(there.scores if there is not None else {}) if score is None else {"test": score},
-        max_tokens=min(max_tokens, most_tokens(load_model(model_folder, kind))),
-    )
-    if source != there:
-        with replaced_folder(folder) as new:
-            source.write(new)
-    return source
-
-
-def _encoders_in(sources: Path) -> list[str]:
-    """Base encoders of those sources of a pool that can be read."""
-    names = set()
-    for record in sources.glob(f"*/{RECORD}"):
-        with suppress(TransfercastError):
-            names.add(Source.read(record.parent).encoder)
-    return sorted(names - {UNKNOWN})
-
-
-def _kind_of(folder: Path) -> tuple[Kind, tuple[str, ...]]:
-    config = load_config(folder)
-    named = config.architectures if isinstance(config.architectures, list) else None
-    architecture = str((named or ["none"])[0])
-    if set(config.id2label) != set(range(config.num_labels)):
-        raise InputError(f"{folder}/config.json: id2label must name the classes 0 to {config.num_labels - 1}, each once.")
-    names = tuple(str(config.id2label[number]) for number in range(config.num_labels))
-    if architecture.endswith("ForTokenClassification"):
-        return Kind.SEQUENCE, names
-    if not architecture.endswith("ForSequenceClassification") and not (folder / HEAD).is_file():
-        raise InputError(f"{folder}: architecture {architecture} is no sequence or token classifier.")
-    if config.problem_type == "regression" or config.num_labels == 1:
-        return Kind.REGRESSION, ()
-    if is_multilabel(config):
-        return Kind.MULTILABEL, names
-    return (Kind.BINARY if config.num_labels == 2 else Kind.MULTICLASS), names
