@@ -109,8 +109,8 @@ def test_a_head_that_does_not_fit_its_encoder_is_told(saved, tmp_path):
         load_model(folder, Kind.BINARY)
 
 
-def test_such_a_model_is_adopted_and_explained_as_any_other(saved, tmp_path):
-    source = adopt(tmp_path / "pool", "other", str(saved))
+def test_such_a_model_is_adopted_and_explained_as_any_other(saved, sentence_encoder, tmp_path):
+    source = adopt(tmp_path / "pool", "other", str(saved), encoder=str(sentence_encoder))
     assert source.kind is Kind.BINARY
     assert len(source.label_names) == 2
     assert explain(str(saved), "we need water").conductance.words == ("we", "need", "water")
