@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -62,6 +63,16 @@ def test_each_training_of_the_design_is_observed_once_on_validation_and_test(atl
     assert sum(o.seed == 1 for o in transfers) == 1
 
 
+def test_the_curve_of_each_training_is_kept_and_written(atlas):
+    out, _ = atlas
+    curves = pd.read_parquet(out / "curves.parquet")
+    validation = {o.run_key: o.score for o in History(out / "history.db").observations() if o.split == "validation"}
+    assert set(curves.run_key) == set(validation)
+    assert (curves.groupby("run_key").epoch.max() == 1).all()  # of two epochs
+    best = curves.groupby("run_key").score.max()
+    assert all(best[key] == pytest.approx(score, abs=1e-6) for key, score in validation.items())
+
+
 def test_a_start_after_the_last_training_trains_nothing(atlas, spec, tiny_encoder, monkeypatch):
     out, first = atlas
     monkeypatch.setattr("transfercast.collection.collector.fine_tune", lambda *_, **__: pytest.fail("trained again"))
@@ -90,10 +101,10 @@ def test_a_training_that_fails_is_told_the_others_go_on_and_the_next_start_tries
 
     tune = collector.fine_tune
 
-    def fails(task, checkpoint, recipe, *, seed, device):
+    def fails(task, checkpoint, recipe, *, seed, **options):
         if seed == 1:
             raise RuntimeError("out of memory")
-        return tune(task, checkpoint, recipe, seed=seed, device=device)
+        return tune(task, checkpoint, recipe, seed=seed, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(collector, "fine_tune", fails)
@@ -103,6 +114,8 @@ def test_a_training_that_fails_is_told_the_others_go_on_and_the_next_start_tries
     assert first.done == first.runs - 2  # the repeated pair, and its target alone with that seed
     second = tc.collect(spec, tmp_path, encoder=str(tiny_encoder), device="cpu")
     assert second.done == second.runs
+    failed = [training for training in History(tmp_path / "history.db").trainings() if training.ended == "failed"]
+    assert {(training.seed, training.why) for training in failed} == {(1, "out of memory")}
 
 
 def test_an_atlas_of_another_design_is_refused_before_anything_is_trained(atlas, spec, tiny_encoder, tmp_path):

@@ -1,8 +1,9 @@
 """Training the transfers of a design, resumable and by several processes.
 
 In the folder of an atlas lie `design.json`, the pool (`pool/`), evidence that was taken (`cache/`), what was observed
-(`history.db`), and all observations as one table (`atlas.parquet`), written after each batch. A finished training is an
-observation of its validation and one of its test score; a process that is killed loses the training that it was at.
+(`history.db`), and, written after each batch, all observations as one table (`atlas.parquet`) and the learning curves
+(`curves.parquet`). A finished training is an observation of its validation and one of its test score; a process that is
+killed loses the training that it was at.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import torch
 
 from transfercast.collection.design import Batch, Design, Run, Settings, draw, settings_of
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import TransfercastError
-from transfercast.core.files import check_place, reason
+from transfercast.core.files import check_place, reason, written_beside
 from transfercast.core.progress import progress
 from transfercast.core.records import ALONE, Observation, Recipe, run_key_of
+from transfercast.core.trainings import EpochRecord, TrainingRecord
 from transfercast.execution import claims
 from transfercast.features.extract import extract_features, same_data
 from transfercast.history.store import History
@@ -94,7 +97,7 @@ def collect(
     failed = _run_all(collector, design, end)
     runs = [(batch, run) for batch in design.batches for run in batch.runs]
     known = history.find_all([collector.run_key(batch, run, "test") for batch, run in runs])
-    history.export_file(out / "atlas.parquet")
+    collector.write()
     return Collected(design.runs, len(known), failed, out / "atlas.parquet")
 
 
@@ -170,7 +173,7 @@ class Collector:
                 self._train(batch, run, task, pool, features.get(run.source, {}))
             except FAILURES as error:
                 failures.append(_noted(f"{run.source} -> {task.name}", error))
-        self.history.export_file(self.out / "atlas.parquet")
+        self.write()
         return failures
 
     def open_runs(self, batch: Batch) -> list[Run]:
@@ -250,19 +253,64 @@ class Collector:
     def _train(self, batch: Batch, run: Run, task: Task, pool: SourcePool, features: dict[str, float]) -> None:
         recipe = Recipe.parse(run.recipe)
         checkpoint = checkpoint_folder(self.encoder) if run.source == ALONE else pool[run.source].checkpoint
-        trained = fine_tune(task, checkpoint, recipe, seed=run.seed, device=self.device)
+        curve: list[EpochRecord] = []
+        started = time.perf_counter()
+        try:
+            trained = fine_tune(
+                task, checkpoint, recipe, seed=run.seed, device=self.device,
+                after_epoch=lambda _, record: curve.append(record),
+            )  # fmt: skip
+        except FAILURES as error:
+            self._note(batch, run, curve, time.perf_counter() - started, ended="failed", why=reason(error))
+            raise
         observations = [
             Observation(
                 **self._identity(batch, run, split),
                 score=trained.score(task, split, recipe.max_tokens),
                 hours=trained.seconds / 3600,
                 device=str(self.device),
-                finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                finished_at=_now(),
                 features=features if split == "validation" else {},
             )
             for split in SPLITS
         ]
         self.history.append(observations)
+        about = {"epoch": trained.epoch, "peak_mb": trained.peak_mb}
+        self._note(batch, run, trained.curve, trained.seconds, ended="finished", **about)
+
+    def _note(self, batch: Batch, run: Run, curve: Sequence[EpochRecord], seconds: float, **about: Any) -> None:
+        """Keep how a training went."""
+        self.history.note(
+            TrainingRecord(
+                run_key=self.run_key(batch, run, "validation"),
+                source=run.source,
+                target=batch.name,
+                recipe=run.recipe,
+                encoder=self.encoder,
+                seed=run.seed,
+                curve=tuple(curve),
+                seconds=seconds,
+                device=str(self.device),
+                finished_at=_now(),
+                **about,
+            )
+        )
+
+    def write(self) -> None:
+        """Write all observations, and the curves of all trainings, as tables."""
+        self.history.export_file(self.out / "atlas.parquet")
+        rows = [
+            {"run_key": training.run_key, "epoch": number, **asdict(record)}
+            for training in self.history.trainings()
+            for number, record in enumerate(training.curve)
+        ]
+        columns = {"run_key": str, "epoch": int, **dict.fromkeys(("score", "loss", "seconds"), float)}
+        with written_beside(self.out / "curves.parquet") as beside:
+            pd.DataFrame(rows, columns=list(columns)).astype(columns).to_parquet(beside, index=False)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _noted(what: str, error: Exception) -> str:
