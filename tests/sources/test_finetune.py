@@ -8,9 +8,11 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from transfercast.core.records import Recipe
+from transfercast.sources import finetune
 from transfercast.sources.finetune import fine_tune
 from transfercast.sources.inference import read
 from transfercast.sources.precision import autocast, has_bfloat16
+from transfercast.sources.scores import score_of
 from transfercast.tasks.family import read_family
 
 CPU = torch.device("cpu")
@@ -52,6 +54,21 @@ def test_a_training_keeps_its_curve_its_seconds_and_its_memory(tiny_encoder, tas
     positive = read(found.model, found.tokenizer, examples.texts, 16, split=False).outputs[:, 1]
     told = found.curve[found.epoch].average_precision  # where the threshold lies changes no rank
     assert told == pytest.approx(average_precision_score(examples.labels, positive))
+
+
+def test_epochs_are_scored_on_a_part_of_a_large_validation_split_and_the_threshold_is_fitted_on_all(
+    tiny_encoder, task, monkeypatch
+):
+    monkeypatch.setattr(finetune, "FEWEST_JUDGED", 4)
+    monkeypatch.setattr(finetune, "JUDGED_FOR_A_ROW", 0)
+    held, sizes = task.splits["validation"], []
+    judged = finetune._judged
+    monkeypatch.setattr(finetune, "_judged", lambda *a: (sizes.append(len(a[3])), judged(*a))[1])
+    found = trained(task, tiny_encoder)
+    assert sizes == [4] * 6 + [len(held)]
+    positive = read(found.model, found.tokenizer, held.texts, 16, split=False).outputs[:, 1]
+    best = max(score_of(task.metric, (positive > cut).astype(int), held.labels) for cut in [0.0, *positive])
+    assert found.score(task, "validation", 16) == pytest.approx(best)
 
 
 def test_what_a_recipe_leaves_open_is_settled_by_the_number_of_rows(tiny_encoder, task):

@@ -13,7 +13,7 @@ class EpochRecord:
     """What one epoch brought.
 
     Attributes:
-        score: on validation, by the task's metric.
+        score: on validation, by the task's metric; where validation is large beside the training rows, on a part of it.
         loss: mean over the epoch's updates; of a head that was solved for, on validation; None where it is no number.
         seconds: of the updates; scoring is not counted.
         average_precision: of a binary task on validation: how well its rows are ranked, whatever the threshold; else None.

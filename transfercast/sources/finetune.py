@@ -27,6 +27,9 @@ from transfercast.sources.threshold import HALF, best_threshold, best_thresholds
 from transfercast.sources.updates import AfterEpoch, Chosen, Judged, Run
 from transfercast.tasks.task import Examples, Task
 
+FEWEST_JUDGED, JUDGED_FOR_A_ROW = 300, 2
+"""Validation rows on which epochs are scored, at most: so many, or so many a training row, whichever is more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -103,16 +106,21 @@ def fine_tune(
         model = new_model(checkpoint, task, keep_head=recipe.head == "keep", mean=solved).to(device)
         model.config.pad_token_id = tokenizer.pad_token_id
 
-        def judge() -> Judged:
-            return _judged(model, tokenizer, task, recipe)
+        held = task.splits["validation"]
+        few = _few(held, len(task.splits["train"]))
+
+        def judge(examples: Examples = few) -> Judged:
+            return _judged(model, tokenizer, task, examples, recipe)
 
         if recipe.adaptation == "ulmfit" and recipe.lm_epochs:
             tune_language(model, checkpoint, tokenizer, task, recipe, rng, precision)
         if solved:
-            chosen = _solved(model, tokenizer, task, recipe, judge, after_epoch)
+            chosen = _solved(model, tokenizer, task, recipe, lambda: judge(held), after_epoch)
         else:
             chosen = Run(task, model, tokenizer, recipe, rng, precision, compact).trained(judge, after_epoch)
-    move_threshold(model, chosen.threshold)
+        whole = few is held or solved or recipe.threshold == "half"
+        threshold = chosen.threshold if whole else judge(held).threshold
+    move_threshold(model, threshold)
     return Trained(
         model=model.eval(),
         tokenizer=tokenizer,
@@ -141,9 +149,14 @@ def _solved(
     return Chosen((record,), 0, judged.threshold)
 
 
-def _judged(model: Any, tokenizer: Any, task: Task, recipe: Recipe) -> Judged:
-    """The model on validation; if the recipe wants it, scored at the threshold that is best there."""
-    examples = task.splits["validation"]
+def _few(held: Examples, train_rows: int) -> Examples:
+    """The validation rows on which epochs are scored: drawn alike for every training, so many that it costs about an epoch."""
+    most = max(FEWEST_JUDGED, JUDGED_FOR_A_ROW * train_rows)
+    return held if len(held) <= most else held.take(np.sort(np.random.default_rng(0).choice(len(held), most, replace=False)))
+
+
+def _judged(model: Any, tokenizer: Any, task: Task, examples: Examples, recipe: Recipe) -> Judged:
+    """The model on validation rows; if the recipe wants it, scored at the threshold that is best there."""
     reading = read(model, tokenizer, examples.texts, recipe.max_tokens, split=task.kind is Kind.SEQUENCE)
     fits = recipe.threshold == "validation" and head_bias(model) is not None
     if task.kind is Kind.MULTILABEL and fits:
