@@ -197,6 +197,32 @@ def test_a_trial_is_written_whole_so_that_a_kill_leaves_none_that_nobody_knows(t
     assert [trial.state.name for trial in study.trials] == ["FAIL"]
 
 
+def test_a_kill_while_optunas_tables_are_made_leaves_none_of_them(table, storage):
+    def killed(connection, cursor, statement, *rest):
+        if "CREATE TABLE studies" in statement:
+            raise KeyboardInterrupt
+
+    made = planned(table, 1)
+    sa.event.listen(sa.Engine, "after_cursor_execute", killed)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            TrialRecord(made, storage)
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", killed)
+    assert sa.inspect(sa.create_engine(storage)).get_table_names() == []
+
+
+def test_a_database_that_lacks_the_index_of_studies_since_an_earlier_kill_has_one_study_of_a_name(table, storage):
+    made = planned(table, 1)
+    TrialRecord(made, storage)
+    with sa.create_engine(storage).begin() as connection:
+        connection.exec_driver_sql("DROP INDEX ix_studies_study_name")
+    for _ in range(2):
+        TrialRecord(made, storage)
+    names = [study.study_name for study in optuna.get_all_study_summaries(storage)]
+    assert len(names) == len(set(names)) == len(made.targets)
+
+
 def test_a_trial_that_another_worker_begins_while_orphans_are_looked_for_is_left_running(table, storage):
     made = planned(table, 1)
     record = TrialRecord(made, storage)

@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.storages._rdb.models import BaseModel
 from optuna.trial import FrozenTrial, TrialState
 
 from transfercast.core.errors import InputError
@@ -41,6 +42,8 @@ class TrialRecord:
         self._choices = {target: _choices(plan, target) for target in plan.targets}
         try:
             options = {"connect_args": {"timeout": BUSY_SECONDS}} if storage.startswith("sqlite") else None
+            if storage.startswith("sqlite"):
+                after_collisions(lambda: _create_tables(storage))
             self._storage = after_collisions(lambda: optuna.storages.RDBStorage(storage, options))
         except (sa.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
             raise InputError(
@@ -141,6 +144,25 @@ class TrialRecord:
         """Why the last failed attempt at a step failed."""
         failed = _of(step, self.study(step), TrialState.FAIL)
         return str(failed[-1].user_attrs.get("error", "its worker was killed")) if failed else "unknown"
+
+
+def _create_tables(url: str) -> None:
+    """Create Optuna's tables in an SQLite file, with their indices, all or none.
+
+    Optuna creates one after the other. Killed before the index that keeps names of studies unique, it would never add it, and
+    make a further study of the same name at each start.
+    """
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            BaseModel.metadata.create_all(connection)
+            for table in BaseModel.metadata.tables.values():
+                for index in table.indexes:
+                    index.create(connection, checkfirst=True)
+            connection.exec_driver_sql("COMMIT")
+    finally:
+        engine.dispose()
 
 
 def _of(step: Step, study: optuna.Study, state: TrialState) -> list[FrozenTrial]:
