@@ -37,7 +37,7 @@ class Trained:
 
     Attributes:
         model, tokenizer: on the device where they were trained.
-        seconds: all that the training took, with reading the texts and scoring epochs.
+        seconds: of the training, with reading texts and scoring epochs; loading the model is not counted.
         curve: a record an epoch; of a head that was solved for, one.
         epoch: whose weights these are, from 0.
         peak_mb: memory in MiB: on a GPU the most that tensors took, elsewhere the most that the process has taken so far.
@@ -94,7 +94,6 @@ def fine_tune(
     Raises:
         InputError: if the checkpoint cannot be read, or the seed is out of range.
     """
-    started = time.perf_counter()
     recipe = recipe.settled(len(task.splits["train"]))
     tokenizer = load_tokenizer(checkpoint)
     rng = np.random.default_rng(checked_seed(seed))
@@ -106,6 +105,7 @@ def fine_tune(
         model = new_model(checkpoint, task, keep_head=recipe.head == "keep", mean=solved).to(device)
         model.config.pad_token_id = tokenizer.pad_token_id
 
+        started = time.perf_counter()
         held = task.splits["validation"]
         few = _few(held, len(task.splits["train"]))
 
