@@ -73,7 +73,8 @@ def test_an_adapter_says_what_peft_s_own_model_says(adapted, tmp_path, tiny_enco
 def test_an_adapter_is_merged_once(adapted, copied, tmp_path, tiny_encoder, monkeypatch):
     first = adopt(tmp_path / "pool", "lora", str(copied), encoder=str(tiny_encoder))
     monkeypatch.setattr("transfercast.sources.adoption.merge", lambda *_: pytest.fail("it was merged again"))
-    assert adopt(tmp_path / "pool", "lora", str(copied)) == first
+    for encoder in (None, str(tiny_encoder)):
+        assert adopt(tmp_path / "pool", "lora", str(copied), encoder=encoder) == first
     weights = copied / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes() + b" ")
     with pytest.raises(InputError, match="another source 'lora' is there already"):

@@ -53,20 +53,19 @@ def adopt(
         identity = fingerprint_of(given)
         if there is not None and (there.recipe is not None or there.identity != identity):
             raise InputError(taken)
-        if there is not None and score is None and encoder is None:
+        told = encoder or (None if there is None else there.encoder)
+        base = base_of_adapter(given, base_stated(given), told, known)
+        if there is not None and there.encoder == base and (score is None or there.scores == {"test": score}):
             return there
-        base = base_of_adapter(given, base_stated(given), encoder, known)
         with replaced_folder(folder) as new:
             merge(given, checkpoint_folder(base), new)
             _record(new, name, base, score, max_tokens, there, identity=identity).write(new)
         return Source.read(folder)
     if there is not None and (there.recipe is not None or there.checkpoint != given):
         raise InputError(taken)
-    named = encoder is None and there is not None and there.encoder != UNKNOWN
-    base = there.encoder if there is not None and named else ""
-    source = _record(given, name, base, score, max_tokens, there)
-    if not base:
-        source = source.model_copy(update={"encoder": base_of(given, encoder, known)})
+    _kind_of(given)  # what is no classifier is refused before anything is asked
+    kept = None if there is None or there.encoder == UNKNOWN or encoder is not None else there.encoder
+    source = _record(given, name, kept or base_of(given, encoder, known), score, max_tokens, there)
     if source != there:
         with replaced_folder(folder) as new:
             source.write(new)
