@@ -93,7 +93,7 @@ RECORDS = [
         code=0,
         command=MAPS,
     ),
-    field("whose encoder is gone", put("encoder", value="nowhere"), "nowhere|encoders", BROKEN, MAPS),
+    field("whose encoder is gone", put("encoder", value="nowhere"), "nowhere", 0, MAPS),
     Case("a folder in place of source.json", steps(removed(RECORD), made_folder(RECORD)), ONE, BROKEN, "source.json|'good'"),
 ]
 
@@ -255,8 +255,8 @@ def adopted(what: str, prepare: Prepare, says: str = "model", code: int | tuple[
         (folder / "model" / "source.json").unlink()
         (folder / "model" / ".transfercast").unlink(missing_ok=True)
 
-    return Case(f"adopted model {what}", steps(copied, prepare), f"fit-sources --adopt x=model{more} --pool new", code, says,
-                ("new",), needs=("pool",))  # fmt: skip
+    command = f"fit-sources --adopt x=model{more} --pool new --encoder encoder"
+    return Case(f"adopted model {what}", steps(copied, prepare), command, code, says, ("new",), needs=("pool", "encoder"))
 
 
 ADOPTED = [
