@@ -7,9 +7,12 @@ logged by the caller when the call is done, as if it had been made here.
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from typing import Any, TypeVar
 
 from joblib import Parallel, delayed
@@ -19,6 +22,8 @@ from transfercast.core.owners import owner_id
 
 RANDOM_STATE = threading.Lock()
 """Held while a model is trained: torch has one random state a process, so threads take turns, and find what one job finds."""
+
+PARENT_SECONDS = 1.0
 
 Result = TypeVar("Result")
 Logged = tuple[str, int, str]
@@ -76,12 +81,34 @@ def _logged(caller: str, level: int, function: Callable[..., Result], given: tup
     """What a call returns, and what it logged at `level` and above if it was made in another process."""
     if owner_id() == caller:
         return function(*given), []
+    if caller.split(":")[1] == str(os.getppid()):
+        _end_with_parent(os.getppid())
     collector, root = _Collector(), logging.getLogger()
     before = root.level
     root.addHandler(collector)
     root.setLevel(level)
+    _at_work.add(threading.get_ident())
     try:
         return function(*given), collector.records
     finally:
+        _at_work.discard(threading.get_ident())
         root.setLevel(before)
         root.removeHandler(collector)
+
+
+_at_work: set[int] = set()
+"""Threads of this process that are at a call."""
+
+
+@cache
+def _end_with_parent(parent: int) -> None:
+    """End this process when its parent was killed, once no call is running; by itself it would wait for five minutes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        while _at_work:
+            time.sleep(PARENT_SECONDS)
+        os._exit(0)
+
+    threading.Thread(target=watch, name="watch of the parent", daemon=True).start()
