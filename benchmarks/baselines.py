@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from transfercast.predictor.design import Design, Observed
+from transfercast.predictor.data import Candidates, Transfers
 
-Baseline = Callable[[Observed, Design], np.ndarray]
+Baseline = Callable[[Transfers, Candidates], np.ndarray]
 
 MOST_ROWS = 3000
 """Of the Gaussian process, whose time grows with the cube; of larger tables it takes a random part of the sources."""
@@ -27,42 +27,42 @@ def z_within(values: np.ndarray, queries: np.ndarray) -> np.ndarray:
     return np.nan_to_num(np.where(spread > 1e-9, centred / np.where(spread > 1e-9, spread, 1.0), 0.0))
 
 
-def relative_gain(train: Observed) -> np.ndarray:
+def relative_gain(train: Transfers) -> np.ndarray:
     """(n,) score over that of the target alone, or over the query's mean score where that is not known."""
-    mean = pd.Series(train.score).groupby(train.design.groups).transform("mean").to_numpy()
-    start = np.where(np.isfinite(train.design.baseline), train.design.baseline, mean)
+    mean = pd.Series(train.score).groupby(train.candidates.query_ids).transform("mean").to_numpy()
+    start = np.where(np.isfinite(train.candidates.baseline), train.candidates.baseline, mean)
     return np.asarray(train.score / np.maximum(np.abs(start), 0.05) - 1)
 
 
-def z_score(train: Observed) -> np.ndarray:
+def z_score(train: Transfers) -> np.ndarray:
     """(n,) z-score of the outcome within its query."""
-    return z_within(train.score, train.design.groups)[:, 0]
+    return z_within(train.score, train.candidates.query_ids)[:, 0]
 
 
-def exponential_rank(train: Observed) -> np.ndarray:
+def exponential_rank(train: Transfers) -> np.ndarray:
     """(n,) 2^(-rank/3) within the query."""
-    return np.asarray(2.0 ** (-(pd.Series(-train.score).groupby(train.design.groups).rank() - 1) / 3).to_numpy())
+    return np.asarray(2.0 ** (-(pd.Series(-train.score).groupby(train.candidates.query_ids).rank() - 1) / 3).to_numpy())
 
 
-def mean_of_source(outcome: Callable[[Observed], np.ndarray]) -> Baseline:
+def mean_of_source(outcome: Callable[[Transfers], np.ndarray]) -> Baseline:
     """The source's mean outcome on other targets, with the same encoder where it was tried with that, else with any."""
 
-    def baseline(train: Observed, rows: Design) -> np.ndarray:
+    def baseline(train: Transfers, rows: Candidates) -> np.ndarray:
         values = outcome(train)
-        keys = pd.MultiIndex.from_arrays([train.design.sources, train.design.encoder])
+        keys = pd.MultiIndex.from_arrays([train.candidates.sources, train.candidates.encoder])
         same = pd.Series(values).groupby(keys.to_flat_index()).mean()
-        any_encoder = pd.Series(values).groupby(train.design.sources).mean()
+        any_encoder = pd.Series(values).groupby(train.candidates.sources).mean()
         own = same.reindex(pd.MultiIndex.from_arrays([rows.sources, rows.encoder]).to_flat_index()).to_numpy()
         return np.where(np.isfinite(own), own, any_encoder.reindex(rows.sources).fillna(values.mean()).to_numpy())
 
     return baseline
 
 
-def similarity_ridge(train: Observed, rows: Design) -> np.ndarray:
+def similarity_ridge(train: Transfers, rows: Candidates) -> np.ndarray:
     """Kernel ridge over targets: a source's exponential rank is its mean elsewhere and what similar targets add to it."""
     outcome, result = exponential_rank(train), mean_of_source(exponential_rank)(train, rows)
     for encoder in dict.fromkeys(rows.encoder):
-        own, asked = train.design.encoder == encoder, np.nonzero(rows.encoder == encoder)[0]
+        own, asked = train.candidates.encoder == encoder, np.nonzero(rows.encoder == encoder)[0]
         if not own.any():
             continue
         table = _table(train, outcome, own)
@@ -77,20 +77,20 @@ def similarity_ridge(train: Observed, rows: Design) -> np.ndarray:
     return result
 
 
-def _table(train: Observed, outcome: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
+def _table(train: Transfers, outcome: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
     """(t, s) mean outcome of the rows."""
-    names = {"target": train.design.targets[rows], "source": train.design.sources[rows], "outcome": outcome[rows]}
+    names = {"target": train.candidates.targets[rows], "source": train.candidates.sources[rows], "outcome": outcome[rows]}
     return pd.DataFrame(names).pivot_table(index="target", columns="source", values="outcome")
 
 
-def _similarity(train: Observed, rows: Design, targets: list[str], table: pd.DataFrame) -> np.ndarray:
+def _similarity(train: Transfers, rows: Candidates, targets: list[str], table: pd.DataFrame) -> np.ndarray:
     """(t, t) positive semi-definite: cosine of profiles, and half of what the targets do for one another as sources.
 
     A profile holds the measures' z-scores over the sources, and the target's outcomes as a source.
     """
     parts = [table.T.reindex(targets).to_numpy()]
-    measured = np.concatenate([_measures(train.design), _measures(rows)])
-    pairs = {name: np.concatenate([getattr(train.design, name), getattr(rows, name)]) for name in ("targets", "sources")}
+    measured = np.concatenate([_measures(train.candidates), _measures(rows)])
+    pairs = {name: np.concatenate([getattr(train.candidates, name), getattr(rows, name)]) for name in ("targets", "sources")}
     for values in measured.T:
         frame = pd.DataFrame({**pairs, "values": values}).pivot_table(index="targets", columns="sources", values="values")
         parts.append(frame.reindex(index=targets, columns=table.columns).to_numpy())
@@ -103,31 +103,31 @@ def _similarity(train: Observed, rows: Design, targets: list[str], table: pd.Dat
     return np.asarray((vectors * np.maximum(values, 0)) @ vectors.T)
 
 
-def _measures(rows: Design) -> np.ndarray:
+def _measures(rows: Candidates) -> np.ndarray:
     """(n, f) z-scores within the query of the measures that say which direction is better."""
     told = [column for column in rows.schema if column.better != "unknown"]
     signs = np.array([1.0 if column.better == "higher" else -1.0 for column in told])
-    return z_within(rows.matrix([column.name for column in told]) * signs, rows.groups) if told else np.empty((len(rows), 0))
+    return z_within(rows.matrix([column.name for column in told]) * signs, rows.query_ids) if told else np.empty((len(rows), 0))
 
 
-def _features(train: Observed, rows: Design) -> tuple[np.ndarray, np.ndarray]:
+def _features(train: Transfers, rows: Candidates) -> tuple[np.ndarray, np.ndarray]:
     """(m, f) and (n, f): measures as z-scores and as they are; the source's mean outcome on other targets; the outcome of the
     target as a source of the source's task. Outcomes are z-scores and exponential ranks.
     """
-    known, asked = ([z_within(design.values, design.groups), design.values] for design in (train.design, rows))
+    known, asked = ([z_within(part.values, part.query_ids), part.values] for part in (train.candidates, rows))
     for outcome in (z_score(train), exponential_rank(train)):
-        frame = pd.DataFrame({"source": train.design.sources, "target": train.design.targets, "outcome": outcome})
+        frame = pd.DataFrame({"source": train.candidates.sources, "target": train.candidates.targets, "outcome": outcome})
         of_source, of_pair = frame.groupby("source").outcome, frame.groupby(["source", "target"]).outcome
         others = (of_source.transform("count") - of_pair.transform("count")).replace(0, np.nan)
         known.append((of_source.transform("sum") - of_pair.transform("sum")).div(others).to_numpy()[:, None])
         asked.append(of_source.mean().reindex(rows.sources).to_numpy()[:, None])
-        for design, parts in ((train.design, known), (rows, asked)):
-            turned = pd.MultiIndex.from_arrays([design.targets, design.sources])
+        for part, parts in ((train.candidates, known), (rows, asked)):
+            turned = pd.MultiIndex.from_arrays([part.targets, part.sources])
             parts.append(of_pair.mean().reindex(turned).to_numpy()[:, None])
     return np.concatenate(known, axis=1), np.concatenate(asked, axis=1)
 
 
-def xgboost_untuned(train: Observed, rows: Design) -> np.ndarray:
+def xgboost_untuned(train: Transfers, rows: Candidates) -> np.ndarray:
     """XGBoost's defaults, on exponential ranks."""
     import xgboost
 
@@ -136,30 +136,30 @@ def xgboost_untuned(train: Observed, rows: Design) -> np.ndarray:
     return np.asarray(model.fit(known, exponential_rank(train)).predict(asked), dtype=np.float64)
 
 
-def lightgbm_lambdarank(train: Observed, rows: Design) -> np.ndarray:
+def lightgbm_lambdarank(train: Transfers, rows: Candidates) -> np.ndarray:
     """LightGBM's lambdarank; relevance is the rank from below, at most 31."""
     import lightgbm
 
     known, asked = _features(train, rows)
-    order = np.argsort(train.design.groups, kind="stable")
-    ranks = pd.Series(train.score).groupby(train.design.groups).rank(method="min").to_numpy()
-    most = pd.Series(ranks).groupby(train.design.groups).transform("max").to_numpy()
+    order = np.argsort(train.candidates.query_ids, kind="stable")
+    ranks = pd.Series(train.score).groupby(train.candidates.query_ids).rank(method="min").to_numpy()
+    most = pd.Series(ranks).groupby(train.candidates.query_ids).transform("max").to_numpy()
     relevance = np.maximum(ranks - np.maximum(most - 31, 0) - 1, 0).astype(int)
-    sizes = np.bincount(train.design.groups)
+    sizes = np.bincount(train.candidates.query_ids)
     settings = {"objective": "lambdarank", "verbosity": -1, "num_threads": 1, "seed": 0, "deterministic": True,
                 "label_gain": [2**grade - 1 for grade in range(32)]}  # fmt: skip
     data = lightgbm.Dataset(known[order], relevance[order], group=sizes[sizes > 0])
     return np.asarray(lightgbm.train(settings, data, num_boost_round=100).predict(asked))
 
 
-def catboost_regressor(train: Observed, rows: Design) -> np.ndarray:
+def catboost_regressor(train: Transfers, rows: Candidates) -> np.ndarray:
     """CatBoost's defaults with 300 rounds, on z-scores; source and encoder are categories."""
     import catboost
 
     parts = []
-    for design, features in zip((train.design, rows), _features(train, rows), strict=True):
+    for part, features in zip((train.candidates, rows), _features(train, rows), strict=True):
         frame = pd.DataFrame(features)
-        parts.append(frame.assign(source=design.sources.astype(str), encoder=design.encoder.astype(str)))
+        parts.append(frame.assign(source=part.sources.astype(str), encoder=part.encoder.astype(str)))
     model = catboost.CatBoostRegressor(
         iterations=300, verbose=False, thread_count=1, random_seed=0, allow_writing_files=False,
         cat_features=["source", "encoder"],
@@ -167,7 +167,7 @@ def catboost_regressor(train: Observed, rows: Design) -> np.ndarray:
     return np.asarray(model.fit(parts[0], z_score(train)).predict(parts[1]))
 
 
-def gaussian_process(train: Observed, rows: Design) -> np.ndarray:
+def gaussian_process(train: Transfers, rows: Candidates) -> np.ndarray:
     """A Gaussian process over pairs: source, source x similarity of targets, encoder x source, linear and RBF in the measures.
 
     Scale of the noise by the marginal likelihood; all kernels have the same scale.
@@ -178,17 +178,17 @@ def gaussian_process(train: Observed, rows: Design) -> np.ndarray:
         part_of = dict(zip(asked, np.random.default_rng(0).permutation(len(asked)) % parts, strict=True))
         result = np.zeros(len(rows))
         for part in range(parts):
-            own = np.array([part_of.get(name, -1) == part for name in train.design.sources])
+            own = np.array([part_of.get(name, -1) == part for name in train.candidates.sources])
             where = np.array([part_of[name] == part for name in rows.sources])
             result[where] = gaussian_process(train.take(own), rows.take(where)) if own.any() else 0.0
         return result
-    targets = list(dict.fromkeys([*train.design.targets, *rows.targets]))
+    targets = list(dict.fromkeys([*train.candidates.targets, *rows.targets]))
     similarity = _similarity(train, rows, targets, _table(train, z_score(train), np.ones(len(train), dtype=bool)))
     place = {name: number for number, name in enumerate(targets)}
-    measured = _measures(train.design), _measures(rows)
+    measured = _measures(train.candidates), _measures(rows)
     scale = max(measured[0].shape[1], 1) ** 0.5
 
-    def kernel(a: Design, b: Design, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def kernel(a: Candidates, b: Candidates, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         same = (a.sources[:, None] == b.sources).astype(float)
         alike = similarity[np.ix_([place[name] for name in a.targets], [place[name] for name in b.targets])]
         x, y = x / scale, y / scale
@@ -198,7 +198,7 @@ def gaussian_process(train: Observed, rows: Design) -> np.ndarray:
         return np.asarray(encoder * (same + same * alike + x @ y.T + 0.5 * near))
 
     outcome = z_score(train)
-    values, vectors = np.linalg.eigh(kernel(train.design, train.design, measured[0], measured[0]))
+    values, vectors = np.linalg.eigh(kernel(train.candidates, train.candidates, measured[0], measured[0]))
     turned = vectors.T @ outcome
 
     def evidence(noise: float) -> float:
@@ -207,7 +207,7 @@ def gaussian_process(train: Observed, rows: Design) -> np.ndarray:
 
     noise = max((0.1, 0.3, 1.0, 3.0, 10.0), key=evidence)
     weights = vectors @ (turned / (np.maximum(values, 0) + noise))
-    return np.asarray(kernel(rows, train.design, measured[1], measured[0]) @ weights)
+    return np.asarray(kernel(rows, train.candidates, measured[1], measured[0]) @ weights)
 
 
 BASELINES: dict[str, Baseline] = {

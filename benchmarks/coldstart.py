@@ -26,21 +26,19 @@ from benchmarks.data import DATA
 from benchmarks.taskweb import JUDGED, history_of
 from transfercast.core.table import Column
 from transfercast.history.store import History
-from transfercast.predictor.design import Design, Observed, observed_in
-from transfercast.predictor.learning import learn
-from transfercast.predictor.regressor import NOTHING_OBSERVED
-from transfercast.predictor.scaling import scaling_of_prior
+from transfercast.predictor.data import Candidates, Transfers, transfers_of
+from transfercast.predictor.fitting import NOTHING_OBSERVED, FittedModel, fit, fit_prior
 
 COUNTS = (2, 3, 4, 8)
 SOURCES = 40
 BAR = 1.05
 
 
-def sets(folder: Path, only: str | None) -> Iterator[tuple[str, Observed]]:
+def sets(folder: Path, only: str | None) -> Iterator[tuple[str, Transfers]]:
     """Names of the sets with their transfers."""
     if only in (None, "taskweb"):
         observed = transfers(history_of(folder))
-        yield "taskweb", observed.take(np.isin(observed.design.encoder, JUDGED))
+        yield "taskweb", observed.take(np.isin(observed.candidates.encoder, JUDGED))
     for path in sorted((folder / "suite").glob("*.csv")):
         if only in (None, path.stem):
             yield path.stem, transfers(suite_history(path))
@@ -57,17 +55,17 @@ def suite_history(path: Path) -> History:
     return history
 
 
-def transfers(history: History) -> Observed:
+def transfers(history: History) -> Transfers:
     """The observed transfers."""
-    return observed_in(history.frames(), history.schema())
+    return transfers_of(history.frames(), history.schema())
 
 
-def drawn(observed: Observed, count: int, rng: np.random.Generator) -> tuple[Observed, Observed]:
+def drawn(observed: Transfers, count: int, rng: np.random.Generator) -> tuple[Transfers, Transfers]:
     """Transfers of `count` random targets, and those of all other targets, from the same random sources."""
-    sources = np.unique(observed.design.sources)
-    kept = np.isin(observed.design.sources, rng.permutation(sources)[:SOURCES])
-    targets = rng.permutation(np.unique(observed.design.targets))
-    seen = np.isin(observed.design.targets, targets[:count])
+    sources = np.unique(observed.candidates.sources)
+    kept = np.isin(observed.candidates.sources, rng.permutation(sources)[:SOURCES])
+    targets = rng.permutation(np.unique(observed.candidates.targets))
+    seen = np.isin(observed.candidates.targets, targets[:count])
     return observed.take(kept & seen), observed.take(kept & ~seen)
 
 
@@ -76,19 +74,18 @@ def rmse(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(np.sqrt(((scores - truth) ** 2).mean()))
 
 
-def of_prior(design: Design) -> np.ndarray:
-    """(n,) what is forecast without any history."""
-    return NOTHING_OBSERVED.predict(design, explain=False).score
+def scores(fitted: FittedModel, rows: Candidates) -> np.ndarray:
+    """(n,) forecast scores."""
+    return fitted.calibration.scores(rows, *fitted.relative(rows))
 
 
-def compared(observed: Observed, count: int, draws: int) -> dict[str, float]:
+def compared(observed: Transfers, count: int, draws: int) -> dict[str, float]:
     """Mean RMSE of the predictor, and its ratio to those of the prior, after `count` observed targets."""
     errors = []
     for seed in range(draws):
         few, rest = drawn(observed, count, np.random.default_rng([seed, count]))
-        forecast = learn(few).fitted.predict(rest.design, explain=False).score
-        levels = scaling_of_prior(few).scores(rest.design, np.zeros(len(rest)))
-        errors.append([rmse(scores, rest.score) for scores in (forecast, of_prior(rest.design), levels)])
+        by = (fit(few, regimes=()), NOTHING_OBSERVED, fit_prior(few))
+        errors.append([rmse(scores(fitted, rest.candidates), rest.score) for fitted in by])
     ours, prior, levels_only = np.mean(errors, axis=0)
     worst = max(own / other for own, other, _ in errors)
     return {"rmse": float(ours), "prior": float(prior), "ratio": float(ours / prior), "worst draw": worst,
@@ -111,7 +108,7 @@ def main() -> None:
     print(f"{'set':20}{'targets':>8}{'RMSE':>8}{'prior':>8}{'ratio':>7}{'worst draw':>12}{'to levels':>11}")
     for name, observed in sets(given.data, given.set):
         for count in COUNTS:
-            if count >= len(np.unique(observed.design.targets)):
+            if count >= len(np.unique(observed.candidates.targets)):
                 continue
             row = compared(observed, count, given.draws)
             ratios.setdefault(name, {})[str(count)] = round(row["ratio"], 3)

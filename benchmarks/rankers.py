@@ -29,9 +29,9 @@ from transfercast.core.records import ALONE, Recipe
 from transfercast.core.table import Column, FeatureTable
 from transfercast.features.extract import extract_features
 from transfercast.features.registry import measures
-from transfercast.predictor.design import design_of_table
-from transfercast.predictor.prior import standings
-from transfercast.predictor.ranking import REGRET_AT, ndcg, regret
+from transfercast.predictor.data import candidates_of_table
+from transfercast.predictor.metrics import REGRET_AT, ndcg, regret
+from transfercast.predictor.prior import centred_ranks
 from transfercast.sources.encoders import OFFLINE, checkpoint_folder, weights_fingerprint
 from transfercast.sources.finetune import fine_tune
 from transfercast.sources.pool import SourcePool
@@ -168,7 +168,7 @@ def rankings(table: FeatureTable) -> dict[str, pd.Series]:
     shown = [c for c in table.schema if c.better != "unknown" and _of_few(c)]
     found = {c.name: frame[c.name] * (1 if c.better == "higher" else -1) for c in shown if frame[c.name].notna().any()}
     groups = list(dict.fromkeys(c.group for c in table.schema))
-    joined = standings(design_of_table(table), groups).sum(1)
+    joined = centred_ranks(candidates_of_table(table), groups).sum(1)
     return {**found, "the prior: mean rank of all measures": pd.Series(joined, frame.index)}
 
 

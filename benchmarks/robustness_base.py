@@ -77,7 +77,7 @@ def preload() -> None:
     for name in (
         "transfercast.cli", "torch", "transformers", "optuna", "xgboost", "sklearn.linear_model", "scipy.stats",
         "alembic.command",
-        "transfercast.execution.search", "transfercast.features.extract", "transfercast.predictor.retrain",
+        "transfercast.execution.search", "transfercast.features.extract", "transfercast.retraining.retrain",
         "transfercast.report.evaluation", "transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto",
     ):  # fmt: skip
         import_module(name)

@@ -80,7 +80,7 @@ def _commands(inputs: Path) -> dict[str, Writing]:
 
 def disks(inputs: Path, tally: Tally) -> None:
     """Every command on full and read-only disks, and on a locked database."""
-    from tests.predictor.test_predictor import past
+    from tests.builders import past
 
     past().export_file(inputs / "observed.csv")
     commands = _commands(inputs)

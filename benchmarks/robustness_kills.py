@@ -271,19 +271,19 @@ def _imported(folder: Path, url: str, what: str, tally: Tally) -> Outcome:
 def _learned(folder: Path, url: str, what: str, tally: Tally) -> Outcome:
     """What the version in force has learned; versions that were made and not promoted may be there."""
     from transfercast.core.errors import TransfercastError
-    from transfercast.predictor.model import Predictor
+    from transfercast.predictor.predictor import Predictor
 
     try:
         predictor = Predictor.load(folder / "meta")
     except TransfercastError as error:
         tally.problem("lost", f"{what}: {last_line(str(error))}")
         return None
-    residuals = {f"residuals of {name}": tuple(values.round(6)) for name, values in predictor.residuals.items()}
+    residuals = {f"residuals of {name}": tuple(values.round(6)) for name, values in predictor.fitted.residuals.items()}
     return {"learned from": predictor.id.split("-")[-1], **residuals}
 
 
 def _observed(inputs: Path, folder: Path) -> None:
-    from tests.predictor.test_predictor import past
+    from tests.builders import past
 
     past().export_file(folder / "observed.csv")
 

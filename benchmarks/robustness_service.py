@@ -72,7 +72,7 @@ class Server:
 
 def service(inputs: Path, tally: Tally, seconds: float, requests: int, seed: int) -> None:
     """All that is done to a service, one after the other."""
-    from tests.predictor.test_predictor import past
+    from tests.builders import past
 
     folder = inputs.parent / "service"
     folder.mkdir()

@@ -26,7 +26,7 @@ import uvloop
 
 from benchmarks.data import DATA
 from benchmarks.taskweb import MEASURES, history_of
-from transfercast.predictor.retrain import train_meta
+from transfercast.retraining.retrain import train_meta
 
 PAIRS = 100
 WARM_SECONDS = 2.0

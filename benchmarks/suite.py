@@ -36,14 +36,18 @@ from benchmarks.baselines import BASELINES
 from benchmarks.coldstart import suite_history, transfers
 from benchmarks.data import DATA
 from benchmarks.taskweb import history_of, judged_rows, measured_pairs, promises, ten_thousand
-from transfercast.predictor.design import Observed
-from transfercast.predictor.holdout import HeldOut
-from transfercast.predictor.learning import learn
-from transfercast.predictor.model import predictor_of
-from transfercast.predictor.ranking import REGRET_AT, ndcg, regret
+from transfercast.evaluation.holdout import HeldOut
+from transfercast.predictor.data import Transfers
+from transfercast.predictor.fitting import fit
+from transfercast.predictor.masking import COLD
+from transfercast.predictor.metrics import REGRET_AT, ndcg, regret
+from transfercast.predictor.predictor import Predictor
 
 MOST_SINGLE_FOLDS, FOLDS = 30, 10
 COVERAGE = 0.9
+MOST_ROWS, SLOW = 20_000, ("Gaussian process over pairs",)
+"""Baselines that would take hours on larger tables."""
+
 FIGURES = ("NDCG", *(f"R@{k}" for k in REGRET_AT), "Spearman", "fidelity")
 
 
@@ -52,7 +56,7 @@ class Table:
     """A published table: n transfers, the (n,) rows that are judged, and the (n,) names of the folds."""
 
     name: str
-    observed: Observed
+    observed: Transfers
     judged: np.ndarray
     folds: np.ndarray
 
@@ -78,28 +82,28 @@ def tables(folder: Path, only: list[str] | None, sources: int | None) -> Iterato
             yield Table(path.stem, observed, np.ones(len(observed), dtype=bool), folds_of(observed))
 
 
-def folds_of(observed: Observed) -> np.ndarray:
+def folds_of(observed: Transfers) -> np.ndarray:
     """(n,) the target, or with more than 30 targets, one of ten folds of targets."""
-    names, number = np.unique(observed.design.targets, return_inverse=True)
+    names, number = np.unique(observed.candidates.targets, return_inverse=True)
     if len(names) <= MOST_SINGLE_FOLDS:
-        return observed.design.targets
+        return observed.candidates.targets
     return np.array([f"{fold}" for fold in np.random.default_rng(0).permutation(len(names)) % FOLDS], dtype=object)[number]
 
 
-def some_sources(observed: Observed, most: int | None) -> Observed:
+def some_sources(observed: Transfers, most: int | None) -> Transfers:
     """The transfers of at most so many random sources."""
-    names = np.unique(observed.design.sources)
+    names = np.unique(observed.candidates.sources)
     if most is None or len(names) <= most:
         return observed
-    return observed.take(np.isin(observed.design.sources, np.random.default_rng(0).permutation(names)[:most]))
+    return observed.take(np.isin(observed.candidates.sources, np.random.default_rng(0).permutation(names)[:most]))
 
 
 def of_baseline(table: Table, name: str, cache: Path) -> np.ndarray:
     """(n,) held-out values of a baseline, from the cache if it was asked before."""
     digest = hashlib.sha256(inspect.getsource(baselines).encode())
-    design = table.observed.design
-    names = [design.sources, design.targets, design.encoder, table.folds]
-    for part in (design.values, table.observed.score, design.baseline, *(np.array(each, dtype=str) for each in names)):
+    rows = table.observed.candidates
+    names = [rows.sources, rows.targets, rows.encoder, table.folds]
+    for part in (rows.values, table.observed.score, rows.baseline, *(np.array(each, dtype=str) for each in names)):
         digest.update(part.tobytes())
     file = cache / f"{digest.hexdigest()[:24]}-{list(BASELINES).index(name)}.npy"
     if file.is_file():
@@ -107,7 +111,7 @@ def of_baseline(table: Table, name: str, cache: Path) -> np.ndarray:
     result = np.zeros(len(table.observed))
     for fold in dict.fromkeys(table.folds):
         out = table.folds == fold
-        result[out] = BASELINES[name](table.observed.take(~out), design.take(out))
+        result[out] = BASELINES[name](table.observed.take(~out), rows.take(out))
     cache.mkdir(parents=True, exist_ok=True)
     np.save(file, result)
     return result
@@ -116,8 +120,8 @@ def of_baseline(table: Table, name: str, cache: Path) -> np.ndarray:
 def of_fold(table: Table, fold: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(m,) forecasts of a fold, with lower and upper ends of the 90 % interval."""
     out = table.folds == fold
-    predictor = predictor_of("held out", learn(table.observed.take(~out), situations=("new target",)))
-    forecast = predictor.forecast(table.observed.design.take(out), COVERAGE, explain=False)
+    predictor = Predictor("held out", fit(table.observed.take(~out), regimes=(COLD,)))
+    forecast = predictor.forecast(table.observed.candidates.take(out), COVERAGE, explain=False)
     return forecast.score, forecast.lower, forecast.upper
 
 
@@ -132,7 +136,7 @@ def of_predictor(table: Table, jobs: int) -> Forecasts:
 
 def figures(table: Table, values: np.ndarray) -> dict[str, float]:
     """Means over queries."""
-    truth, queries = table.observed.score, table.observed.design.groups
+    truth, queries = table.observed.score, table.observed.candidates.query_ids
     rows_of = [np.nonzero((queries == query) & table.judged)[0] for query in range(queries.max() + 1)]
     rows_of = [rows for rows in rows_of if len(rows) > 1 and np.ptp(truth[rows]) > 0]
     parts = [
@@ -156,13 +160,14 @@ def line(name: str, row: dict[str, float]) -> str:
 def compared(table: Table, jobs: int, cache: Path) -> dict[str, float]:
     """The predictor beside the baselines on one table, printed; the figures that count."""
     forecasts = of_predictor(table, jobs)
-    parts = Parallel(n_jobs=jobs)(delayed(of_baseline)(table, name, cache) for name in BASELINES)
+    names = [name for name in BASELINES if len(table.observed) <= MOST_ROWS or name not in SLOW]
+    parts = Parallel(n_jobs=jobs)(delayed(of_baseline)(table, name, cache) for name in names)
     own = figures(table, forecasts.score)
-    plain = {name: figures(table, values) for name, values in zip(BASELINES, parts, strict=True)}
+    plain = {name: figures(table, values) for name, values in zip(names, parts, strict=True)}
     inside = ((forecasts.lower <= table.observed.score) & (table.observed.score <= forecasts.upper))[table.judged]
     width = float((forecasts.upper - forecasts.lower)[table.judged].mean())
-    count, targets = len(table.observed), len(np.unique(table.observed.design.targets))
-    print(f"{table.name}: {targets} targets, {len(np.unique(table.observed.design.sources))} sources, {count} rows")
+    count, targets = len(table.observed), len(np.unique(table.observed.candidates.targets))
+    print(f"{table.name}: {targets} targets, {len(np.unique(table.observed.candidates.sources))} sources, {count} rows")
     print(" " * 36 + "".join(f"{name:>7}" for name in FIGURES[:4]) + "".join(f"{name:>9}" for name in FIGURES[4:]))  # fmt: skip
     print(line("the predictor", own))
     for name, row in plain.items():
@@ -184,13 +189,13 @@ def compared(table: Table, jobs: int, cache: Path) -> dict[str, float]:
 
 def of_taskweb(table: Table, forecasts: Forecasts) -> dict[str, float]:
     """What plans promise and when they stop, and how fast 10,000 pairs are forecast."""
-    held = HeldOut(table.observed, "target", forecasts.score, {}, {}, np.empty(0), {})
+    held = HeldOut(table.observed, "target", forecasts.score, {}, {}, np.empty(0))
     told = promises(held, table.judged)
     return {
         "stop_ratio": told["stop_after"] / told["needed"],
         "promised": told["promised"],
         "kept": told["kept"],
-        "forecast_10k_s": ten_thousand(learn(table.observed)),
+        "forecast_10k_s": ten_thousand(Predictor.of(table.observed), sorted(set(table.observed.candidates.sources))),
     }
 
 

@@ -24,15 +24,14 @@ import pandas as pd
 from benchmarks.data import DATA
 from transfercast.core.records import ALONE, Candidate, Observation, Recipe
 from transfercast.core.table import Column
+from transfercast.evaluation.evaluate import Evaluation, evaluate
+from transfercast.evaluation.holdout import HeldOut, held_out
 from transfercast.history.store import History
 from transfercast.planning.stop import WORTH_STOPPING, expected_best
-from transfercast.predictor.bounds import shared_and_own
-from transfercast.predictor.design import Design, Observed, design_of, observed_in
-from transfercast.predictor.evaluate import Evaluation, judged
-from transfercast.predictor.holdout import HeldOut, held_out
-from transfercast.predictor.learner import LEARNERS
-from transfercast.predictor.learning import Learned, Options, learn
-from transfercast.predictor.model import predictor_of
+from transfercast.predictor.calibration import LEAST_HEADROOM
+from transfercast.predictor.data import Candidates, Transfers, candidates_of, transfers_of
+from transfercast.predictor.intervals import shared_and_own
+from transfercast.predictor.predictor import Predictor
 
 MEASURES = (
     Column(name="roe_minilm", measure="retrieval of experts", version=1, better="higher", group="embeddings"),
@@ -76,11 +75,11 @@ def history_of(folder: Path) -> History:
     return history
 
 
-def measured_pairs(folder: Path) -> Design:
+def measured_pairs(folder: Path) -> Candidates:
     """All pairs with published measures, also those that were never trained."""
     measures = pd.read_csv(folder / "taskweb_measures.csv")
     pairs = [Candidate(str(row.source), str(row.target), Recipe().key) for row in measures.itertuples()]
-    return design_of(measures[[column.name for column in MEASURES]].to_numpy(), MEASURES, pairs, {}, JUDGED[0])
+    return candidates_of(measures[[column.name for column in MEASURES]].to_numpy(), MEASURES, pairs, {}, JUDGED[0])
 
 
 def _recipe(adaptation: str, lr: float, epochs: int, batch: int) -> str:
@@ -95,10 +94,10 @@ def _metric(target: object) -> str:
     return "pearson_spearman" if target == "stsb" else "accuracy"
 
 
-def judged_rows(observed: Observed) -> np.ndarray:
+def judged_rows(observed: Transfers) -> np.ndarray:
     """(n,) rows that count: fully fine-tuned, with both published measures."""
-    both = np.isfinite(observed.design.matrix([column.name for column in MEASURES])).all(axis=1)
-    return both & np.isin(observed.design.encoder, JUDGED)
+    both = np.isfinite(observed.candidates.matrix([column.name for column in MEASURES])).all(axis=1)
+    return both & np.isin(observed.candidates.encoder, JUDGED)
 
 
 def table(evaluation: Evaluation, per_encoder: dict[str, Evaluation]) -> None:
@@ -114,18 +113,19 @@ def promises(forecast: HeldOut, rows: np.ndarray) -> dict[str, float]:
 
     Spreads of errors are those of the other targets' held-out rows. Means over targets and encoders.
     """
-    observed, design = forecast.observed, forecast.observed.design
-    errors = observed.score - forecast.score
+    observed, design = forecast.transfers, forecast.transfers.candidates
+    headroom = np.maximum(1 - design.baseline, LEAST_HEADROOM)
+    errors = (observed.score - forecast.score) / headroom
     promised, kept, stops, needed = [], [], [], []
-    for group in range(design.groups.max() + 1):
-        own = np.nonzero((design.groups == group) & rows)[0]
+    for group in range(design.query_ids.max() + 1):
+        own = np.nonzero((design.query_ids == group) & rows)[0]
         if len(own) <= PROMISED_AFTER:
             continue
         others = design.targets != design.targets[own[0]]
-        shared, spread = shared_and_own(errors[others], design.groups[others])
+        shared, spread = shared_and_own(errors[others], design.query_ids[others])
         order = own[np.argsort(-forecast.score[own], kind="stable")]
-        alone = float(design.baseline[own[0]])
-        expected = expected_best(alone, forecast.score[order], np.full(len(order), spread), 1.0, shared)
+        alone, room = float(design.baseline[own[0]]), float(headroom[own[0]])
+        expected = expected_best(alone, forecast.score[order], np.full(len(order), spread * room), 1.0, shared * room)
         in_hand = np.maximum(np.maximum.accumulate(observed.score[order]), alone)
         promised.append(expected[PROMISED_AFTER - 1] - alone)
         kept.append(in_hand[PROMISED_AFTER - 1] - alone)
@@ -135,13 +135,13 @@ def promises(forecast: HeldOut, rows: np.ndarray) -> dict[str, float]:
             "stop_after": float(np.mean(stops)), "needed": float(np.mean(needed))}  # fmt: skip
 
 
-def ten_thousand(learned: Learned) -> float:
+def ten_thousand(predictor: Predictor, sources: list[str]) -> float:
     """Seconds to forecast a hundred new targets with a hundred sources each, the best of five."""
     rng = np.random.default_rng(0)
-    names = sorted(set(learned.fitted.inputs.past.tasks)) + [f"stranger{n}" for n in range(100)]
+    names = sources + [f"stranger{n}" for n in range(100)]
     candidates = [Candidate(source, f"new{target}", Recipe().key) for target in range(100) for source in names[:100]]
-    design = design_of(rng.normal(size=(10_000, len(MEASURES))), MEASURES, candidates, {}, JUDGED[0])
-    predictor, taken = predictor_of("benchmark", learned), []
+    design = candidates_of(rng.normal(size=(10_000, len(MEASURES))), MEASURES, candidates, {}, JUDGED[0])
+    taken = []
     for _ in range(5):
         started = time.perf_counter()
         predictor.forecast(design, 0.9, explain=False)
@@ -153,35 +153,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA / "transfer")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--learner", choices=LEARNERS, help="take this one instead of choosing inside the folds")
     parser.add_argument("--features", default="all")
     given = parser.parse_args()
     history = history_of(given.data)
-    observed = replace(observed_in(history.frames(), history.schema()), measured=measured_pairs(given.data))
-    targets = len(np.unique(observed.design.targets))
+    observed = replace(transfers_of(history.frames(), history.schema()), measured=measured_pairs(given.data))
+    targets = len(np.unique(observed.candidates.targets))
     print(f"{len(observed)} pairs and encoders, {targets} targets; seed 0; Python {platform.python_version()}, "
           f"xgboost {version('xgboost')}, numpy {np.__version__}")  # fmt: skip
-    options = Options(features=given.features, learners=(given.learner,) if given.learner else LEARNERS)
     rows = judged_rows(observed)
     started = time.perf_counter()
-    new = held_out(observed, options, "target", given.jobs)
-    evaluation = judged(new, rows)
+    new = held_out(observed, given.features, "target", given.jobs)
+    evaluation = evaluate(new, rows)
     seconds = time.perf_counter() - started
-    encoders = {name: judged(new, rows & (observed.design.encoder == name)) for name in JUDGED}
+    encoders = {name: evaluate(new, rows & (observed.candidates.encoder == name)) for name in JUDGED}
     table(evaluation, encoders)
     best = evaluation.predictor
     for kind, interval in evaluation.coverage.items():
         print(f"90 % bounds, {kind}: cover {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}], "
               f"{evaluation.width[kind]:.3f} wide")  # fmt: skip
     print(f"NDCG 95 % interval over targets: {100 * best.ndcg.low:.1f} to {100 * best.ndcg.high:.1f}; "
-          f"RMSE {evaluation.rmse:.4f}; Brier {evaluation.beats:.3f}; learners chosen {evaluation.chosen}")  # fmt: skip
+          f"RMSE {evaluation.rmse:.4f}; Brier {evaluation.brier:.3f}")  # fmt: skip
     told = promises(new, rows)
     print(f"after {PROMISED_AFTER} trainings +{told['promised']:.4f} over the target alone promised, +{told['kept']:.4f} kept; "
           f"stops after {told['stop_after']:.1f} trainings where {told['needed']:.1f} sufficed")  # fmt: skip
-    known = judged(held_out(observed, options, "target and encoder", given.jobs), rows)
+    known = evaluate(held_out(observed, given.features, "target and encoder", given.jobs), rows)
     print(f"target seen with another encoder: NDCG {100 * known.predictor.ndcg.mean:.1f}, regret@1/3/5 "
           + "/".join(f"{known.predictor.regret[k].mean:.2f}" for k in (1, 3, 5)))  # fmt: skip
-    pairs = ten_thousand(learn(observed, options))
+    pairs = ten_thousand(Predictor.of(observed, given.features), sorted(set(observed.candidates.sources)))
     print(f"10,000 pairs (100 targets of 100 sources) forecast in {pairs:.3f} s, one thread, without reasons")
     result = {
         "ndcg": 100 * best.ndcg.mean,

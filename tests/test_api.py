@@ -7,8 +7,8 @@ import random
 import pytest
 
 import transfercast as tc
+from tests.builders import past, table_of
 from tests.conftest import write_csv
-from tests.predictor.test_predictor import past, table_of
 from transfercast.tasks.family import read_family
 
 FAST = tc.Recipe(learning_rate=1e-2, epochs=1, batch_size=8, max_tokens=16)
@@ -31,7 +31,7 @@ def test_plan_a_search_within_a_budget_and_run_it(here, family_toml, tiny_encode
     target = tc.Task.from_csv("reviews.csv", text="text", label="helpful")
     table = tc.extract_features(pool, targets=[target])
     predictor = tc.Predictor.load()
-    plan = tc.plan(predictor, table, budget=tc.Budget(trials=10))
+    plan = tc.plan(predictor.predict(table), table, budget=tc.Budget(trials=10))
 
     assert "No history yet" in str(plan)
     plan.save("plan.json")
@@ -79,6 +79,6 @@ def test_retrain_from_everything_observed_so_far(here):
     assert second.champion_id == first.version
     assert tc.Predictor.load("meta/").id == (second.version if second.promoted else first.version)
     report = second
-    report.save_html("report.html")
+    report.save_json("report.json")
     assert tc.Predictor.roll_back("meta/") == first.version
     assert tc.Predictor.load("meta/").id == first.version

@@ -19,7 +19,7 @@ _HOME = {
     "Observation": "core.records",
     "Pair": "core.records",
     "Plan": "core.plan",
-    "Predictor": "predictor.model",
+    "Predictor": "predictor.predictor",
     "Recipe": "core.records",
     "SourcePool": "sources.pool",
     "Task": "tasks.task",
@@ -36,7 +36,7 @@ _HOME = {
     "recommend": "execution.recommend",
     "search": "execution.search",
     "term_conductance": "attribution.conductance",
-    "train_meta": "predictor.retrain",
+    "train_meta": "retraining.retrain",
 }
 
 __all__ = [
@@ -83,8 +83,8 @@ if TYPE_CHECKING:
     from transfercast.features.rank import rank_encoders, rank_maps
     from transfercast.history.store import History
     from transfercast.planning.order import plan
-    from transfercast.predictor.model import Predictor
-    from transfercast.predictor.retrain import train_meta
+    from transfercast.predictor.predictor import Predictor
+    from transfercast.retraining.retrain import train_meta
     from transfercast.sharing.hub import pull, push
     from transfercast.sources.pool import SourcePool
     from transfercast.tasks.family import read_family

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.attribution.models import classifier, tokenizer_for
+from tests.builders import SCHEMA, past
 from tests.conftest import sentences, write_csv
-from tests.predictor.test_predictor import SCHEMA, past
 from transfercast.cli import COMMANDS, app
 from transfercast.core.errors import InputError
 from transfercast.features.registry import measures

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.predictor.test_predictor import SCHEMA, past, table_of
+from tests.builders import SCHEMA, past, table_of
 from transfercast.cli import app
 from transfercast.core.records import ALONE
 from transfercast.core.table import FeatureTable
+from transfercast.evaluation.evaluate import RANDOM
+from transfercast.evaluation.history import HistoryEvaluation, evaluate_history
+from transfercast.evaluation.holdout import held_out
 from transfercast.history.store import History
-from transfercast.predictor.evaluate import RANDOM
-from transfercast.predictor.holdout import HeldOut, held_out
-from transfercast.predictor.learning import Options
 from transfercast.report.evaluation import Report
 
 MINE = tuple(c.model_copy(update={"name": f"my_{c.name}", "measure": f"my_{c.measure}"}) for c in SCHEMA)
@@ -108,16 +109,15 @@ def test_an_evaluation_shows_few_orders_the_best_first_and_a_verdict(files):
 
 def test_an_order_that_is_worse_than_random_is_called_so():
     some = past(12, 6)
-    from transfercast.predictor.design import observed_in
-    from transfercast.predictor.evaluate import judged
+    from transfercast.evaluation.evaluate import evaluate
+    from transfercast.predictor.data import transfers_of
 
-    forecast = held_out(observed_in(some.frames(), some.schema()), Options(learners=()))
-    upside_down = HeldOut(forecast.observed, "target", -forecast.observed.score, forecast.lower, forecast.upper,
-                          forecast.beats, forecast.chosen)  # fmt: skip
+    forecast = held_out(transfers_of(some.frames(), some.schema()), None)
+    upside_down = replace(forecast, score=-forecast.transfers.score)
     verdict = {}
     for name, one in (("good", forecast), ("bad", upside_down)):
-        evaluation = judged(one)
-        verdict[name] = Report("h", {"target": evaluation}, evaluation, ()).verdict("target")
+        evaluation = evaluate(one)
+        verdict[name] = Report("h", HistoryEvaluation({"target": evaluation}, evaluation, ())).verdict("target")
     assert verdict["bad"].startswith("Worse than random here")
     assert verdict["good"].startswith("Better than random and than always taking the sources that helped elsewhere")
     assert "over 12 targets)" in verdict["good"]
@@ -143,11 +143,11 @@ def test_a_report_goes_to_a_folder_and_keeps_no_password(files):
     done = run("evaluate", "history.db", "--jobs", 0)
     assert done.exit_code == 2
     assert "jobs is 0" in done.stderr
-    from transfercast.predictor.design import observed_in
+    from transfercast.predictor.data import transfers_of
 
     some = past(3)
-    observed = observed_in(some.frames(), some.schema())
-    report = Report.of(observed, "postgresql://me:s3cret@db/x", Options(learners=()))
+    observed = transfers_of(some.frames(), some.schema())
+    report = Report("postgresql://me:s3cret@db/x", evaluate_history(observed))
     report.save(files / "report")
     for name in ("report.html", "evaluation.json"):
         assert "s3cret" not in (files / "report" / name).read_text()

@@ -12,7 +12,7 @@ from transfercast.core.plan import Budget
 from transfercast.core.records import Recipe
 from transfercast.features.extract import extract_features
 from transfercast.planning.order import plan
-from transfercast.predictor.model import Predictor
+from transfercast.predictor.predictor import Predictor
 from transfercast.sources.pool import SourcePool
 from transfercast.tasks.family import read_family
 
@@ -41,4 +41,4 @@ def storage(tmp_path):
 
 def planned(table, trials, recipes=None):
     table = table if recipes is None else table.with_recipes(recipes)
-    return plan(Predictor.load(), table, Budget(trials=trials))
+    return plan(Predictor.load().predict(table), table, Budget(trials=trials))

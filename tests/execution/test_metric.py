@@ -13,7 +13,7 @@ from transfercast.execution.search import search
 from transfercast.features.extract import extract_features
 from transfercast.history.store import History
 from transfercast.planning.order import plan
-from transfercast.predictor.model import Predictor
+from transfercast.predictor.predictor import Predictor
 from transfercast.sources.pool import SourcePool
 from transfercast.tasks.family import read_family
 
@@ -36,7 +36,7 @@ def test_a_chosen_metric_goes_from_the_description_to_the_history(family, tiny_e
     )  # fmt: skip
     assert table.frame["wss"].isna().all()  # it is F1 times similarity, and the sources' F1 is not known
     assert table.frame["ss"].notna().all()
-    planned = plan(Predictor.load(), table, Budget(trials=2))
+    planned = plan(Predictor.load().predict(table), table, Budget(trials=2))
     planned.save(tmp_path / "plan.json")
     found = search(Plan.load(tmp_path / "plan.json"), storage)
     assert {observation.metric for observation in found.observations} == {"mcc"}

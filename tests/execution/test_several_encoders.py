@@ -18,7 +18,7 @@ from transfercast.execution.search import search
 from transfercast.features.extract import extract_features
 from transfercast.history.store import History
 from transfercast.planning.order import plan
-from transfercast.predictor.model import Predictor
+from transfercast.predictor.predictor import Predictor
 from transfercast.sources.bases import UNKNOWN
 from transfercast.sources.encoders import OFFLINE, checkpoint_folder, load_tokenizer
 from transfercast.sources.finetune import fine_tune
@@ -115,7 +115,7 @@ def test_a_forecast_rests_on_the_encoder_of_its_row_and_is_compared_with_the_bes
 
 @pytest.fixture(scope="module")
 def made(table, tmp_path_factory):
-    made = plan(Predictor.load(), table, Budget(trials=4))
+    made = plan(Predictor.load().predict(table), table, Budget(trials=4))
     path = tmp_path_factory.mktemp("plan") / "plan.json"
     made.save(path)
     return Plan.load(path)
@@ -162,7 +162,7 @@ def test_a_history_keeps_each_encoder_s_baseline_and_a_next_plan_buys_none_of_it
     records = history.frames().records
     transfers = records[records.source != ALONE]
     assert transfers.baseline.tolist() == [alone[encoder] for encoder in transfers.encoder]
-    again = plan(Predictor.load(), table, Budget(trials=4), history=history)
+    again = plan(Predictor.load().predict(table), table, Budget(trials=4), history=history)
     assert [step.done for step in again.steps] == [True] * 6
     assert {step.encoder: step.score for step in again.steps if step.source == ALONE} == alone
     assert history.refresh(table) == 4
@@ -174,7 +174,7 @@ def test_what_is_observed_with_one_encoder_is_not_taken_for_another(result, tabl
     history.append(
         replace(one, encoder="another", run_key="", source_fingerprint="", target_fingerprint="") for one in found.observations
     )
-    again = plan(Predictor.load(), table, Budget(trials=4), history=history)
+    again = plan(Predictor.load().predict(table), table, Budget(trials=4), history=history)
     assert not any(step.done for step in again.steps)
     assert history.refresh(table) == 0
 

@@ -10,13 +10,13 @@ import sqlite3
 import pytest
 from typer.testing import CliRunner
 
+from tests.builders import past
 from tests.core.test_core import observation
-from tests.predictor.test_predictor import past
 from transfercast.cli import app
 from transfercast.core.errors import ArtifactError, InputError, TransfercastError
 from transfercast.history.places import database_url, shown_url
 from transfercast.history.store import History, opened
-from transfercast.predictor.retrain import train_meta
+from transfercast.retraining.retrain import train_meta
 
 
 @pytest.mark.parametrize("content", [b"source,target,score\n", b"SQLite format 2\0", b"\xff\x00" * 200, b"x"])

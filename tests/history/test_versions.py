@@ -14,8 +14,8 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
+from tests.builders import SCHEMA, past, table_of
 from tests.core.test_core import column, observation
-from tests.predictor.test_predictor import SCHEMA, past, table_of
 from transfercast.cli import app
 from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.records import ALONE
@@ -23,10 +23,10 @@ from transfercast.core.table import FeatureTable
 from transfercast.history import database
 from transfercast.history.store import History, opened
 from transfercast.history.tables import HEAD, VERSION_TABLE
-from transfercast.predictor import retrain
-from transfercast.predictor.design import observed_in
-from transfercast.predictor.model import Predictor
-from transfercast.predictor.retrain import train_meta
+from transfercast.predictor.data import transfers_of
+from transfercast.predictor.predictor import Predictor
+from transfercast.retraining import retrain
+from transfercast.retraining.retrain import train_meta
 
 OLD = Path(__file__).parents[1] / "artifacts" / "history-0002.db"
 """Written by the code of tables 0002: four targets with four sources, measures of version 1, logme of version 2."""
@@ -157,7 +157,7 @@ def test_features_of_another_version_are_missing_and_the_user_is_told(caplog):
     new = [replace(one, versions={}) for one in past(targets=7, seed=1).observations()[-6:]]
     history.append(new, [c if c.name != "logme" else NEWER[3] for c in SCHEMA])
     with caplog.at_level(logging.WARNING):
-        design = observed_in(history.frames(), history.schema()).design
+        design = transfers_of(history.frames(), history.schema()).design
     values = dict(zip([c.name for c in design.schema], design.values.T, strict=True))
     assert np.isnan(values["logme"]).tolist() == [True] * 30 + [False] * 5
     assert not np.isnan(values["source_score"]).any()
@@ -222,7 +222,7 @@ def test_two_data_sets_of_one_target_name_are_not_seeds_of_one():
         observation(source="c", score=0.3, target_fingerprint="1" * 64),
         observation(score=0.8, target_fingerprint="2" * 64), observation(score=0.6, source_fingerprint="3" * 64),
     ])  # fmt: skip
-    observed = observed_in(history.frames(), history.schema())
+    observed = transfers_of(history.frames(), history.schema())
     rows = zip(observed.design.sources, observed.design.targets, observed.score.round(9), strict=True)
     assert sorted(rows) == [
         ("a", "b", 0.3), ("a", "b (data 222222222222)", 0.8), ("a", "b (data unknown)", 0.6), ("c", "b", 0.3),
@@ -236,7 +236,7 @@ def test_observations_without_an_encoder_never_block_learning(unnamed, kept, cap
     history = History("sqlite://")
     history.append([observation(source=f"s{n}", encoder="unknown" if n < unnamed else "e") for n in range(7)])
     with caplog.at_level(logging.WARNING):
-        observed = observed_in(history.frames(), history.schema())
+        observed = transfers_of(history.frames(), history.schema())
     assert set(observed.design.encoder) == {kept}
     assert len(observed) == max(unnamed, 7 - unnamed)
     assert ("are left out" in caplog.text) == (0 < unnamed < 7)

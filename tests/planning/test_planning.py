@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.predictor.test_predictor import observed, past, table_of
+from tests.builders import observed, past, table_of
 from transfercast.core.errors import InputError
 from transfercast.core.plan import Budget, Plan
 from transfercast.core.records import ALONE, Observation, Recipe
@@ -15,10 +15,9 @@ from transfercast.core.table import FeatureTable, Provenance, TargetFacts
 from transfercast.history.store import History
 from transfercast.planning.cost import hours_of
 from transfercast.planning.greedy import Options, chosen
-from transfercast.planning.order import plan
+from transfercast.planning.order import plan as plan_of
 from transfercast.planning.stop import expected_best
-from transfercast.predictor.learning import learn
-from transfercast.predictor.model import Predictor, predictor_of
+from transfercast.predictor.predictor import Predictor
 
 FACTS = TargetFacts(fingerprint="", metric="positive_f1", train_rows=360, score=0.5, seconds_per_row_epoch=1.0)
 
@@ -33,7 +32,29 @@ def table(targets=("t0", "t1"), facts=FACTS):
 
 @pytest.fixture(scope="module")
 def learned():
-    return predictor_of("learned", learn(observed(12)))
+    return Predictor.of(observed(12), name="learned")
+
+
+def plan(predictor, some, budget, coverage=0.9, bounds=None, history=None) -> Plan:
+    """A plan of a predictor's forecasts."""
+    return plan_of(predictor.predict(some, coverage, bounds=bounds, explain=False), some, budget, history=history)
+
+
+def test_a_forecast_of_other_candidates_is_refused(learned):
+    with pytest.raises(InputError, match="other candidates than the table's"):
+        plan_of(learned.predict(table(("t0",))), table(("t1",)), Budget(trials=1))
+
+
+def test_a_plan_is_explained_afterwards_with_the_reasons_that_the_forecast_has(learned):
+    some = table()
+    made, whole = plan(learned, some, Budget(trials=4)), learned.predict(some)
+    explained = learned.explained(made, some)
+    assert not any(step.why for step in made.steps)
+    rows = {candidate: row for row, candidate in enumerate(whole.candidates)}
+    for step in explained.steps[2:]:
+        row = rows[(step.source, step.target, step.recipe)]
+        assert step.why == pytest.approx(dict(zip(whole.groups, whole.why[row].tolist(), strict=True)))
+    assert explained.model_copy(update={"steps": made.steps}) == made
 
 
 def test_the_baseline_of_each_target_comes_first_and_then_the_best_forecast(learned):

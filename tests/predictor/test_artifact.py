@@ -1,22 +1,24 @@
-"""A predictor on disk is JSON and Markdown, and what was changed is refused before anything is made of it."""
+"""A predictor on disk is JSON, safetensors and Markdown, and what was changed is refused before anything is made of it."""
 
 from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
-from tests.predictor.test_predictor import past, table_of
+from tests.builders import past, table_of
 from transfercast.core.errors import ArtifactError
 from transfercast.core.files import MARKER, sha256_of
 from transfercast.core.table import FeatureTable
-from transfercast.predictor.model import Predictor
-from transfercast.predictor.retrain import train_meta
+from transfercast.predictor.predictor import Predictor
+from transfercast.retraining.retrain import train_meta
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return train_meta(past(), tmp_path_factory.mktemp("meta"), minutes=0, learners=("trees and ranker on ridge",)).folder
+    return train_meta(past(), tmp_path_factory.mktemp("meta"), minutes=0).folder
 
 
 @pytest.fixture
@@ -39,12 +41,12 @@ def put(version, name, content):
     (version / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_an_artifact_holds_json_and_markdown_only(version):
-    assert {path.suffix for path in version.iterdir() if path.name != MARKER} == {".json", ".md"}
+def test_an_artifact_holds_json_safetensors_and_markdown_only(version):
+    assert {path.suffix for path in version.iterdir() if path.name != MARKER} == {".json", ".md", ".safetensors"}
     assert "held out whole" in (version / "CARD.md").read_text().replace("\n", " ")
 
 
-@pytest.mark.parametrize("name", ["residuals.json", "past.json", "model.json", "booster-0.json"])
+@pytest.mark.parametrize("name", ["residuals.json", "matrix.safetensors", "model.json", "ranker.json"])
 def test_a_changed_or_missing_file_is_refused(version, name):
     (version / name).write_text("{}")
     with pytest.raises(ArtifactError, match=rf"{name}: missing or not what the manifest says"):
@@ -62,9 +64,9 @@ def test_another_format_is_refused(version, number, told):
         Predictor.load(version)
 
 
-@pytest.mark.parametrize("name", ["model.json", "past.json", "residuals.json", "booster-0.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["model.json", "matrix.safetensors", "residuals.json", "ranker.json", "manifest.json"])
 @pytest.mark.parametrize("content", [b'{"a": [1, ', b"[" * 100_000, b"\xff\xfe", b"[]", b"1" * 5_000,
-                                     b'{"format": 3, "sha256": {"\\u0000": ""}}'],
+                                     b'{"format": 4, "sha256": {"\\u0000": ""}}'],
                          ids=["cut", "deep", "not UTF-8", "a list", "5,000 digits", "a name that no file has"])  # fmt: skip
 def test_what_is_no_json_of_ours_is_refused_in_one_line_even_with_matching_hashes(version, name, content):
     if name == "manifest.json":
@@ -78,26 +80,70 @@ def test_what_is_no_json_of_ours_is_refused_in_one_line_even_with_matching_hashe
 
 
 def test_a_folder_in_the_place_of_a_file_is_refused(version):
-    (version / "past.json").unlink()
-    (version / "past.json").mkdir()
-    with pytest.raises(ArtifactError, match=r"past\.json: missing"):
+    (version / "residuals.json").unlink()
+    (version / "residuals.json").mkdir()
+    with pytest.raises(ArtifactError, match=r"residuals\.json: missing"):
         Predictor.load(version)
 
 
+def names(**changes):
+    """What model.json says of the matrix, changed."""
+    return lambda content: content | {"matrix": content["matrix"] | changes}
+
+
 @pytest.mark.parametrize(
-    ("name", "changes"),
-    [("model.json", {"ridges": {}}), ("model.json", {"schema": [{"name": 1}]}), ("model.json", {"boosters": []}),
-     ("model.json", {"boosters": [["booster-0.json", "new target", "trees"], ["CARD.md", "new target", "ranker"]]}),
-     ("model.json", {"ridges": {"new target": {"mean": [0], "scale": [1], "weights": [1], "intercept": 0}}}),
-     ("model.json", {"choice": {"learner": "ridge"}}), ("past.json", {"scores": [[0, 99, 0, 0.5]]}),
-     ("past.json", {"scores": [[0, 0.5]]}), ("past.json", {"tasks": 3}), ("residuals.json", {"t0": ["a"]}),
-     ("residuals.json", {"t0": [None]}), ("model.json", {"scaling": {"goal": "standing"}}), ("model.json", {"surprise": 1}),
-     ("model.json", {"scaling": {"goal": "score", "levels": {"observed": {"m": ""}, "score": {}, "gain": 0, "gain_with": {}}}}),
-     ("past.json", {"tasks": [str(number) for number in range(20_000)]})],
+    "changes",
+    [lambda c: c | {"schema": [{"name": 1}]}, lambda c: c | {"deviations": [0.5]},
+     lambda c: c | {"deviations": [0.0, 1.0]}, lambda c: c | {"calibration": {}}, lambda c: c | {"surprise": 1},
+     lambda c: c | {"features": None}, names(encoders=[]), names(tasks=["t0"]), names(targets=["t0", "x"]),
+     names(columns=[]), names(tasks=3), lambda c: c | {"matrix": {}}],
 )  # fmt: skip
-def test_what_does_not_fit_together_is_refused_even_with_matching_hashes(version, name, changes):
-    change(version, name, changes)
+def test_a_model_that_does_not_fit_together_is_refused_even_with_matching_hashes(version, changes):
+    content = json.loads((version / "model.json").read_text())
+    put(version, "model.json", json.dumps(changes(content)).encode())
     with pytest.raises(ArtifactError, match=r"Roll back, or train anew"):
+        Predictor.load(version)
+
+
+@pytest.mark.parametrize("changes", [{"t0": ["a"]}, {"t0": [None]}, {"t0": 1}])
+def test_residuals_that_are_no_numbers_are_refused(version, changes):
+    change(version, "residuals.json", changes)
+    with pytest.raises(ArtifactError, match=r"residuals\.json.*Roll back, or train anew"):
+        Predictor.load(version)
+
+
+def at(name, place, value):
+    """An array with another value in one place."""
+
+    def changed(arrays):
+        array = arrays[name].copy()
+        array[place] = value
+        return arrays | {name: array}
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [at("encoder", 0, 9), at("target", 0, -1), at("source", 0, 10**6), at("outcome", 0, np.nan), at("evidence", (0, 0), np.inf),
+     lambda a: a | {"outcome": a["outcome"][:-1]}, lambda a: a | {"target": a["target"].astype(np.float64)},
+     lambda a: {name: values for name, values in a.items() if name != "facts"},
+     lambda a: a | {"measures": a["measures"][:, :, :1]}, lambda a: a | {"outcome": np.array(0.5)},
+     lambda a: a | {name: np.repeat(a[name], 2, axis=0) for name in ("encoder", "target", "source", "evidence", "outcome")}],
+)  # fmt: skip
+def test_a_matrix_that_does_not_fit_together_is_refused_even_with_matching_hashes(version, changes):
+    arrays = safetensors.numpy.load((version / "matrix.safetensors").read_bytes())
+    put(version, "matrix.safetensors", safetensors.numpy.save({n: np.ascontiguousarray(v) for n, v in changes(arrays).items()}))
+    with pytest.raises(ArtifactError, match=r"matrix\.safetensors: damaged .*Roll back, or train anew"):
+        Predictor.load(version)
+
+
+@pytest.mark.parametrize("name", ["ranker.json", "matrix.safetensors"])
+def test_a_file_that_the_manifest_does_not_name_is_missed(version, name):
+    manifest = json.loads((version / "manifest.json").read_text())
+    del manifest["sha256"][name]
+    (version / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match=rf"{name}: not there"):
         Predictor.load(version)
 
 

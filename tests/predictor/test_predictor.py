@@ -5,58 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.builders import SCHEMA, observed, past, table_of
 from tests.core.test_core import column
 from transfercast.core.errors import InputError
-from transfercast.core.records import ALONE, Observation, Pair, Recipe
-from transfercast.core.table import INDEX, FeatureTable, Provenance, TargetFacts
-from transfercast.history.store import History
-from transfercast.predictor.design import Observed, design_of, observed_in
-from transfercast.predictor.model import Predictor
-from transfercast.predictor.prior import standings
-from transfercast.predictor.retrain import train_meta
-
-SCHEMA = (
-    column("source_score", group="single-task scores"), column("target_score", group="single-task scores"),
-    column("ansat_b_0.20", group="attribution"), column("logme"),
-)  # fmt: skip
-
-
-def past(targets=6, sources=5, seed=0, schema=SCHEMA, encoders=("e",)) -> History:
-    """A history in which the gain follows logme and ANSAT, with some noise."""
-    rng = np.random.default_rng(seed)
-    history = History("sqlite://")
-    history.describe(schema)
-    rows = []
-    for t, encoder in [(t, encoder) for t in range(targets) for encoder in encoders]:
-        alone = float(rng.uniform(0.3, 0.6))
-        common = {"target": f"t{t}", "recipe": Recipe().key, "encoder": encoder, "seed": 0, "metric": "positive_f1",
-                  "split": "validation", "hours": 0.1}  # fmt: skip
-        rows.append(Observation(source=ALONE, score=alone, **common))
-        for s in range(sources):
-            x = rng.uniform(0, 1, 3)
-            score = float(np.clip(alone + 0.3 * (x[2] - 0.5) + 0.1 * (x[1] - 0.5) + rng.normal(0, 0.01), 0, 1))
-            features = dict(zip([c.name for c in schema], [x[0], alone, x[1], x[2]], strict=True))
-            rows.append(Observation(source=f"s{s}", score=score, features=features, **common))
-    history.append(rows)
-    return history
-
-
-def table_of(history: History, target: str) -> FeatureTable:
-    frames = history.frames()
-    chosen = (frames.records.target == target) & (frames.records.source != ALONE)
-    rows = frames.records[chosen].set_index(INDEX)
-    features = frames.features[chosen][[c.name for c in SCHEMA]].set_index(rows.index)
-    facts = {target: TargetFacts(fingerprint="", metric="positive_f1", train_rows=10, score=float(rows.baseline.iloc[0]))}
-    return FeatureTable(features, SCHEMA, Provenance(targets=facts, encoder="e"))
-
-
-def observed(*args, **kwargs) -> Observed:
-    history = past(*args, **kwargs)
-    return observed_in(history.frames(), history.schema())
+from transfercast.core.records import Pair
+from transfercast.core.table import FeatureTable, Provenance
+from transfercast.predictor.data import candidates_of
+from transfercast.predictor.predictor import Predictor
+from transfercast.predictor.prior import centred_ranks
+from transfercast.retraining.retrain import train_meta
 
 
 def test_a_trained_predictor_ranks_better_than_the_prior_and_than_f1_alone(tmp_path):
-    report = train_meta(past(targets=12), tmp_path / "meta", minutes=0)
+    report = train_meta(past(targets=12), tmp_path / "meta", minutes=1)
     assert report.challenger.predictor.ndcg.mean > report.champion.predictor.ndcg.mean > 0
     assert report.feature_sets["all"].rmse < report.feature_sets["f1"].rmse
     assert report.promoted
@@ -79,8 +40,8 @@ def test_without_history_the_order_is_the_mean_rank_of_the_measures_and_the_outp
 def test_a_measure_of_many_columns_counts_as_one():
     many = [column(f"m{i}").model_copy(update={"measure": "many"}) for i in range(9)]
     values = np.column_stack([np.tile([[1.0], [2.0], [3.0]], (1, 9)), [3.0, 2.0, 1.0]])
-    design = design_of(values, [*many, column("one")], [(s, "t", "full") for s in "abc"], {}, "e")
-    np.testing.assert_allclose(standings(design, ["embeddings"]), 0, atol=1e-12)
+    rows = candidates_of(values, [*many, column("one")], [(s, "t", "full") for s in "abc"], {}, "e")
+    np.testing.assert_allclose(centred_ranks(rows, ["embeddings"]), 0, atol=1e-12)
 
 
 def test_forecasts_rest_less_on_the_prior_as_observations_come(tmp_path):
@@ -93,17 +54,17 @@ def test_forecasts_rest_less_on_the_prior_as_observations_come(tmp_path):
     assert shares == sorted(shares, reverse=True)
 
 
-@pytest.mark.parametrize(("goal", "same"), [("standing", True), ("gain", False)])
-def test_standings_learned_in_one_metric_order_the_sources_of_a_target_in_another(tmp_path, goal, same):
-    train_meta(past(12), tmp_path, minutes=0, goal=goal)
+def test_what_was_learned_in_one_metric_orders_the_sources_of_a_target_in_another(tmp_path):
+    train_meta(past(12), tmp_path, minutes=0)
     known = table_of(past(), "t0")
-    facts = {"t0": known.provenance.targets["t0"].model_copy(update={"metric": "span_f1"})}
-    other = FeatureTable(known.frame, SCHEMA, Provenance(targets=facts, encoder="e"))
-    forecasts = [Predictor.load(tmp_path).predict(table) for table in (known, other)]
-    assert [int(forecast.support[0]) for forecast in forecasts] == [60, 60 if same else 0]
-    assert (forecasts[1].prior_share == 1).all() != same
-    if same:
-        np.testing.assert_allclose(forecasts[0].score, forecasts[1].score)
+    facts = {"new": known.provenance.targets["t0"].model_copy(update={"metric": "span_f1"})}
+    frame = known.frame.rename(index={"t0": "new"}, level="target")
+    forecasts = [
+        Predictor.load(tmp_path).predict(FeatureTable(frame, SCHEMA, Provenance(targets=about, encoder="e")))
+        for about in (facts, {"new": known.provenance.targets["t0"]})
+    ]
+    assert [int(forecast.support[0]) for forecast in forecasts] == [60, 60]
+    np.testing.assert_allclose(forecasts[0].score, forecasts[1].score)
 
 
 def test_reasons_sum_to_the_score_and_are_grouped_by_evidence(tmp_path):
@@ -145,15 +106,26 @@ def test_forecasts_are_the_same_without_reasons(tmp_path):
 
 
 def test_a_saved_predictor_forecasts_as_before(tmp_path):
-    for goal, learner in (("standing", "trees on ridge"), ("gain", "ridge"), ("score", "ridge")):
-        some = past(4, encoders=("e", "f"))
-        report = train_meta(some, tmp_path / goal, minutes=0, goal=goal, learners=(learner,))
-        assert report.choice["learner"] == learner
-        loaded = Predictor.load(tmp_path / goal)
-        assert loaded.id == report.version
-        assert set(loaded.fitted.models) == {"new target", "known target", "new encoder"}
-        again = Predictor.load(report.folder).predict(table_of(past(), "t1"))
-        np.testing.assert_array_equal(again.score, loaded.predict(table_of(past(), "t1")).score)
+    transfers = observed(5, encoders=("e", "f"))
+    fitted = Predictor.of(transfers)
+    fitted.save(tmp_path / "version", {}, {}, "")
+    loaded = Predictor.load(tmp_path / "version")
+    for rows in (transfers.candidates, observed(3, seed=7).candidates):
+        before, after = fitted.forecast(rows, 0.9), loaded.forecast(rows, 0.9)
+        for name in ("score", "lower", "upper", "beats_baseline", "own_spread", "why"):
+            np.testing.assert_allclose(getattr(after, name), getattr(before, name), rtol=1e-12)
+    assert loaded.fitted.about() == fitted.fitted.about()
+
+
+def test_a_predictor_is_fitted_on_a_history_or_its_file_without_a_folder(tmp_path):
+    history = past(4)
+    history.export_file(tmp_path / "history.csv")
+    of_history, of_file = Predictor.fit(history), Predictor.fit(tmp_path / "history.csv")
+    assert repr(of_history) == "<Predictor fitted: 20 observed transfers>"
+    table = table_of(past(), "t0")
+    assert np.corrcoef(of_history.predict(table).score, of_file.predict(table).score)[0, 1] > 0.9
+    with pytest.raises(InputError, match="nonsense"):
+        Predictor.fit(history, features="nonsense")
 
 
 def test_the_baseline_of_the_table_moves_the_forecast_with_it(tmp_path):

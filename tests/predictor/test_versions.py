@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.predictor.test_predictor import past
+from tests.builders import past
 from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.files import mark
 from transfercast.predictor import versions
-from transfercast.predictor.model import Predictor
-from transfercast.predictor.retrain import train_meta
+from transfercast.predictor.predictor import Predictor
+from transfercast.retraining.retrain import train_meta
 
 
 def ids(*numbers: int) -> list[str]:
@@ -110,7 +110,7 @@ def test_none_of_many_promotions_by_several_processes_gets_lost(folder):
 def three(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("meta")
     for seed in range(3):
-        train_meta(past(4, seed=seed), folder, minutes=0, learners=("ridge",), margin=100)
+        train_meta(past(4, seed=seed), folder, minutes=0, margin=100)
     return folder
 
 

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import typer
 
+from tests.builders import SCHEMA, past, table_of
 from tests.conftest import sentences, write_csv
-from tests.predictor.test_predictor import SCHEMA, past, table_of
 from tests.robustness.campaign import contents, run
-from transfercast.predictor.retrain import train_meta
+from transfercast.retraining.retrain import train_meta
 
 RECIPE = "full/lr=0.01/epochs=1/batch=8/tokens=16"
 ROWS = 40
@@ -81,5 +81,5 @@ def _learned(folder: Path) -> None:
     outcome = run(f"history import transfers.csv --history history.db {columns}", folder, PATIENCE)
     assert outcome.code == 0, outcome.output
     table_of(history, "t0").save(folder / "candidates.parquet")
-    train_meta(history, folder / "meta", minutes=0, learners=("trees on ridge",))
+    train_meta(history, folder / "meta", minutes=0)
     (folder / "meta" / ".retraining.lock").unlink(missing_ok=True)

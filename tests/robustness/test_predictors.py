@@ -31,7 +31,8 @@ from transfercast.core.files import sha256_of
 
 PLAN = "plan candidates.parquet --trials 2 --predictor meta"
 BROKEN = (REFUSED, DAMAGED)
-FILES = ("model.json", "past.json", "residuals.json", "report.json")
+FILES = ("model.json", "residuals.json", "report.json")
+MATRIX = "matrix.safetensors"
 
 
 def version_of(folder: Path) -> Path:
@@ -75,24 +76,21 @@ def _hashed_anew(path: Path) -> None:
 
 BYTES = [
     Case("predictor as it should be", nothing, PLAN, 0, "2 trials", ("plan.json",)),
-    *(file("of lists in one another", name, nested) for name in (*FILES, "manifest.json", "booster-0.json")),
-    *(file("that is not UTF-8", name, not_utf8) for name in (*FILES, "manifest.json", "booster-0.json")),
-    *(file("cut in the middle", name, first(0.5)) for name in (*FILES, "manifest.json", "booster-0.json")),
+    *(file("of lists in one another", name, nested) for name in (*FILES, "manifest.json", "ranker.json", MATRIX)),
+    *(file("that is not UTF-8", name, not_utf8) for name in (*FILES, "manifest.json", "ranker.json", MATRIX)),
+    *(file("cut in the middle", name, first(0.5)) for name in (*FILES, "manifest.json", "ranker.json", MATRIX)),
     *(
         file("that is a list", name, lambda good: b"[]", code=(0, DAMAGED) if name == "report.json" else DAMAGED)
-        for name in (*FILES, "manifest.json", "booster-0.json")
+        for name in (*FILES, "manifest.json", "ranker.json", MATRIX)
     ),
-    *(
-        file("that is a word", name, lambda good: b'"x"')
-        for name in ("model.json", "past.json", "residuals.json", "booster-0.json")
-    ),
-    *(file("of no bytes", name, emptied) for name in ("model.json", "manifest.json", "booster-0.json")),
+    *(file("that is a word", name, lambda good: b'"x"') for name in ("model.json", "residuals.json", "ranker.json", MATRIX)),
+    *(file("of no bytes", name, emptied) for name in ("model.json", "manifest.json", "ranker.json", MATRIX)),
     *(
         file("another than the manifest says", name, lambda good: good + b" ", fitting=False)
-        for name in (*FILES, "booster-0.json")
+        for name in (*FILES, "ranker.json", MATRIX)
     ),
     file("compressed", "model.json", gzipped),
-    file("of random bytes", "booster-0.json", lambda good: random_bytes(9, 3000)),
+    file("of random bytes", "ranker.json", lambda good: random_bytes(9, 3000)),
 ]
 
 MANIFEST = [
@@ -107,37 +105,27 @@ MANIFEST = [
     content("whose id is a list", "manifest.json", put("id", value=["x"]), (0, DAMAGED)),
 ]
 
+KEYS = ("features", "schema", "deviations", "calibration", "matrix")
+NAMES = ("encoders", "tasks", "targets", "columns", "fact_columns")
+
 MODEL = [
-    *(content(f"without {key}", "model.json", without(key)) for key in ("choice", "schema", "scaling", "ridges", "boosters")),
-    *(content(f"whose {key} is a number", "model.json", put(key, value=7)) for key in ("choice", "schema", "scaling", "ridges",
-        "boosters")),
-    *(content(f"whose {key} is null", "model.json", put(key, value=None)) for key in ("choice", "schema", "scaling", "ridges",
-        "boosters")),
-    content("of an unknown learner", "model.json", put("choice", "learner", value="forest")),
-    content("of an unknown goal", "model.json", put("choice", "goal", value="fame")),
-    content("of unknown features", "model.json", put("choice", "features", value="magic"), (0, DAMAGED)),
-    content("whose settings are a word", "model.json", put("choice", "settings", value="best")),
+    *(content(f"without {key}", "model.json", without(key)) for key in KEYS),
+    *(content(f"whose {key} is a number", "model.json", put(key, value=7)) for key in KEYS),
+    *(content(f"whose {key} is null", "model.json", put(key, value=None), (0, DAMAGED)) for key in KEYS),
+    content("of unknown features", "model.json", put("features", value="magic"), (0, DAMAGED)),
     content("with an unknown group", "model.json", put("schema", 0, "group", value="magic")),
     content("with a column twice", "model.json", lambda whole: whole["schema"].append(whole["schema"][0])),
     content("of no columns", "model.json", put("schema", value=[])),
-    content("whose booster lies elsewhere", "model.json", put("boosters", 0, 0, value="../../CURRENT")),
-    content("whose booster is for an unknown situation", "model.json", put("boosters", 0, 1, value="new planet")),
-    content("whose booster is an unknown part", "model.json", put("boosters", 0, 2, value="heart")),
-    content("without its boosters", "model.json", put("boosters", value=[])),
-    content("whose levels are words", "model.json", put("scaling", "levels", "gain", value="much")),
-    content("whose points are no number", "model.json", put("scaling", "points", value=float("nan"))),
-    *(content(f"whose ridge has {what}", "model.json", lambda whole, key=key, value=value: _ridge(whole).update({key: value}))
-      for what, key, value in (
-          ("too few weights", "weights", [1.0]), ("weights that are words", "weights", ["x"] * 135), ("no scale", "scale", []),
-          ("weights that are no numbers", "weights", [float("nan")] * 135), ("a word as intercept", "intercept", "high"),
-          ("a list as intercept", "intercept", [1.0]),
-      )),
-    *(content(f"without {key}", "past.json", without(key)) for key in ("encoders", "tasks", "scores", "views")),
-    *(content(f"whose {key} are numbers", "past.json", put(key, value=[1, 2])) for key in ("tasks", "scores", "alone",
-        "views")),
-    content("whose scores name tasks that are not there", "past.json", put("scores", value=[[0, 999, 999, 0.5]])),
-    content("whose scores have negative places", "past.json", put("scores", value=[[-1, -1, -1, 0.5]])),
-    content("whose scores are real places", "past.json", put("scores", value=[[0.5, 0.5, 0.5, 0.5]])),
+    content("whose levels are words", "model.json", put("calibration", "levels", "gain", value="much")),
+    content("whose slope is no number", "model.json", put("calibration", "slopes", value={"target cold start": float("nan")})),
+    content("with an unknown regime", "model.json", put("calibration", "slopes", value={"new planet": 1.0})),
+    *(
+        content(f"whose deviations are {what}", "model.json", put("deviations", value=value))
+        for what, value in (("words", ["x", "y"]), ("none", []), ("below 0", [-1.0, 1.0]))
+    ),
+    *(content(f"whose matrix is without {key}", "model.json", without("matrix", key)) for key in NAMES),
+    *(content(f"whose matrix has numbers as {key}", "model.json", put("matrix", key, value=[1, 2])) for key in NAMES),
+    *(content(f"whose matrix has no {key}", "model.json", put("matrix", key, value=[])) for key in NAMES[:4]),
     content("of one residual that is a word", "residuals.json", put("t0", value=["x"])),
     content("of residuals that are a number", "residuals.json", put("t0", value=1.0)),
     content("of residuals that are no numbers", "residuals.json", put("t0", value=[float("nan")] * 5)),
@@ -145,13 +133,9 @@ MODEL = [
 ]  # fmt: skip
 
 
-def _ridge(whole: Any) -> Any:
-    return next(iter(whole["ridges"].values()))
-
-
 def tampered(what: str, change: Callable[[Any], object], code: int | tuple[int, ...] = DAMAGED) -> Case:
     """A booster that somebody changed so that XGBoost itself would crash, hang or take all memory, its hash made to fit."""
-    return content(f"tampered with: {what}", "booster-0.json", change, code)
+    return content(f"tampered with: {what}", "ranker.json", change, code)
 
 
 def _tree(*path: str | int, value: Any) -> Callable[[Any], None]:

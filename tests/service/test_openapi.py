@@ -5,8 +5,8 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
-from tests.predictor.test_predictor import past
-from transfercast.predictor.retrain import train_meta
+from tests.builders import past
+from transfercast.retraining.retrain import train_meta
 
 schemathesis = pytest.importorskip("schemathesis")
 app = pytest.importorskip("transfercast.service.app")
@@ -16,7 +16,7 @@ jobs = pytest.importorskip("transfercast.service.jobs")
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
     folder = tmp_path_factory.mktemp("service")
-    train_meta(past(), folder / "meta", minutes=0, learners=("ridge",))
+    train_meta(past(), folder / "meta", minutes=0)
     with pytest.MonkeyPatch.context() as without:
         without.setattr(jobs.Jobs, "_wait", lambda self, job, command, said: said.write_text("no process in this test") * 0 + 1)
         yield schemathesis.openapi.from_asgi("/openapi.json", app.create_app(folder / "meta", history=str(folder / "h.db")))

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.predictor.test_predictor import SCHEMA, past, table_of
+from tests.builders import SCHEMA, past, table_of
 from transfercast.core.files import sha256_of
 from transfercast.core.plan import Budget
 from transfercast.history.store import History
 from transfercast.planning.order import plan
 from transfercast.predictor import versions
-from transfercast.predictor.model import Predictor
-from transfercast.predictor.retrain import train_meta
+from transfercast.predictor.predictor import Predictor
+from transfercast.retraining.retrain import train_meta
 
 testclient = pytest.importorskip("fastapi.testclient")
 app = pytest.importorskip("transfercast.service.app")
@@ -59,7 +59,8 @@ def test_forecasts_are_those_of_the_python_api(client, meta):
 
 def test_plans_are_those_of_the_python_api(client, meta):
     answer = client.post("/v1/plans", json=body(budget={"trials": 2})).json()
-    expected = plan(Predictor.load(meta), table_of(past(), "t0"), Budget(trials=2))
+    predictor, table = Predictor.load(meta), table_of(past(), "t0")
+    expected = predictor.explained(plan(predictor.predict(table, explain=False), table, Budget(trials=2)), table)
     assert [(s["source"], s["target"]) for s in answer["steps"]] == [tuple(s.pair) for s in expected.steps]
 
 

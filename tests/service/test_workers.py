@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.predictor.test_predictor import past
+from tests.builders import past
 from tests.service.test_service import body
-from transfercast.predictor.model import Predictor
-from transfercast.predictor.retrain import train_meta
+from transfercast.predictor.predictor import Predictor
+from transfercast.retraining.retrain import train_meta
 
 testclient = pytest.importorskip("fastapi.testclient")
 app = pytest.importorskip("transfercast.service.app")

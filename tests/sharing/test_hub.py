@@ -11,13 +11,13 @@ import sys
 import numpy as np
 import pytest
 
+from tests.builders import past
 from tests.conftest import sentences, write_csv
-from tests.predictor.test_predictor import past
 from tests.sharing.hub import TOKEN, Hub
 from transfercast.core.errors import InputError
 from transfercast.core.records import Recipe
-from transfercast.predictor.model import Predictor
-from transfercast.predictor.retrain import train_meta
+from transfercast.predictor.predictor import Predictor
+from transfercast.retraining.retrain import train_meta
 from transfercast.sharing.hub import push
 from transfercast.sources.encoders import model_fingerprint
 from transfercast.sources.esm import MapCard, SpaceMap

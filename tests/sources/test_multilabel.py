@@ -27,7 +27,7 @@ from transfercast.features.measures.nearest_neighbours import nearest_neighbours
 from transfercast.features.rank import rank_encoders
 from transfercast.history.store import History
 from transfercast.planning.order import plan
-from transfercast.predictor.model import Predictor
+from transfercast.predictor.predictor import Predictor
 from transfercast.sources.encoders import load_tokenizer
 from transfercast.sources.finetune import fine_tune
 from transfercast.sources.fisher import fisher
@@ -207,7 +207,7 @@ def test_tasks_of_several_labels_go_from_sources_to_a_search(family, pool, tmp_p
     assert row["target_classes"] == 3
     extract_features(pool, targets[:1], recipe=FAST, only=["leep"], cache=ArrayCache(tmp_path / "cache"))
     assert "leep is not defined for multilabel sources, only for binary, multiclass, sequence" in caplog.text
-    found = search(plan(Predictor.load(), table, Budget(trials=2)), tmp_path / "h.db")
+    found = search(plan(Predictor.load().predict(table), table, Budget(trials=2)), tmp_path / "h.db")
     assert found.failures == ()
     observations = [one for one in History(tmp_path / "h.db").observations() if one.target == "film"]
     assert {one.metric for one in observations} == {"micro_f1"}

@@ -87,11 +87,11 @@ def _values(table: FeatureTable) -> Iterator[dict[str, Any]]:
 
 
 def _standings(table: FeatureTable) -> list[dict[str, Any]]:
-    from transfercast.predictor.design import design_of_table
-    from transfercast.predictor.prior import standings
+    from transfercast.predictor.data import candidates_of_table
+    from transfercast.predictor.prior import centred_ranks
 
     groups = list(dict.fromkeys(column.group for column in table.schema))
-    by_group = standings(design_of_table(table), groups)
+    by_group = centred_ranks(candidates_of_table(table), groups)
     rows = [
         {"target": one.target, "source": one.source, "mean rank": float(parts.sum()), **dict(zip(groups, parts, strict=True))}
         for one, parts in zip(table.candidates, by_group, strict=True)

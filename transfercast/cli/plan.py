@@ -51,13 +51,15 @@ def plan(
 
     from transfercast.core.table import FeatureTable
     from transfercast.planning.order import plan as planned
-    from transfercast.predictor.model import Predictor
+    from transfercast.predictor.predictor import Predictor
 
     loaded = FeatureTable.load(table)
     if lr or epochs or batch or adaptation:
         loaded = loaded.with_recipes(_grid(loaded.candidates[0].recipe, lr, epochs, batch, adaptation))
     budget = checked(Budget, "budget", {"trials": trials, "hours": hours, "per": per})
-    made = planned(Predictor.load(predictor), loaded, budget, coverage, bounds, history=history)
+    active = Predictor.load(predictor)
+    forecast = active.predict(loaded, coverage, bounds=bounds, explain=False)
+    made = active.explained(planned(forecast, loaded, budget, history=history), loaded)
     made.save(out)
     if plot is not None:
         _draw(made, plot)

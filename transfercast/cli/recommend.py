@@ -88,7 +88,7 @@ def recommend(
     """
     from transfercast.core.files import check_file
     from transfercast.history.places import database_url, file_of
-    from transfercast.predictor.model import Predictor
+    from transfercast.predictor.predictor import Predictor
     from transfercast.sources.pool import SourcePool
 
     parsed = Recipe.parse(recipe)

@@ -13,7 +13,6 @@ import typer
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, say, show
 from transfercast.core import environment
-from transfercast.core.choices import Goal, Learner
 
 
 @app.command("train-meta")
@@ -23,12 +22,10 @@ def train_meta(
         typer.Option(envvar=environment.HISTORY, help="A database URL, an SQLite file, or a CSV or Parquet file."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the predictor's versions.")],
-    minutes: Annotated[float, typer.Option(min=0, help="Time limit for tuning.")] = 1.0,
+    minutes: Annotated[float, typer.Option(min=0, help="For comparing smaller feature sets; 0 compares none.")] = 1.0,
     table: Annotated[list[Path] | None, typer.Option(help="Feature table of measured pairs; again for more.")] = None,
     features: Annotated[str, typer.Option(help="f1, f1+ansat, all, or groups, measures, columns with commas between.")] = "all",
-    learner: Annotated[Learner | None, typer.Option(help="Take this one instead of choosing on held-out targets.")] = None,
-    goal: Annotated[Goal, typer.Option(help="What is learned.")] = "standing",
-    margin: Annotated[float, typer.Option(help="Points of mean regret by which a challenger may be worse.")] = 0.5,
+    margin: Annotated[float, typer.Option(help="Percent of the best score by which a challenger's regret may be worse.")] = 0.5,
     keep: Annotated[int, typer.Option(min=1, help="Promoted versions that stay to be rolled back to.")] = 5,
     jobs: Annotated[int, typer.Option(help="Held-out folds at once; -1 for all cores.")] = 1,
     html: Annotated[Path | None, typer.Option(help="Also write the report as a page.")] = None,
@@ -51,11 +48,10 @@ def train_meta(
         check_file(page)
     if end_with_stdin:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
-    from transfercast.predictor.learner import LEARNERS
-    from transfercast.predictor.retrain import train_meta as trained
+    from transfercast.retraining.retrain import train_meta as trained
 
     if roll_back:
-        from transfercast.predictor.model import Predictor
+        from transfercast.predictor.predictor import Predictor
 
         return say(f"{Predictor.roll_back(out)} is in force in {out} again.", as_json)
     from transfercast.core.table import FeatureTable
@@ -63,24 +59,23 @@ def train_meta(
     from transfercast.history.store import opened
 
     tables = [FeatureTable.load(path) for path in table or ()]
-    learners = LEARNERS if learner is None else (learner,)
     past = opened(history, [column for measure in measures().values() for column in measure.schema()])
-    outcome = trained(
-        past, out, minutes, tables=tables, features=features, goal=goal, learners=learners, margin=margin, keep=keep, jobs=jobs
-    )
+    outcome = trained(past, out, minutes, tables=tables, features=features, margin=margin, keep=keep, jobs=jobs)
     show(
         outcome.rows(),
         as_json,
         f"{outcome.observations} observed transfers to {outcome.targets} targets, held out by target",
     )
     if html is not None:
-        outcome.save_html(html)
+        from transfercast.core.files import write_text
+        from transfercast.report.html import retraining_page
+
+        write_text(html, retraining_page(outcome.as_json(), outcome.rows()))
     if report is not None:
         outcome.save_json(report)
     verdict = "promoted" if outcome.promoted else "kept the champion"
     say(
-        f"{outcome.version} ({outcome.choice['learner']}): {verdict}, {outcome.reason}. In {outcome.folder}. "
-        f"Next: transfercast plan --predictor {out}",
+        f"{outcome.version}: {verdict}, {outcome.reason}. In {outcome.folder}. Next: transfercast plan --predictor {out}",
         as_json,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ class Forecast:
             rows of a target share, `own_spread` (n,) of the rest, in a target where it is of middle size.
         beats_baseline: (n,) probability to beat the target trained alone, from the encoder that is best; NaN where no
             such score is known.
-        support: (n,) observations that the forecast rests on; those of the row's metric, unless standings were learned.
+        support: (n,) observations that the forecast rests on.
         prior_share: (n,) in [0, 1], how much of the forecast is prior; 1 when nothing was observed.
         why: (n, g) additive contributions of the g `groups` of evidence; with `base` they sum to the score.
         groups: names of the groups.
@@ -72,6 +72,10 @@ class Forecast:
         targets = len({candidate.target for candidate in self.candidates})
         kind = "an order only" if self.is_order_only else f"scores with {self.coverage:.0%} bounds"
         return f"<Forecast of {len(self.candidates)} candidates, {targets} targets: {kind}; predictor {self.predictor}>"
+
+    def with_reasons(self, groups: tuple[str, ...], why: np.ndarray, base: np.ndarray) -> Forecast:
+        """The forecast with contributions; see the attributes."""
+        return replace(self, groups=groups, why=why, base=base)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a candidate: source, target, recipe, encoder, score, lower, upper, beats_baseline, support."""

@@ -23,8 +23,8 @@ from transfercast.features.extract import TOLERANCE, extract_features
 from transfercast.features.shared import terms_shared
 from transfercast.history.store import History
 from transfercast.planning.order import plan
-from transfercast.predictor.model import Predictor
-from transfercast.predictor.retrain import RetrainingReport, train_meta
+from transfercast.predictor.predictor import Predictor
+from transfercast.retraining.retrain import RetrainingReport, train_meta
 from transfercast.sources.models import pick_device
 from transfercast.sources.pool import SourcePool
 from transfercast.tasks.family import Family, read_family
@@ -80,11 +80,12 @@ def run(folder: Path, trials: int) -> Demo:
     table = extract_features(pool, family.targets, recipe=TARGET_RECIPE, seed=SEED, documents=DOCUMENTS, cache=cache)
     table.save(folder / "features.parquet")
     predictor = Predictor.load()
-    made = plan(predictor, table, Budget(trials=trials))
+    forecast = predictor.predict(table)
+    made = plan(forecast, table, Budget(trials=trials))
     made.save(folder / "plan.json")
     history = History(folder / "history.db")
     result = search(made, history.url)
-    everything = search(plan(predictor, table, Budget(trials=len(table.frame))), history.url)
+    everything = search(plan(forecast, table, Budget(trials=len(table.frame))), history.url)
     report = train_meta(history, folder / "meta", minutes=0)
     gatherer = Gatherer(cache, pick_device(), DOCUMENTS, TOLERANCE)
     return Demo(family, pool, table, made, result, everything, report, gatherer)

@@ -10,7 +10,7 @@ from transfercast.core.records import Recipe
 from transfercast.features.extract import DOCUMENTS, extract_features
 from transfercast.history.store import History
 from transfercast.planning.order import plan
-from transfercast.predictor.model import Predictor
+from transfercast.predictor.predictor import Predictor
 from transfercast.sources.pool import DEFAULT_RECIPE, SourcePool
 from transfercast.tasks.task import Task
 
@@ -59,4 +59,6 @@ def recommend(
     )
     held = pool if isinstance(pool, SourcePool) else SourcePool.load(pool)
     table = extract_features(held, [task], recipe=recipe, seed=seed, documents=documents, jobs=jobs, device=device, cache=cache)
-    return plan(predictor or Predictor.load(), table, Budget(trials=trials), history=history)
+    in_force = predictor or Predictor.load()
+    made = plan(in_force.predict(table, explain=False), table, Budget(trials=trials), history=history)
+    return in_force.explained(made, table)

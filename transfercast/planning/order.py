@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from transfercast.core.cache import fingerprint
-from transfercast.core.choices import Bounds
 from transfercast.core.errors import InputError
 from transfercast.core.forecast import Forecast
 from transfercast.core.kinds import DEFAULT_METRIC, METRICS
@@ -26,37 +25,33 @@ from transfercast.planning.cost import hours_of
 from transfercast.planning.done import Done, done_of
 from transfercast.planning.greedy import Options, Taken, chosen
 from transfercast.planning.stop import WORTH_STOPPING, expected_best
-from transfercast.predictor.model import Predictor
 
 UNNAMED = "0" * 64
 """Id of a plan before all that it rests on is fingerprinted."""
 
 
 def plan(
-    predictor: Predictor,
+    forecast: Forecast,
     table: FeatureTable,
     budget: Budget,
-    coverage: float = 0.9,
-    bounds: Bounds | None = None,
     *,
     history: History | str | Path | None = None,
 ) -> Plan:
     """Turn forecasts and a budget into an order of trainings.
 
     Args:
-        predictor: forecasts the table's candidates.
+        forecast: of the table's candidates; where it has no reasons, `Predictor.explained` gives the plan's steps theirs.
         table: of candidates; cross it with recipes first (`table.with_recipes`) to search over them too.
         budget: trials or hours, for each target or over all.
-        coverage: of the bounds.
-        bounds: `grouped`, or the wider `hierarchical`; by default the latter below ten held-out targets.
         history: what was trained already: those candidates are listed as done and cost nothing, their best score is in hand,
             and the budget buys others.
 
     Raises:
-        InputError: if the table is empty; if the budget buys no training at all, or is of hours where nothing says how long
-            trainings take.
+        InputError: if the forecast is of other candidates than the table's; if the budget buys no training at all, or is of
+            hours where nothing says how long trainings take.
     """
-    forecast = predictor.predict(table, coverage, bounds=bounds)
+    if forecast.candidates != tuple(table.candidates):
+        raise InputError("the forecast is of other candidates than the table's. Forecast this table: predictor.predict(table).")
     done = Done() if history is None else done_of(opened(history).observations(), table)
     names = list(dict.fromkeys(candidate.target for candidate in forecast.candidates))
     rows_of: dict[str, list[int]] = {name: [] for name in names}
@@ -85,7 +80,7 @@ def plan(
                 plan=made.model_dump(mode="json"),
                 rows=candidates,
                 scores=forecast.score,
-                coverage=coverage,
+                coverage=forecast.coverage,
                 lower=forecast.lower,
                 upper=forecast.upper,
             )

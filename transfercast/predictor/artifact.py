@@ -1,16 +1,16 @@
-"""One version of a predictor on disk: a folder of JSON and Markdown, no pickle. Format 3.
+"""One version of a predictor on disk: a folder of JSON and Markdown, no pickle. Format 4.
 
     meta/versions/ID/manifest.json    format, what it was fitted on, SHA-256 of the other files
-    meta/versions/ID/booster-N.json   XGBoost's own JSON, for each situation and part of the learner; none of a ridge
-    meta/versions/ID/model.json       choice, columns, ridges, scaling
-    meta/versions/ID/past.json        observed scores and views of the measures, for the history's features
+    meta/versions/ID/ranker.json      XGBoost's own JSON
+    meta/versions/ID/model.json       columns, weights of the stack, calibration, names of the matrix
+    meta/versions/ID/matrix.safetensors   the performance matrix and the targets' profiles
     meta/versions/ID/residuals.json   held-out residuals by target
     meta/versions/ID/report.json      metrics, and whether and why it was promoted
     meta/versions/ID/CARD.md          the same for people
 
 Hashes show damage. What is inside is checked in `persistence`, and boosters in `boosters`; which version is in force is
-kept in `versions`. Raise FORMAT when an older version would misread a folder. Formats 1 (no past) and 2 (one booster a
-situation) are refused: their histories can be learned from anew.
+kept in `versions`. Raise FORMAT when an older version would misread a folder. Formats 1 to 3 (other models) are
+refused: their histories can be learned from anew.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from typing import Any
 from transfercast.core.errors import ArtifactError
 from transfercast.core.files import parse_json, read_json, reason, sha256_of, write_json
 
-FORMAT = 3
-FILES = ("model.json", "past.json", "residuals.json", "report.json")
+FORMAT = 4
+FILES = ("model.json", "residuals.json", "report.json")
 
 
-def write(folder: Path, manifest: dict[str, Any], boosters: dict[str, bytes], parts: dict[str, Any], card: str) -> None:
+def write(folder: Path, manifest: dict[str, Any], binary: dict[str, bytes], parts: dict[str, Any], card: str) -> None:
     """Fill a new folder; the manifest comes last."""
-    for name, content in boosters.items():
+    for name, content in binary.items():
         (folder / name).write_bytes(content)
     for name, content in parts.items():
         write_json(folder / name, content)
     (folder / "CARD.md").write_text(card, encoding="utf-8")
-    hashes = {name: sha256_of(folder / name) for name in (*FILES, *boosters)}
+    hashes = {name: sha256_of(folder / name) for name in (*FILES, *binary)}
     write_json(folder / "manifest.json", {"format": FORMAT, **manifest, "sha256": hashes})
 
 

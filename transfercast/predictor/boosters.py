@@ -97,15 +97,6 @@ class _Nothing(_Exact):
     pass
 
 
-class _RegressionParam(_Exact):
-    scale_pos_weight: Literal["1"]
-
-
-class _Regression(_Exact):
-    name: Literal["reg:squarederror"]
-    reg_loss_param: _RegressionParam
-
-
 class _RankingParam(_Exact):
     lambdarank_bias_norm: Literal["1"]
     lambdarank_normalization: Literal["1"]
@@ -127,7 +118,7 @@ class _Learner(_Exact):
     feature_types: _Empty
     gradient_booster: _GradientBooster
     learner_model_param: _LearnerParam
-    objective: Annotated[_Regression | _Ranking, Field(discriminator="name")]
+    objective: _Ranking
 
 
 class _Model(_Exact):

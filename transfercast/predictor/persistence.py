@@ -1,96 +1,98 @@
-"""What was fitted, to and from the files of an artifact; every value is checked when it is read."""
+"""A fitted model, to and from the files of an artifact; every value is checked when it is read.
+
+Stored are what was observed, boosters, weights and calibration; the process is solved again when it is read.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, RootModel
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from transfercast.core.errors import ArtifactError
 from transfercast.core.files import reason, replaced_folder
 from transfercast.core.table import Column
 from transfercast.core.validation import checked
 from transfercast.predictor import artifact
+from transfercast.predictor.base_models import MODELS, BaseModels
 from transfercast.predictor.boosters import read_booster
-from transfercast.predictor.bounds import Residuals
-from transfercast.predictor.inputs import Inputs
-from transfercast.predictor.learner import PARTS, Model, Part, Ridge
-from transfercast.predictor.past import Past
-from transfercast.predictor.regressor import Choice, Fitted
-from transfercast.predictor.scaling import Scaling
-from transfercast.predictor.situations import Situation
+from transfercast.predictor.calibration import Calibration
+from transfercast.predictor.feature_sets import uses_history
+from transfercast.predictor.fitting import FittedModel
+from transfercast.predictor.performance import PerformanceMatrix, Rows, TargetProfiles
+from transfercast.predictor.process import PairProcess
 
-MOST_CELLS = 2**28
-"""Of the matrices that past.json describes: 2 GiB. A few names in it would otherwise take all memory."""
+MOST_CELLS = 2**27
+"""Of any matrix that is made from a few names in the file: 1 GiB."""
 
 _REMEDY = "Roll back, or train anew."
+_MATRIX, _TREES = "matrix.safetensors", "ranker.json"
+_CELLS, _PROFILES = ("encoder", "target", "source", "evidence", "outcome"), ("measures", "baselines", "facts")
 
 
 class _Exact(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class _RidgeContent(_Exact):
-    mean: list[float]
-    scale: list[float]
-    weights: list[float]
-    intercept: float
+class _MatrixContent(_Exact):
+    encoders: tuple[str, ...]
+    tasks: tuple[str, ...]
+    targets: tuple[str, ...]
+    columns: tuple[Column, ...]
+    fact_columns: tuple[Column, ...]
 
 
 class _ModelContent(_Exact):
-    """model.json; each booster is a file, the situation it is for and the part of the learner it is."""
+    """model.json; `matrix` is None where nothing was learned."""
 
-    choice: Choice
+    features: str
     columns: tuple[Column, ...] = Field(alias="schema")
-    scaling: Scaling
-    ridges: dict[Situation, _RidgeContent]
-    boosters: list[tuple[str, Situation, Part]]
-
-
-class _PastContent(_Exact):
-    encoders: list[str]
-    tasks: list[str]
-    groups: list[str]
-    scores: list[list[float]]
-    alone: list[list[float]]
-    views: list[list[float]]
+    deviations: list[float] = Field(min_length=len(MODELS), max_length=len(MODELS))
+    calibration: Calibration
+    matrix: _MatrixContent | None
 
 
 class _ResidualsContent(RootModel[dict[str, list[float]]]):
     model_config = ConfigDict(allow_inf_nan=False)
 
 
-def to_folder(
-    folder: Path, fitted: Fitted, residuals: Residuals, manifest: dict[str, Any], report: dict[str, Any], card: str
-) -> None:
-    """Write what was fitted as a version folder; `manifest` holds the id and what it was fitted on."""
-    boosters = [
-        (situation, part, booster) for situation, model in fitted.models.items() for part, booster in model.boosters.items()
-    ]
-    files = [f"booster-{number}.json" for number in range(len(boosters))]
-    past = None if fitted.inputs is None else fitted.inputs.past
+def to_folder(folder: Path, fitted: FittedModel, manifest: dict[str, Any], report: dict[str, Any], card: str) -> None:
+    """Write a fitted model as a version folder; `manifest` holds the id and what it was fitted on."""
+    models = fitted.models
+    binary: dict[str, bytes] = {}
+    names = None
+    if models is not None and models.booster is not None:
+        matrix, profiles = models.matrix, models.matrix.profiles
+        arrays = {name: getattr(matrix.rows, name) for name in _CELLS[:-1]} | {"outcome": matrix.outcome}
+        arrays |= {name: getattr(profiles, name) for name in _PROFILES}
+        binary[_MATRIX] = save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
+        binary[_TREES] = bytes(models.booster.save_raw("json"))
+        names = {
+            "encoders": matrix.encoders, "tasks": matrix.tasks, "targets": profiles.names,
+            **{part: [column.model_dump() for column in getattr(matrix, part)] for part in ("columns", "fact_columns")},
+        }  # fmt: skip
     parts = {
         "model.json": {
-            "choice": asdict(fitted.choice),
+            "features": fitted.features,
             "schema": [column.model_dump() for column in fitted.schema],
-            "scaling": asdict(fitted.scaling),
-            "ridges": {situation: _lists(model.ridge) for situation, model in fitted.models.items()},
-            "boosters": [[file, situation, part] for file, (situation, part, _) in zip(files, boosters, strict=True)],
+            "deviations": fitted.deviations.tolist(),
+            "calibration": asdict(fitted.calibration),
+            "matrix": names,
         },
-        "past.json": {} if past is None else past.as_json(),
-        "residuals.json": {name: values.tolist() for name, values in residuals.items()},
+        "residuals.json": {name: values.tolist() for name, values in fitted.residuals.items()},
         "report.json": report,
     }
     with replaced_folder(folder) as new:
-        saved = {file: bytes(booster.save_raw("json")) for file, (_, _, booster) in zip(files, boosters, strict=True)}
-        artifact.write(new, manifest, saved, parts, card)
+        artifact.write(new, manifest, binary, parts, card)
 
 
-def from_folder(folder: Path) -> tuple[str, Fitted, Residuals]:
-    """The id of a version, what was fitted, and its held-out residuals.
+def from_folder(folder: Path) -> tuple[str, FittedModel]:
+    """The id of a version, and its fitted model.
 
     Raises:
         InputError: if there is no version.
@@ -99,47 +101,60 @@ def from_folder(folder: Path) -> tuple[str, Fitted, Residuals]:
     manifest, contents, parts = artifact.read(folder)
     where = f"{folder}/model.json"
     content = checked(_ModelContent, where, parts["model.json"], ArtifactError, _REMEDY)
-    inputs = Inputs(_past(parts["past.json"], f"{folder}/past.json"), content.columns, content.choice.goal)
-    boosters: dict[Situation, dict[Part, Any]] = {situation: {} for situation in content.ridges}
-    for file, situation, part in content.boosters:
-        if file not in contents or situation not in boosters:
-            raise ArtifactError(f"{where}: {file[:80]!r} is no booster of this version. {_REMEDY}")
-        boosters[situation][part] = read_booster(contents[file], len(inputs.columns), f"{folder}/{file}")
-    expected = set(PARTS[content.choice.learner] if inputs.columns else ())
-    if "new target" not in boosters or any(set(parts_there) != expected for parts_there in boosters.values()):
-        raise ArtifactError(f"{where}: not the models of {content.choice.learner!r}. {_REMEDY}")
-    models = {
-        situation: Model(_ridge(ridge, len(inputs.columns), where), boosters[situation])
-        for situation, ridge in content.ridges.items()
-    }
+    if min(content.deviations) <= 0:
+        raise ArtifactError(f"{where}: deviations that are not above 0. {_REMEDY}")
     residuals = checked(_ResidualsContent, f"{folder}/residuals.json", parts["residuals.json"], ArtifactError, _REMEDY)
-    return (
-        str(manifest.get("id", folder.name)),
-        Fitted(content.choice, content.columns, inputs, models, content.scaling),
+    models = None if content.matrix is None else _models(content, content.matrix, contents, folder)
+    return str(manifest.get("id", folder.name)), FittedModel(
+        content.features,
+        content.columns,
+        models,
+        np.array(content.deviations),
+        content.calibration,
         {name: np.array(values, dtype=np.float64) for name, values in residuals.root.items()},
     )
 
 
-def _past(fields: Any, where: str) -> Past | None:
-    if fields == {}:
-        return None
-    content = checked(_PastContent, where, fields, ArtifactError, _REMEDY)
-    cells = (len(content.encoders) + len(content.groups) + 1) * len(content.tasks) ** 2
-    if cells > MOST_CELLS:
-        raise ArtifactError(f"{where}: {len(content.tasks)} tasks take more memory than is given to a history. {_REMEDY}")
+def _models(content: _ModelContent, names: _MatrixContent, contents: dict[str, bytes], folder: Path) -> BaseModels:
+    where = f"{folder}/{_MATRIX}"
+    for file in (_MATRIX, _TREES):
+        if file not in contents:
+            raise ArtifactError(f"{folder}/{file}: not there, though models were learned. {_REMEDY}")
     try:
-        return Past.from_json(content.model_dump())
-    except ValueError as error:
+        matrix = _matrix(names, load(contents[_MATRIX]))
+    except (SafetensorError, ValueError, KeyError) as error:
         raise ArtifactError(f"{where}: damaged ({reason(error)}). {_REMEDY}") from error
+    models = BaseModels(PairProcess(matrix, uses_history(content.features)), content.columns)
+    booster = read_booster(contents[_TREES], len(models.input_columns), f"{folder}/{_TREES}")
+    return replace(models, booster=booster)
 
 
-def _lists(ridge: Ridge) -> dict[str, Any]:
-    arrays = {name: getattr(ridge, name).tolist() for name in ("mean", "scale", "weights")}
-    return {**arrays, "intercept": ridge.intercept}
+def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> PerformanceMatrix:
+    """The matrix from its arrays.
 
-
-def _ridge(content: _RidgeContent, columns: int, where: str) -> Ridge:
-    if not len(content.mean) == len(content.scale) == len(content.weights) == columns:
-        raise ArtifactError(f"{where}: a ridge that does not fit its {columns} columns. {_REMEDY}")
-    mean, scale, weights = (np.array(values, dtype=np.float64) for values in (content.mean, content.scale, content.weights))
-    return Ridge(mean, scale, weights, content.intercept)
+    Raises:
+        ValueError: if these do not fit together.
+    """
+    cells, encoders, tasks = len(arrays["outcome"]), len(names.encoders), len(names.tasks)
+    targets, columns, facts = len(names.targets), len(names.columns), len(names.fact_columns)
+    shapes = {
+        "encoder": (cells,), "target": (cells,), "source": (cells,), "outcome": (cells,), "evidence": (cells, columns),
+        "measures": (targets, columns, tasks), "baselines": (targets, encoders), "facts": (targets, facts),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        is_number = name in _CELLS[:3]
+        if arrays[name].shape != shape or arrays[name].dtype != (np.int64 if is_number else np.float64):
+            raise ValueError(f"{name} has shape {arrays[name].shape} of {arrays[name].dtype}")
+        if not np.isfinite(arrays[name]).all() and name in _CELLS:
+            raise ValueError(f"{name} holds what is no number")
+    for name, size in (("encoder", encoders), ("target", targets), ("source", tasks)):
+        if cells == 0 or arrays[name].min() < 0 or arrays[name].max() >= size:
+            raise ValueError(f"{name} names one of {size} that is not there")
+    keys = np.stack([arrays[name] for name in _CELLS[:3]], axis=1)
+    if len(np.unique(keys, axis=0)) < cells or len(set(names.tasks)) < tasks or set(names.targets) - set(names.tasks):
+        raise ValueError("a cell or a task is there twice, or a target is no task")
+    if max(encoders * targets * tasks, int(np.bincount(arrays["source"]).max()) ** 2, targets * tasks) > MOST_CELLS:
+        raise ValueError(f"{tasks} tasks and {cells} cells take more memory than a history is given")
+    profiles = TargetProfiles(names.targets, *(arrays[name] for name in _PROFILES))
+    rows = Rows(arrays["encoder"], arrays["target"], arrays["source"], arrays["evidence"], profiles)
+    return PerformanceMatrix(names.encoders, names.tasks, names.columns, names.fact_columns, rows, arrays["outcome"])

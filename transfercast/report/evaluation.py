@@ -1,19 +1,17 @@
-"""The report of an evaluation: tables, JSON, figures, and one page with all of it."""
+"""The report of an evaluation: tables, JSON, figures, and one page with all of it. Nothing is evaluated here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transfercast.core.errors import InputError
 from transfercast.core.files import write_json, write_text
 from transfercast.core.text import redacted
 from transfercast.core.version import VERSION
-from transfercast.predictor.design import Observed
-from transfercast.predictor.evaluate import FEWEST_FOR_AN_INTERVAL, RANDOM, SHARES, Evaluation, Order, judged
-from transfercast.predictor.holdout import ORACLE, PREDICTOR, STATIC, held_out
-from transfercast.predictor.learning import Options
+from transfercast.evaluation.evaluate import FEWEST_FOR_AN_INTERVAL, RANDOM, SHARES, Evaluation, Order
+from transfercast.evaluation.history import HistoryEvaluation
+from transfercast.evaluation.holdout import ORACLE, PREDICTOR, STATIC
 from transfercast.report.figures import first_figure, hours_figure, inline, rmse_figure, save
 from transfercast.report.html import evaluation_page
 
@@ -29,54 +27,26 @@ KINDS_OF_BOUNDS: dict[str, str] = {"grouped": "pooled over rows (grouped)", "hie
 
 @dataclass(frozen=True)
 class Report:
-    """Evaluations by what was held out.
+    """What an evaluation shows, for people.
 
     Attributes:
-        name: of the history.
-        evaluations: by `target`, and by `encoder` where there are several.
-        prior: the same targets, without any history.
-        left_out: what could not be evaluated, and why.
+        name: of the history; a password in it is not kept.
+        found: what was evaluated.
     """
 
     name: str
-    evaluations: dict[str, Evaluation]
-    prior: Evaluation
-    left_out: tuple[str, ...]
-
-    @classmethod
-    def of(cls, observed: Observed, name: str, options: Options, jobs: int = 1) -> Report:
-        """Evaluate observed transfers.
-
-        Args:
-            observed: n transfers.
-            name: of their history; a password in it is not kept.
-            options: how to learn; `seconds` are for all folds together.
-            jobs: folds at once.
-
-        Raises:
-            InputError: if nothing can be held out of it.
-        """
-        folds = len(set(observed.design.targets)) + len(set(observed.design.encoder))
-        options = replace(options, seconds=options.seconds / folds)
-        found = {"target": judged(held_out(observed, options, "target", jobs, what="targets held out"))}
-        left_out = []
-        try:
-            found["encoder"] = judged(held_out(observed, options, "encoder", jobs, what="encoders held out"))
-        except InputError as error:
-            left_out.append(f"Not held out by encoder: {error}")
-        prior = judged(held_out(observed, Options(learners=()), "target", what="prior"))
-        return cls(redacted(name), found, prior, tuple(left_out))
+    found: HistoryEvaluation
 
     def rows(self, by: str, most: int = MOST_ROWS) -> list[dict[str, Any]]:
         """The table of orders, the best NDCG first: the predictor, static and random order, the oracle, and the best others."""
-        found = self.evaluations[by]
+        found = self.found.by[by]
         best_first = sorted(found.orders, key=lambda order: -order.ndcg.mean)
         others = [order for order in best_first if order.name not in ALWAYS][: max(most - len(ALWAYS), 0)]
         return [order.row() for order in best_first if order.name in ALWAYS or order in others]
 
     def verdict(self, by: str) -> str:
         """One sentence: whether the predictor's order is worth following here."""
-        found = self.evaluations[by]
+        found = self.found.by[by]
         ours, chance, static = (found.order(name).ndcg.mean for name in (PREDICTOR, RANDOM, STATIC))
         told = f"NDCG {ours:.3f}, random {chance:.3f}, static {static:.3f}, over {found.targets} targets"
         few = "" if found.targets >= FEWEST_FOR_AN_INTERVAL else "; with so few targets, chance decides much of this"
@@ -88,7 +58,7 @@ class Report:
 
     def told(self, by: str) -> list[str]:
         """What the table of orders does not say; the verdict first."""
-        found = self.evaluations[by]
+        found = self.found.by[by]
         lines = [self.verdict(by)]
         left_out = len(found.orders) - len(self.rows(by))
         if left_out or found.columns:
@@ -108,22 +78,21 @@ class Report:
                 f"90 % bounds, {KINDS_OF_BOUNDS[kind]}: cover {interval_.mean:.1%} of {found.rows} held-out scores of "
                 f"{found.targets} targets, {found.width[kind]:.3f} wide."
             )
-        if found.beats == found.beats:
-            lines.append(f"Brier score of the probability to beat the target alone: {found.beats:.3f} (0.25 is a coin's).")
-        chosen = ", ".join(f"{name} in {count}" for name, count in found.chosen.items())
-        return [*lines, f"Learners chosen inside the folds: {chosen}."]
+        if found.brier == found.brier:
+            lines.append(f"Brier score of the probability of improvement: {found.brier:.3f} (0.25 is a coin's).")
+        return lines
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        by = {name: found.as_json() for name, found in self.evaluations.items()}
-        return {"history": self.name, "transfercast": VERSION, "held_out": by, "prior": self.prior.as_json(),
-                "left_out": list(self.left_out)}  # fmt: skip
+        by = {name: found.as_json() for name, found in self.found.by.items()}
+        return {"history": redacted(self.name), "transfercast": VERSION, "held_out": by, "prior": self.found.prior.as_json(),
+                "left_out": list(self.found.left_out)}  # fmt: skip
 
     def save(self, folder: Path) -> None:
         """Write report.html, evaluation.json, and the figures as SVG and PNG."""
         sections = []
-        for by, found in self.evaluations.items():
-            curves = {f"each {by} held out": found.rmse_at, "prior": self.prior.rmse_at}
+        for by, found in self.found.by.items():
+            curves = {f"each {by} held out": found.rmse_at, "prior": self.found.prior.rmse_at}
             shown = _shown(found)
             figures = {
                 "rmse": rmse_figure(curves),
@@ -136,8 +105,8 @@ class Report:
             rows = self.rows(by)
             inlined = [inline(figure) for figure in figures.values()]
             sections.append({"title": f"Each {by} held out", "texts": self.told(by), "rows": rows, "figures": inlined})
-        found = self.evaluations["target"]
-        lead = f"{found.rows} observed transfers to {found.targets} targets in {self.name}. transfercast {VERSION}."
+        found = self.found.by["target"]
+        lead = f"{found.rows} observed transfers to {found.targets} targets in {redacted(self.name)}. transfercast {VERSION}."
         write_json(folder / "evaluation.json", self.as_json())
         write_text(folder / "report.html", evaluation_page(lead, sections))
 

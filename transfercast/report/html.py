@@ -25,8 +25,8 @@ _TABLE = """{% macro table(rows) %}<table><tr>{% for name in rows[0] %}<th>{{ na
 {% endfor %}</table>{% endmacro %}"""
 
 _RETRAINING = """
-<p>Learned from {{ observations }} observed transfers to {{ targets }} targets: {{ choice.learner }}, to say the
-{{ choice.goal }}, from {{ choice.features }} features. Every figure is for targets held out whole.</p>
+<p>Learned from {{ observations }} observed transfers to {{ targets }} targets, from {{ choice.features }} features. Every
+figure is for targets held out whole.</p>
 <p class="verdict">{{ "Promoted" if promoted else "Not promoted" }}: {{ reason }}.</p>
 {% if rows %}{{ table(rows) }}{% endif %}
 <p>RMSE in the metric's units; regret@k in percent of the best score; coverage of 90 % bounds; time share: of the hours of

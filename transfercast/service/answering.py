@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 from transfercast.core.choices import Bounds
 from transfercast.core.errors import TransfercastError
 from transfercast.planning.order import plan
-from transfercast.predictor.design import Design
-from transfercast.predictor.model import Predictor
+from transfercast.predictor.data import Candidates
+from transfercast.predictor.predictor import Predictor
 from transfercast.service.messages import ForecastRequest, PlanRequest, answer_of
 from transfercast.service.refusals import WrongBodyError, detail_of, parsed
 
@@ -33,19 +33,19 @@ Answer = tuple[int, bytes]
 def answered(predictor: Predictor, questions: Sequence[Question]) -> list[Answer]:
     """Answer several questions; forecasts take less time together than one by one."""
     answers: dict[int, Answer] = {}
-    ready: dict[int, tuple[Design, float, Bounds | None]] = {}
+    ready: dict[int, tuple[Candidates, float, Bounds | None]] = {}
     for number, question in enumerate(questions):
         try:
             if question.kind == "plan":
                 answers[number] = 200, _plan(predictor, parsed(PlanRequest, question.body))
                 continue
             request = parsed(ForecastRequest, question.body)
-            design = request.design(predictor.fitted)
-            predictor.check(design, request.coverage)
+            rows = request.candidates_in(predictor.fitted)
+            predictor.check(rows, request.coverage)
             if request.explain:
-                answers[number] = 200, answer_of(predictor.forecast(design, request.coverage, request.bounds))
+                answers[number] = 200, answer_of(predictor.forecast(rows, request.coverage, request.bounds))
             else:
-                ready[number] = design, request.coverage, request.bounds
+                ready[number] = rows, request.coverage, request.bounds
         except WrongBodyError as error:
             answers[number] = 422, detail_of(error.mistakes)
         except TransfercastError as error:
@@ -57,4 +57,5 @@ def answered(predictor: Predictor, questions: Sequence[Question]) -> list[Answer
 
 def _plan(predictor: Predictor, request: PlanRequest) -> bytes:
     table = request.table(predictor.fitted)
-    return plan(predictor, table, request.budget, request.coverage, request.bounds).model_dump_json().encode()
+    forecast = predictor.predict(table, request.coverage, bounds=request.bounds, explain=False)
+    return predictor.explained(plan(forecast, table, request.budget), table).model_dump_json().encode()

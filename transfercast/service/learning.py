@@ -13,7 +13,7 @@ from transfercast.core.files import parse_json, reason
 from transfercast.core.text import redacted
 from transfercast.core.validation import checked
 from transfercast.predictor import artifact, versions
-from transfercast.predictor.model import Predictor
+from transfercast.predictor.predictor import Predictor
 from transfercast.service.bodies import described, json_body
 from transfercast.service.jobs import Job, Jobs
 from transfercast.service.messages import Appended, JobRow, ModelRow, Observations, Retrain

@@ -19,8 +19,8 @@ from transfercast.core.plan import Budget
 from transfercast.core.records import Candidate, Observation, Recipe
 from transfercast.core.table import INDEX, Better, Column, FeatureTable, Group, Provenance, TargetFacts
 from transfercast.history import rows
-from transfercast.predictor.design import Design, design_of
-from transfercast.predictor.regressor import Fitted
+from transfercast.predictor.data import Candidates, candidates_of
+from transfercast.predictor.fitting import FittedModel
 from transfercast.service.jobs import State
 from transfercast.service.limits import MOST_FEATURES, MOST_ROWS, MOST_TARGETS
 
@@ -104,16 +104,16 @@ class ForecastRequest(Request):
             raise ValueError(f"{targets} different targets; send at most {MOST_TARGETS} in a request")
         return rows
 
-    def design(self, fitted: Fitted) -> Design:
+    def candidates_in(self, fitted: FittedModel) -> Candidates:
         """The rows as the regressor takes them.
 
         Raises:
             InputError: if a candidate is there twice.
         """
         schema, values = self._measured(fitted)
-        return design_of(values, schema, self._candidates(), self._facts(), self.encoder)
+        return candidates_of(values, schema, self._candidates(), self._facts(), self.encoder)
 
-    def table(self, fitted: Fitted) -> FeatureTable:
+    def table(self, fitted: FittedModel) -> FeatureTable:
         """The rows as a feature table.
 
         Raises:
@@ -131,7 +131,7 @@ class ForecastRequest(Request):
             raise InputError(f"candidate {tuple(first)} is there {'twice' if times == 2 else f'{times} times'}.")
         return candidates
 
-    def _measured(self, fitted: Fitted) -> tuple[tuple[Column, ...], np.ndarray]:
+    def _measured(self, fitted: FittedModel) -> tuple[tuple[Column, ...], np.ndarray]:
         """The columns that the rows have, and (n, f) values; what nobody described takes neither time nor memory."""
         known = {column.name: column for column in fitted.schema if column.group != "recipe"}
         known = {OWN_SCORE.name: OWN_SCORE} | {sent.name: sent.column() for sent in self.columns} | known

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transfercast.core.errors import TransfercastError
 from transfercast.predictor import versions
-from transfercast.predictor.model import Predictor
+from transfercast.predictor.predictor import Predictor
 
 log = logging.getLogger(__name__)
 

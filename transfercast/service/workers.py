@@ -25,7 +25,7 @@ from typing import cast
 from threadpoolctl import threadpool_limits
 
 from transfercast.core.errors import TransfercastError
-from transfercast.predictor.model import Predictor
+from transfercast.predictor.predictor import Predictor
 from transfercast.service.answering import Answer, Kind, Question, answered
 from transfercast.service.limits import FORECAST_SECONDS, MOST_TOGETHER, START_SECONDS
 from transfercast.service.refusals import detail_of

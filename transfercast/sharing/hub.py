@@ -20,7 +20,7 @@ from transfercast.core.errors import InputError, TransfercastError
 from transfercast.core.files import check_place, read_json, reason, replaced_folder, sha256_of, write_json, write_text
 from transfercast.core.records import checked_name
 from transfercast.predictor import artifact, versions
-from transfercast.predictor.model import Predictor
+from transfercast.predictor.predictor import Predictor
 from transfercast.sharing.cards import map_card, predictor_card, source_card
 from transfercast.sources.encoders import OFFLINE, weights_fingerprint
 from transfercast.sources.esm import MapCard, SpaceMap

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.predictor.test_predictor import SCHEMA, past, table_of
+from tests.builders import SCHEMA, past, table_of
 from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.records import Observation
 from transfercast.history.store import History
-from transfercast.predictor import retrain, versions
-from transfercast.predictor.learner import Settings
-from transfercast.predictor.model import Predictor
-from transfercast.predictor.retrain import train_meta
+from transfercast.predictor import versions
+from transfercast.predictor.predictor import Predictor
+from transfercast.report.html import retraining_page
+from transfercast.retraining import retrain
+from transfercast.retraining.retrain import train_meta
 
 
 def noise(history: History, **changes) -> History:
@@ -55,7 +55,6 @@ def test_challenger_and_champion_are_judged_on_the_same_folds(tmp_path):
     for name in ("rows", "targets"):
         assert getattr(report.challenger, name) == getattr(report.champion, name)
     assert report.challenger.predictor.regret[1].mean == pytest.approx(report.champion.predictor.regret[1].mean, abs=2.0)
-    assert set(report.feature_sets) == {"f1", "f1+ansat", "all"}
 
 
 @pytest.mark.parametrize("features", ["source_score", "f1", "logme, history"])
@@ -79,7 +78,7 @@ def test_rolling_back_the_only_version_is_refused(tmp_path):
         Predictor.roll_back(tmp_path)
 
 
-@pytest.mark.parametrize("stage", ["transfercast.predictor.retrain.learn", "transfercast.predictor.artifact.write",
+@pytest.mark.parametrize("stage", ["transfercast.predictor.predictor.fit", "transfercast.predictor.artifact.write",
                                    "transfercast.predictor.versions.promote"])  # fmt: skip
 def test_whatever_fails_half_way_the_champion_stays_and_the_next_one_works(tmp_path, monkeypatch, stage):
     first = train_meta(past(), tmp_path, minutes=0)
@@ -121,15 +120,16 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path, place):
 
 
 def test_a_challenger_that_cannot_be_loaded_again_is_not_promoted(tmp_path, monkeypatch):
-    first = train_meta(past(), tmp_path, minutes=0, learners=("ridge",))
-    write = retrain.predictor_of
+    first = train_meta(past(), tmp_path, minutes=0)
+    save = Predictor.save
 
-    def broken(name, learned):
-        return replace(write(name, learned), residuals={"t0": np.array([np.nan])})  # NaN is not written as a number
+    def broken(predictor, *args):
+        no_number = replace(predictor.fitted, residuals={"t0": np.array([np.nan])})
+        save(Predictor(predictor.id, no_number), *args)
 
-    monkeypatch.setattr(retrain, "predictor_of", broken)
+    monkeypatch.setattr(Predictor, "save", broken)
     with pytest.raises(ArtifactError, match=r"residuals\.json"):
-        train_meta(past(7), tmp_path, minutes=0, learners=("ridge",), margin=100)
+        train_meta(past(7), tmp_path, minutes=0, margin=100)
     assert Predictor.load(tmp_path).id == first.version
 
 
@@ -163,11 +163,9 @@ def test_one_target_cannot_be_held_out_and_the_report_says_so(tmp_path):
     assert (Predictor.load(tmp_path).predict(table_of(past(), "t0")).upper == 1).all()
 
 
-def test_settings_are_tuned_within_the_time_and_kept(tmp_path):
-    report = train_meta(past(targets=6, sources=18), tmp_path, minutes=0.02)
-    kept = json.loads((report.folder / "model.json").read_text())["choice"]
-    assert set(kept["settings"]) == set(Settings.__slots__)
-    assert report.choice["learner"] == kept["learner"]
+def test_smaller_feature_sets_are_compared_while_there_is_time(tmp_path):
+    assert set(train_meta(past(5), tmp_path / "0", minutes=0).feature_sets) == {"all"}
+    assert set(train_meta(past(5), tmp_path / "1", minutes=1).feature_sets) == {"f1", "f1+ansat", "all"}
 
 
 def test_an_empty_history_is_told(tmp_path):
@@ -180,8 +178,7 @@ def test_an_empty_history_is_told(tmp_path):
 
 def test_the_report_is_one_page_with_every_value_escaped(tmp_path):
     report = train_meta(past(), tmp_path / "meta", minutes=0)
-    report.save_html(tmp_path / "report.html")
-    page = (tmp_path / "report.html").read_text()
+    page = retraining_page(report.as_json(), report.rows())
     assert report.version in page
     assert "<script" not in page
     assert "regret@1" in page
@@ -201,10 +198,10 @@ def test_the_first_challenger_is_judged_against_the_prior_like_any_other(tmp_pat
     assert "over 12 targets" in report.reason
     whole = retrain.held_out
 
-    def upside_down(observed, options, *rest):
+    def upside_down(transfers, features, *rest):
         """A challenger that orders the wrong way round."""
-        forecast = whole(observed, options, *rest)
-        return replace(forecast, score=-forecast.score) if options.learners else forecast
+        forecast = whole(transfers, features, *rest)
+        return forecast if features is None else replace(forecast, score=-forecast.score)
 
     monkeypatch.setattr(retrain, "held_out", upside_down)
     report = train_meta(past(12), tmp_path / "bad", minutes=0)
@@ -225,7 +222,7 @@ def test_what_cannot_be_judged_does_not_take_the_place_of_what_was(tmp_path):
 def test_two_targets_give_a_predictor_that_orders_as_the_prior_does(tmp_path):
     report = train_meta(past(targets=2), tmp_path, minutes=0, margin=0.0)
     assert report.promoted
-    assert report.choice["learner"] == "the prior"
+    assert report.choice["models"] == []
     table = table_of(past(), "t4")
     forecast, prior = Predictor.load(tmp_path).predict(table), Predictor.load().predict(table)
     assert np.argsort(forecast.score).tolist() == np.argsort(prior.score).tolist()

@@ -1,27 +1,27 @@
-"""Drift: observations from which a champion's successor could not be meant."""
+"""Whether a history is compatible with the champion: known metrics, the same columns, the same versions of measures."""
 
 from __future__ import annotations
 
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import METRICS
-from transfercast.predictor.design import Observed
-from transfercast.predictor.model import Predictor
+from transfercast.predictor.data import Transfers
+from transfercast.predictor.predictor import Predictor
 
 
-def refuse_drift(observed: Observed, champion: Predictor | None) -> None:
-    """Refuse observations from which forecasts could not be meant.
+def refuse_incompatible(transfers: Transfers, champion: Predictor | None) -> None:
+    """Refuse transfers that a successor of the champion cannot be learned from.
 
     Raises:
         InputError: for a metric that is unknown, and columns none of which is the champion's.
     """
-    design = observed.design
-    for metric in dict.fromkeys(design.metric):
+    candidates = transfers.candidates
+    for metric in dict.fromkeys(candidates.metric):
         if metric not in METRICS:
-            count = int((design.metric == metric).sum())
+            count = int((candidates.metric == metric).sum())
             raise InputError(f"metric {metric!r} of {count} observed transfers is unknown; known are {', '.join(METRICS)}.")
     if champion is None:
         return
-    now = {column.name: column for column in design.schema}
+    now = {column.name: column for column in candidates.schema}
     learned = [column for column in champion.fitted.schema if column.group != "recipe"]
     if learned and not any(column.name in now for column in learned):
         raise InputError(
@@ -30,8 +30,8 @@ def refuse_drift(observed: Observed, champion: Predictor | None) -> None:
         )
 
 
-def outdated(observed: Observed, champion: Predictor) -> list[str]:
+def outdated(transfers: Transfers, champion: Predictor) -> list[str]:
     """Measures that have another version now than when the champion was learned: it cannot forecast tables of today."""
-    now = {column.name: column.version for column in observed.design.schema}
+    now = {column.name: column.version for column in transfers.candidates.schema}
     learned = champion.fitted.schema
     return list(dict.fromkeys(c.measure for c in learned if now.get(c.name, c.version) != c.version))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from transfercast.predictor.ranking import mean_regret, ndcg, regret, share_of_time
+from transfercast.predictor.metrics import mean_regret, ndcg, regret, share_of_time
 
 
 @settings(max_examples=60)

@@ -8,9 +8,10 @@ pointer to the version in force is replaced last, so that whatever fails leaves 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,38 +20,36 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from transfercast.core.cache import fingerprint
-from transfercast.core.choices import Goal, Learner
 from transfercast.core.errors import InputError
-from transfercast.core.files import reason, write_json, write_text
+from transfercast.core.files import reason, write_json
 from transfercast.core.table import FeatureTable
 from transfercast.core.version import VERSION
+from transfercast.evaluation.evaluate import Evaluation, evaluate
+from transfercast.evaluation.holdout import check_jobs, held_out
 from transfercast.history.store import History, opened
 from transfercast.predictor import versions
-from transfercast.predictor.design import FEATURE_SETS, Observed, columns_of, observed_in, uses_history
-from transfercast.predictor.drift import outdated, refuse_drift
-from transfercast.predictor.evaluate import Evaluation, judged
+from transfercast.predictor.data import Transfers, transfers_of
+from transfercast.predictor.feature_sets import FEATURE_SETS, columns_of, uses_history
 from transfercast.predictor.folds import folds_by
-from transfercast.predictor.holdout import check_jobs, held_out
-from transfercast.predictor.learner import LEARNERS
-from transfercast.predictor.learning import Options, learn
-from transfercast.predictor.model import PRIOR, Predictor, predictor_of
-from transfercast.predictor.ranking import REGRET_AT
+from transfercast.predictor.metrics import REGRET_AT
+from transfercast.predictor.predictor import PRIOR, Predictor
+from transfercast.retraining.compatibility import outdated, refuse_incompatible
 
 MARGIN = 0.5
 KEEP = 5
-MOST_FOLDS = 10
+MOST_FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainingReport:
-    """What came of a retraining.
+    """The result of a retraining.
 
     Attributes:
         version: id of the challenger.
         folder: where it lies.
         observations, targets: how much it was learned from.
-        choice: goal, features, learner and settings, and what each learner cost on held-out targets.
-        feature_sets: held-out quality for F1 alone, F1+ANSAT, and the challenger's features; empty with one target.
+        choice: features, base models and slopes.
+        feature_sets: held-out quality for the challenger's features, F1 alone and F1+ANSAT; empty with one target.
         challenger, champion: on the same held-out targets; the first champion is the prior.
         champion_id: 'prior' for the first.
         margin: how much worse the challenger might have been, in percent of the best score, as regret is.
@@ -99,12 +98,6 @@ class RetrainingReport:
         """Write the report as JSON."""
         write_json(Path(path), {**self.as_json(), "rows": self.rows()})
 
-    def save_html(self, path: str | Path) -> None:
-        """Write the report as one self-contained page."""
-        from transfercast.report.html import retraining_page
-
-        write_text(Path(path), retraining_page(self.as_json(), self.rows()))
-
 
 def train_meta(
     history: History | str | Path,
@@ -113,8 +106,6 @@ def train_meta(
     *,
     tables: Sequence[FeatureTable] = (),
     features: str = "all",
-    goal: Goal = "standing",
-    learners: tuple[Learner, ...] = LEARNERS,
     margin: float = MARGIN,
     keep: int = KEEP,
     jobs: int = 1,
@@ -124,33 +115,29 @@ def train_meta(
     Args:
         history: a History, a database URL, an SQLite file, or a CSV or Parquet file.
         out: folder of the predictor's versions.
-        minutes: time limit for tuning; each held-out fold is tuned by itself, without its rows. 0 tunes nothing.
-        tables: of pairs that were measured, trained or not: they tell how alike targets are.
+        minutes: after which no comparison with a smaller feature set begins; 0 makes none.
+        tables: of pairs that were measured, trained or not: they show how similar targets are.
         features: a feature set, or names of groups, measures or columns with commas between.
-        goal: what is learned: `standing` within the target, `gain` over its own score, or `score`.
-        learners: to choose from on held-out targets.
         margin: by how many percent of the best score the mean regret@1/3/5 of a challenger may be worse than that of the
             champion, or of the prior, and be promoted.
         keep: how many promoted versions stay to be rolled back to.
         jobs: folds at once.
 
     Raises:
-        InputError: if the history is not there, holds no transfer, or has drifted; if another retraining is at work; if an
-            argument is out of its range.
+        InputError: if the history is not there, holds no transfer, or is not the one that the champion was learned from; if
+            another retraining is at work; if an argument is out of its range.
         ArtifactError: if the champion is damaged: roll back first.
     """
     _check(minutes, margin, keep, jobs)
     past = opened(history)
-    observed = observed_in(past.frames(), past.schema(), tables)
+    transfers = transfers_of(past.frames(), past.schema(), tables)
     folder = Path(out)
-    columns_of(observed.design.schema, features)  # before anything is written
-    refuse_drift(observed, _champion(folder))
+    columns_of(transfers.candidates.schema, features)  # before anything is written
+    refuse_incompatible(transfers, _champion(folder))
     with _alone(folder):
         champion = _champion(folder)
-        refuse_drift(observed, champion)  # another retraining may have ended in between
-        return _retrained(
-            observed, folder, champion, Options(goal, features, learners, seconds=minutes * 60), margin, keep, jobs
-        )
+        refuse_incompatible(transfers, champion)  # another retraining may have ended in between
+        return _retrained(transfers, folder, champion, features, minutes, margin, keep, jobs)
 
 
 def _check(minutes: float, margin: float, keep: int, jobs: int) -> None:
@@ -185,61 +172,82 @@ def _champion(folder: Path) -> Predictor | None:
 
 
 def _retrained(
-    observed: Observed, folder: Path, champion: Predictor | None, options: Options, margin: float, keep: int, jobs: int
+    transfers: Transfers,
+    folder: Path,
+    champion: Predictor | None,
+    features: str,
+    minutes: float,
+    margin: float,
+    keep: int,
+    jobs: int,
 ) -> RetrainingReport:
-    targets = np.unique(observed.design.targets)
-    sets = dict.fromkeys([*(name for name in FEATURE_SETS if FEATURE_SETS[name] is not None), options.features])
-    folds = folds_by(observed.design.targets, MOST_FOLDS).astype(str)
-    parts = len(sets) * len(np.unique(folds)) + 1
-    inside = replace(options, seconds=options.seconds / parts)
-    judgements: dict[str, Evaluation] = {}
-    against: Evaluation | None = None
-    if len(targets) > 1 and np.bincount(observed.design.groups).max() > 1:
-        for name in sets:
-            if name == options.features or _has_columns(observed, name):
-                judgements[name] = judged(held_out(observed, replace(inside, features=name), "target", jobs, folds, name))
-        against = _judged_champion(observed, champion, folds, jobs)
-    learned = learn(observed, inside)
-    challenger = judgements.get(options.features)
     champion_id = PRIOR if champion is None else champion.id
+    evaluations, against = _evaluations(transfers, champion, features, minutes, jobs)
+    challenger = evaluations.get(features)
     promoted, reason = _decide(challenger, against, champion_id, margin)
-    old = [] if champion is None else outdated(observed, champion)
+    old = [] if champion is None else outdated(transfers, champion)
     if old and not promoted:
         promoted = True
         reason += f"; in force all the same, for {champion_id} cannot read today's versions of {', '.join(old)}"
-    data = _data_fingerprint(observed)
-    name = versions.new_id(folder, fingerprint(data=data, choice=learned.about()))
+    learned = Predictor.of(transfers, features)
+    about, data = learned.fitted.about(), _data_fingerprint(transfers)
+    name = versions.new_id(folder, fingerprint(data=data, choice=about))
     report = RetrainingReport(
-        name, folder / "versions" / name, len(observed), len(targets), learned.about(), judgements, challenger, against,
-        champion_id, margin, promoted, reason,
-    )  # fmt: skip
+        version=name,
+        folder=folder / "versions" / name,
+        observations=len(transfers),
+        targets=len(np.unique(transfers.candidates.targets)),
+        choice=about,
+        feature_sets=evaluations,
+        challenger=challenger,
+        champion=against,
+        champion_id=champion_id,
+        margin=margin,
+        promoted=promoted,
+        reason=reason,
+    )
     manifest = {
         "versions": {"transfercast": VERSION, "xgboost": version("xgboost"), "numpy": np.__version__},
         "data": data,
-        "observed": learned.fitted.scaling.levels.observed,
-        "encoders": sorted(set(observed.design.encoder)),
+        "observed": learned.fitted.calibration.levels.observed,
+        "encoders": sorted(set(transfers.candidates.encoder)),
     }
-    predictor_of(name, learned).save(report.folder, manifest, report.as_json(), _card(report))
+    Predictor(name, learned.fitted).save(report.folder, manifest, report.as_json(), _card(report))
     if promoted:
         Predictor.promote(folder, name)
         versions.prune(folder, keep)
     return report
 
 
-def _has_columns(observed: Observed, features: str) -> bool:
+def _evaluations(
+    transfers: Transfers, champion: Predictor | None, features: str, minutes: float, jobs: int
+) -> tuple[dict[str, Evaluation], Evaluation | None]:
+    """The challenger, then smaller feature sets while there is time, on held-out targets; and the champion on the same."""
+    targets = transfers.candidates.targets
+    if len(np.unique(targets)) < 2 or np.bincount(transfers.candidates.query_ids).max() < 2:
+        return {}, None
+    folds, end = folds_by(targets, MOST_FOLDS).astype(str), time.monotonic() + 60 * minutes
+    evaluations = {features: evaluate(held_out(transfers, features, "target", jobs, folds, features))}
+    against = _evaluate_champion(transfers, champion, folds, jobs)
+    for name in FEATURE_SETS:
+        if name not in evaluations and _has_columns(transfers, name) and time.monotonic() < end:
+            evaluations[name] = evaluate(held_out(transfers, name, "target", jobs, folds, name))
+    return evaluations, against
+
+
+def _has_columns(transfers: Transfers, features: str) -> bool:
     groups = FEATURE_SETS[features] or ()
-    return any(column.group in groups for column in observed.design.schema)
+    return any(column.group in groups for column in transfers.candidates.schema)
 
 
-def _judged_champion(observed: Observed, champion: Predictor | None, folds: np.ndarray, jobs: int) -> Evaluation:
+def _evaluate_champion(transfers: Transfers, champion: Predictor | None, folds: np.ndarray, jobs: int) -> Evaluation:
+    """The champion, learned anew without each fold from the columns that it was made with."""
     if champion is None:
-        return judged(held_out(observed, Options(learners=()), "target", jobs, folds, "prior"))
-    choice = champion.fitted.choice
+        return evaluate(held_out(transfers, None, "target", jobs, folds, "prior"))
     its_own = {column.name for column in champion.fitted.schema}
-    names = [column.name for column in observed.design.schema if column.name in its_own]
-    features = ",".join([*names, *(["history"] if uses_history(choice.features) else [])])
-    options = Options(choice.goal, features, (choice.learner,), settings=choice.settings)
-    return judged(held_out(observed, options, "target", jobs, folds, f"champion {champion.id}"))
+    names = [column.name for column in transfers.candidates.schema if column.name in its_own]
+    features = ",".join([*names, *(["history"] if uses_history(champion.fitted.features) else [])])
+    return evaluate(held_out(transfers, features, "target", jobs, folds, f"champion {champion.id}"))
 
 
 def _decide(challenger: Evaluation | None, champion: Evaluation | None, champion_id: str, margin: float) -> tuple[bool, str]:
@@ -258,11 +266,11 @@ def _decide(challenger: Evaluation | None, champion: Evaluation | None, champion
     return True, f"{first}{compared}: not worse by more than {margin:g}"
 
 
-def _data_fingerprint(observed: Observed) -> str:
-    design = observed.design
-    names = (design.sources, design.targets, design.recipes, design.encoder)
+def _data_fingerprint(transfers: Transfers) -> str:
+    candidates = transfers.candidates
+    names = (candidates.sources, candidates.targets, candidates.recipes, candidates.encoder)
     rows = [list(map(str, row)) for row in zip(*names, strict=True)]
-    return fingerprint(rows=rows, scores=observed.score, features=design.values)
+    return fingerprint(rows=rows, scores=transfers.score, features=candidates.values)
 
 
 def _row(name: str, found: Evaluation) -> dict[str, Any]:
@@ -278,13 +286,13 @@ def _row(name: str, found: Evaluation) -> dict[str, Any]:
 
 
 def _card(report: RetrainingReport) -> str:
-    chosen = report.choice
+    models = " and ".join(report.choice["models"]) or "the prior"
     lines = [
         f"# transfercast predictor {report.version}",
         "",
-        f"Learned from {report.observations} observed transfers to {report.targets} targets: {chosen['learner']}, to say the "
-        f"{chosen['goal']}, from {chosen['features']} features. Each figure is for targets held out whole; regret in points, "
-        "coverage of 90 % bounds.",
+        f"Learned from {report.observations} observed transfers to {report.targets} targets, from {report.choice['features']} "
+        f"features, by {models}. Each figure is for targets held out whole; regret in percent of the best score, "
+        "coverage of 90 % intervals.",
         "",
     ]
     for number, row in enumerate(report.rows()):

@@ -1,15 +1,14 @@
 """Forecasts of what was held out whole: a target, or a base encoder.
 
-For each fold the predictor is learned anew from the other observations: choice of learner, settings, levels, bounds and the
-history's features know nothing of the fold. Beside its order stand those of each single measure, of the source's mean
-gain on other targets (a static order: the same for all targets but for its own), the largest source, and the oracle, which
-knows the truth.
+For each fold the predictor is learned anew from the other transfers: models, levels and residuals know nothing of the fold.
+Beside its order stand those of each single measure, of the source's mean gain on other targets (a static order: the same for
+all targets but for its own), the largest source, and the oracle, which knows the truth.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,11 +17,12 @@ from joblib import Parallel, delayed
 from transfercast.core.choices import Bounds
 from transfercast.core.errors import InputError
 from transfercast.core.progress import progress
-from transfercast.predictor.bounds import BOUNDS
-from transfercast.predictor.design import Observed
-from transfercast.predictor.learning import Learned, Options, learn
-from transfercast.predictor.model import predictor_of
-from transfercast.predictor.situations import Situation
+from transfercast.predictor.data import Transfers
+from transfercast.predictor.fitting import FittedModel, fit, fit_prior
+from transfercast.predictor.intervals import BOUNDS
+from transfercast.predictor.masking import COLD, Regime
+from transfercast.predictor.predictor import Predictor
+from transfercast.predictor.relative import zscore_within
 
 By = Literal["target", "encoder", "target and encoder"]
 BY: tuple[By, ...] = get_args(By)
@@ -38,29 +38,27 @@ class HeldOut:
     """Forecasts of n observed rows, each by a predictor that was learned without its fold.
 
     Attributes:
-        observed: n transfers.
+        transfers: n observed.
         by: what was held out together.
         score: (n,) forecasts.
         lower, upper: (n,) 90 % bounds, by kind.
-        beats: (n,) probability to beat the target's own score.
-        chosen: the choice of each fold, by its name.
+        improvement: (n,) probability of improvement over the no-transfer baseline.
     """
 
-    observed: Observed
+    transfers: Transfers
     by: By
     score: np.ndarray
     lower: dict[Bounds, np.ndarray]
     upper: dict[Bounds, np.ndarray]
-    beats: np.ndarray
-    chosen: dict[str, dict[str, Any]]
+    improvement: np.ndarray
 
     def orders(self) -> dict[str, np.ndarray]:
         """(n,) by what each way of ordering sorts, higher first; NaN comes last. Random order is not among them.
 
         A measure of several columns is there by the mean rank of these; `columns` has them one by one.
         """
-        orders = {PREDICTOR: self.score, ORACLE: self.observed.score}
-        orders[STATIC] = _mean_gain_elsewhere(self.observed, same_encoder=self.by != "encoder")
+        orders = {PREDICTOR: self.score, ORACLE: self.transfers.score}
+        orders[STATIC] = _mean_gain_elsewhere(self.transfers, same_encoder=self.by != "encoder")
         for measure, columns in self._measures().items():
             if len(columns) > 1:
                 orders[f"{measure}: mean rank of its {len(columns)} columns"] = self._mean_rank(list(columns.values()))
@@ -76,23 +74,23 @@ class HeldOut:
 
     def _measures(self) -> dict[str, dict[str, np.ndarray]]:
         """(n,) values, higher is better, by measure and column, of those that say which direction is better."""
-        design, measures = self.observed.design, dict[str, dict[str, np.ndarray]]()
-        for column in design.schema:
-            if column.better == "unknown" or column.group == "recipe" or not _tells_apart(self.observed, column.name):
+        candidates, measures = self.transfers.candidates, dict[str, dict[str, np.ndarray]]()
+        for column in candidates.schema:
+            if column.better == "unknown" or column.group == "recipe" or not _tells_apart(self.transfers, column.name):
                 continue
-            values = design.matrix([column.name])[:, 0]
+            values = candidates.matrix([column.name])[:, 0]
             measures.setdefault(column.measure, {})[column.name] = values if column.better == "higher" else -values
         return measures
 
     def _mean_rank(self, columns: list[np.ndarray]) -> np.ndarray:
         """(n,) mean over columns of the ranks among a target's candidates, in (0, 1]; NaN where no column has a value."""
-        ranks = pd.DataFrame(np.stack(columns, axis=1)).groupby(self.observed.design.groups).rank(pct=True)
+        ranks = pd.DataFrame(np.stack(columns, axis=1)).groupby(self.transfers.candidates.query_ids).rank(pct=True)
         return np.asarray(ranks.mean(axis=1), dtype=np.float64)
 
 
 def held_out(
-    observed: Observed,
-    options: Options = Options(),
+    transfers: Transfers,
+    features: str | None = "all",
     by: By = "target",
     jobs: int = 1,
     folds: np.ndarray | None = None,
@@ -101,8 +99,8 @@ def held_out(
     """Learn anew for each fold, and forecast it.
 
     Args:
-        observed: n transfers.
-        options: how to learn.
+        transfers: n observed.
+        features: a feature set; None for the prior.
         by: `target` holds out all rows of a target; `encoder` all of a base encoder; `target and encoder` the rows of a
             target with one encoder, while those with others may be seen.
         jobs: folds at once; -1 for as many as there are cores.
@@ -113,75 +111,68 @@ def held_out(
         InputError: if there are fewer than two of what is to be held out.
     """
     check_jobs(jobs)
-    folds = fold_names(observed, by) if folds is None else folds
+    folds = fold_names(transfers, by) if folds is None else folds
     names = list(dict.fromkeys(folds.tolist()))
     if len(names) < 2:
         raise InputError(f"the history holds one {by} only, so none can be held out. Observe another, or hold out by target.")
-    situations: dict[By, tuple[Situation, ...]] = {
-        "target": ("new target",),
-        "encoder": ("new target", "new encoder"),
-        "target and encoder": ("new target", "known target"),
+    regimes: dict[By, tuple[Regime, ...]] = {
+        "target": (COLD,),
+        "encoder": (COLD, "encoder cold start"),
+        "target and encoder": (COLD, "warm target"),
     }
-    score, beats = np.full(len(observed), np.nan), np.full(len(observed), np.nan)
-    lower = {kind: np.full(len(observed), np.nan) for kind in BOUNDS}
-    upper = {kind: np.full(len(observed), np.nan) for kind in BOUNDS}
-    chosen = {}
+    score, improvement = np.full(len(transfers), np.nan), np.full(len(transfers), np.nan)
+    lower = {kind: np.full(len(transfers), np.nan) for kind in BOUNDS}
+    upper = {kind: np.full(len(transfers), np.nan) for kind in BOUNDS}
     parallel = Parallel(n_jobs=jobs, return_as="generator")
-    done = parallel(delayed(_fold)(observed, folds == name, options, situations[by]) for name in names)
+    done = parallel(delayed(_fold)(transfers, folds == name, features, regimes[by]) for name in names)
     for name, fold in zip(names, progress(done, what, len(names)), strict=True):
         rows = folds == name
-        chosen[name], score[rows], beats[rows] = fold[0], fold[1], fold[2]
+        score[rows], improvement[rows], bounds = fold
         for kind in BOUNDS:
-            lower[kind][rows], upper[kind][rows] = fold[3][kind]
-    return HeldOut(observed, by, score, lower, upper, beats, chosen)
+            lower[kind][rows], upper[kind][rows] = bounds[kind]
+    return HeldOut(transfers, by, score, lower, upper, improvement)
 
 
-def fold_names(observed: Observed, by: By) -> np.ndarray:
+def fold_names(transfers: Transfers, by: By) -> np.ndarray:
     """(n,) names of the folds. `target and encoder` holds out one target with each encoder at a time, never the same."""
-    design = observed.design
+    candidates = transfers.candidates
     if by == "target":
-        return design.targets
+        return candidates.targets
     if by == "encoder":
-        return design.encoder
-    targets, encoders = (np.unique(names, return_inverse=True) for names in (design.targets, design.encoder))
+        return candidates.encoder
+    targets, encoders = (np.unique(names, return_inverse=True) for names in (candidates.targets, candidates.encoder))
     count = len(targets[0])
     step = max(1, count // max(len(encoders[0]), 1))
     return np.array([f"{number}" for number in (targets[1] + step * encoders[1]) % count], dtype=object)
 
 
 def _fold(
-    observed: Observed, out: np.ndarray, options: Options, situations: tuple[Situation, ...]
-) -> tuple[dict[str, Any], np.ndarray, np.ndarray, dict[Bounds, tuple[np.ndarray, np.ndarray]]]:
-    learned: Learned = learn(observed.take(~out), options, situations)
-    predictor, design = predictor_of("held out", learned), observed.design.take(out)
-    predicted = predictor.fitted.predict(design, explain=False)
-    beats = predictor.beats(design, predicted)
-    return (
-        learned.about(),
-        predicted.score,
-        beats,
-        {kind: predictor.bounds(design, predicted, COVERAGE, kind) for kind in BOUNDS},
-    )
+    transfers: Transfers, out: np.ndarray, features: str | None, regimes: tuple[Regime, ...]
+) -> tuple[np.ndarray, np.ndarray, dict[Bounds, tuple[np.ndarray, np.ndarray]]]:
+    rest = transfers.take(~out)
+    fitted: FittedModel = fit_prior(rest) if features is None else fit(rest, features, regimes)
+    predictor, rows = Predictor("held out", fitted), transfers.candidates.take(out)
+    forecasts = dict(zip(BOUNDS, predictor.forecast_each([(rows, COVERAGE, kind) for kind in BOUNDS]), strict=True))
+    first = forecasts[BOUNDS[0]]
+    return first.score, first.beats_baseline, {kind: (f.lower, f.upper) for kind, f in forecasts.items()}
 
 
-def _tells_apart(observed: Observed, column: str) -> bool:
-    values, groups = observed.design.matrix([column])[:, 0], observed.design.groups
-    known = np.isfinite(values)
-    return any(np.ptp(values[known & (groups == group)]) > 0 for group in np.unique(groups[known]))
+def _tells_apart(transfers: Transfers, column: str) -> bool:
+    return bool(np.nan_to_num(zscore_within(transfers.candidates.matrix([column]), transfers.candidates.query_ids)).any())
 
 
-def _mean_gain_elsewhere(observed: Observed, same_encoder: bool) -> np.ndarray:
+def _mean_gain_elsewhere(transfers: Transfers, same_encoder: bool) -> np.ndarray:
     """(n,) the source's mean gain, relative to the target's own score, on other targets with the same or other encoders.
 
     Sums over all targets less those over the row's own; NaN where the source was tried on no other.
     """
-    design = observed.design
-    usable = design.baseline > 0  # no gain is relative to a score of 0
-    relative = np.divide(observed.score, design.baseline, out=np.full(len(observed.score), np.nan), where=usable) - 1
-    gains = relative if usable.any() else observed.score
+    candidates = transfers.candidates
+    usable = candidates.baseline > 0  # no gain is relative to a score of 0
+    relative = np.divide(transfers.score, candidates.baseline, out=np.full(len(transfers.score), np.nan), where=usable) - 1
+    gains = relative if usable.any() else transfers.score
     known = np.isfinite(gains)
     rows = pd.DataFrame({
-        "source": design.sources, "target": design.targets, "encoder": design.encoder,
+        "source": candidates.sources, "target": candidates.targets, "encoder": candidates.encoder,
         "gain": np.where(known, gains, 0.0), "count": known.astype(np.float64),
     })  # fmt: skip
 

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from transfercast.predictor.bounds import Calibration, shared_and_own
+from transfercast.predictor.intervals import Intervals, shared_and_own
 from transfercast.predictor.prior import SPREAD
 
 
 def half_width(residuals, coverage, kind="grouped"):
-    return Calibration(residuals).half_width(coverage, kind)
+    return Intervals(residuals).half_width(coverage, kind)
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9])
@@ -65,26 +65,26 @@ def test_nine_targets_are_too_few_for_a_hierarchical_bound_of_more_than_nine_ten
     assert half_width({}, 0.5) == math.inf
 
 
-def test_the_probability_to_beat_the_baseline_worked_by_hand():
+def test_the_probability_of_improvement_worked_by_hand():
     residuals = {"a": np.array([-0.2, 0.1]), "b": np.array([0.3])}
-    # a forecast .1 above the baseline beats it with residuals above -.1: half of a's, all of b's: (.5 + 1 + .5) / 3
-    found = Calibration(residuals).beats(np.array([0.1, -0.4, np.nan]))
+    # a forecast .1 above the baseline improves on it with residuals above -.1: half of a's, all of b's: (.5 + 1 + .5) / 3
+    found = Intervals(residuals).improvement(np.array([0.1, -0.4, np.nan]))
     assert found[:2] == pytest.approx([2 / 3, 0.5 / 3])
     assert np.isnan(found[2])
-    assert np.isnan(Calibration({}).beats(np.array([0.1]))).all()
+    assert np.isnan(Intervals({}).improvement(np.array([0.1]))).all()
 
 
 def test_the_spread_to_expect_is_that_of_the_residuals_with_five_of_the_prior_s_worked_by_hand():
     # squares: .04 + .01 + .01, and five of .1^2; eight values
-    assert Calibration({"a": np.array([0.2, -0.1]), "b": np.array([0.1])}).spread == pytest.approx(math.sqrt(0.11 / 8))
-    assert Calibration({}).spread == pytest.approx(SPREAD)
+    assert Intervals({"a": np.array([0.2, -0.1]), "b": np.array([0.1])}).spread == pytest.approx(math.sqrt(0.11 / 8))
+    assert Intervals({}).spread == pytest.approx(SPREAD)
     many = {str(t): np.full(200, 0.02) for t in range(5)}
-    assert Calibration(many).spread == pytest.approx(0.02, abs=0.002)
+    assert Intervals(many).spread == pytest.approx(0.02, abs=0.002)
 
 
 def test_below_ten_targets_bounds_are_hierarchical_unless_pooled_ones_are_asked_for():
-    nine = Calibration({str(t): np.array([0.1]) for t in range(9)})
-    ten = Calibration({str(t): np.array([0.1]) for t in range(10)})
+    nine = Intervals({str(t): np.array([0.1]) for t in range(9)})
+    ten = Intervals({str(t): np.array([0.1]) for t in range(10)})
     assert (nine.kind(None), ten.kind(None)) == ("hierarchical", "grouped")
     assert (nine.kind("grouped"), ten.kind("hierarchical")) == ("grouped", "hierarchical")
 

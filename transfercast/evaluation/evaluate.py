@@ -1,12 +1,11 @@
 """How good held-out forecasts are: their order by NDCG, regret and hours, scores by error and coverage; over targets.
 
-Intervals are BCa bootstraps over targets (Efron 1987), and there are none below FEWEST_FOR_AN_INTERVAL targets: what resampling
-three to nine targets gives covers far less than it says.
+Intervals are BCa bootstraps over targets (Efron 1987), and there are none below FEWEST_FOR_AN_INTERVAL targets: what
+resampling three to nine targets gives covers far less than it says.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +14,11 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import spearmanr
 
 from transfercast.core.errors import InputError
-from transfercast.predictor.bounds import BOUNDS
-from transfercast.predictor.design import Observed
-from transfercast.predictor.holdout import By, HeldOut
-from transfercast.predictor.ranking import REGRET_AT, ndcg, regret, share_of_time
+from transfercast.evaluation.holdout import By, HeldOut
+from transfercast.predictor.data import Transfers
+from transfercast.predictor.intervals import BOUNDS
+from transfercast.predictor.metrics import REGRET_AT, ndcg, regret, share_of_time
+from transfercast.predictor.relative import rows_by_query
 
 RANDOM = "random order"
 RMSE_AT = (5, 10, 20, 50, 100)
@@ -105,9 +105,8 @@ class Evaluation:
         rmse: over all rows.
         rmse_at: over the k pairs forecast best, by k.
         coverage, width: of 90 % bounds, by kind; the width is a mean, in points of the metric.
-        beats: Brier score of the probability to beat the baseline; NaN where no baseline is known.
+        brier: Brier score of the probability of improvement over the baseline; NaN where no baseline is known.
         hours: of trying all.
-        chosen: how many folds chose each learner.
     """
 
     by: By
@@ -119,9 +118,8 @@ class Evaluation:
     rmse_at: dict[int, float]
     coverage: dict[str, Interval]
     width: dict[str, float]
-    beats: float
+    brier: float
     hours: float
-    chosen: dict[str, int]
 
     @property
     def predictor(self) -> Order:
@@ -142,16 +140,15 @@ class Evaluation:
             "rmse_at": {str(k): value for k, value in self.rmse_at.items()},
             "coverage": {kind: _listed(interval) for kind, interval in self.coverage.items()},
             "width": self.width,
-            "brier": self.beats,
+            "brier": self.brier,
             "hours": self.hours,
-            "chosen": self.chosen,
             "orders": [order.as_json() for order in self.orders],
             "columns": [order.as_json() for order in self.columns],
         }
 
 
-def judged(forecast: HeldOut, only: np.ndarray | None = None, seed: int = 0) -> Evaluation:
-    """Judge held-out forecasts.
+def evaluate(forecast: HeldOut, only: np.ndarray | None = None, seed: int = 0) -> Evaluation:
+    """How good held-out forecasts are.
 
     Args:
         forecast: of n rows.
@@ -159,27 +156,28 @@ def judged(forecast: HeldOut, only: np.ndarray | None = None, seed: int = 0) -> 
         seed: of the orders of equal candidates in curves, and of the bootstrap.
     """
     rows = np.ones(len(forecast.score), dtype=bool) if only is None else only
-    observed = forecast.observed
-    ranked = [group for group in _groups(observed, rows) if len(group) > 1]
+    transfers = forecast.transfers
+    by_query = (query[rows[query]] for query in rows_by_query(transfers.candidates.query_ids))
+    ranked = [query for query in by_query if len(query) > 1]
     if not ranked:
         raise InputError("no target has two observed candidates, so no order can be judged. Observe more.")
-    names = np.array([observed.design.targets[group[0]] for group in ranked])
+    names = np.array([transfers.candidates.targets[group[0]] for group in ranked])
     draw = _Bootstrap(names, seed)
     rng = np.random.default_rng(seed)
-    orders = forecast.orders() | {RANDOM: np.zeros(len(observed))}
+    orders = forecast.orders() | {RANDOM: np.zeros(len(transfers))}
     judged_orders, columns = (
-        tuple(_order(name, values, observed, ranked, draw, rng) for name, values in part.items())
+        tuple(_order(name, values, transfers, ranked, draw, rng) for name, values in part.items())
         for part in (orders, forecast.columns())
     )
-    errors = forecast.score - observed.score
+    errors = forecast.score - transfers.score
     best_first = np.nonzero(rows)[0][np.argsort(-forecast.score[rows], kind="stable")]
-    inside = {kind: (forecast.lower[kind] <= observed.score) & (observed.score <= forecast.upper[kind]) for kind in BOUNDS}
-    by_row = _Bootstrap(observed.design.targets[rows], seed)
-    known = rows & np.isfinite(forecast.beats)
-    beat = observed.score > observed.design.baseline
+    inside = {kind: (forecast.lower[kind] <= transfers.score) & (transfers.score <= forecast.upper[kind]) for kind in BOUNDS}
+    by_row = _Bootstrap(transfers.candidates.targets[rows], seed)
+    known = rows & np.isfinite(forecast.improvement)
+    beat = transfers.score > transfers.candidates.baseline
     return Evaluation(
         by=forecast.by,
-        targets=len(np.unique(observed.design.targets[rows])),
+        targets=len(np.unique(transfers.candidates.targets[rows])),
         rows=int(rows.sum()),
         orders=judged_orders,
         columns=columns,
@@ -187,9 +185,8 @@ def judged(forecast: HeldOut, only: np.ndarray | None = None, seed: int = 0) -> 
         rmse_at={k: float(np.sqrt((errors[best_first[:k]] ** 2).mean())) for k in RMSE_AT if k <= rows.sum()},
         coverage={kind: by_row.interval(inside[kind][rows].astype(np.float64)) for kind in BOUNDS},
         width={kind: float((forecast.upper[kind] - forecast.lower[kind])[rows].mean()) for kind in BOUNDS},
-        beats=float(((forecast.beats - beat)[known] ** 2).mean()) if known.any() else float("nan"),
-        hours=float(observed.hours[rows].sum()),
-        chosen=dict(Counter(about["learner"] for about in forecast.chosen.values())),
+        brier=float(((forecast.improvement - beat)[known] ** 2).mean()) if known.any() else float("nan"),
+        hours=float(transfers.hours[rows].sum()),
     )
 
 
@@ -253,10 +250,10 @@ class _Judgement:
 
 
 def _order(
-    name: str, values: np.ndarray, observed: Observed, ranked: list[np.ndarray], draw: _Bootstrap, rng: np.random.Generator
+    name: str, values: np.ndarray, transfers: Transfers, ranked: list[np.ndarray], draw: _Bootstrap, rng: np.random.Generator
 ) -> Order:
     values = np.where(np.isfinite(values), values, -np.inf)
-    parts = [_judge(values[group], observed, group, rng) for group in ranked]
+    parts = [_judge(values[group], transfers, group, rng) for group in ranked]
 
     def interval(figures: list[float]) -> Interval:
         return draw.interval(np.array(figures))
@@ -272,12 +269,12 @@ def _order(
     )
 
 
-def _judge(values: np.ndarray, observed: Observed, group: np.ndarray, rng: np.random.Generator) -> _Judgement:
-    truth, hours = observed.score[group], observed.hours[group]
+def _judge(values: np.ndarray, transfers: Transfers, group: np.ndarray, rng: np.random.Generator) -> _Judgement:
+    truth, hours = transfers.score[group], transfers.hours[group]
     hours = hours if hours.sum() > 0 else np.ones(len(truth))
     known = np.isfinite(values)
     told = known.sum() > 1 and np.ptp(values[known]) > 0 and np.ptp(truth[known]) > 0
-    baseline = float(observed.design.baseline[group[0]])
+    baseline = float(transfers.candidates.baseline[group[0]])
     draws = TIED_DRAWS if len(np.unique(values)) < len(values) else 1
     orders = [np.lexsort((rng.permutation(len(values)), -values)) for _ in range(draws)]
     return _Judgement(
@@ -308,11 +305,6 @@ def _first_of_all(parts: list[np.ndarray]) -> np.ndarray:
     longest = max(part.shape[1] for part in parts)
     hours, scores = np.stack([np.pad(part, ((0, 0), (0, longest - part.shape[1])), mode="edge") for part in parts], axis=1)
     return np.stack([hours.sum(axis=0) / hours[:, -1].sum(), scores.mean(axis=0)])
-
-
-def _groups(observed: Observed, rows: np.ndarray) -> list[np.ndarray]:
-    groups = observed.design.groups
-    return [found for group in range(groups.max() + 1) if len(found := np.nonzero((groups == group) & rows)[0])]
 
 
 def _listed(interval: Interval) -> list[float]:

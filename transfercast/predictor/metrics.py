@@ -1,8 +1,8 @@
 """How good an order is: NDCG over the full ranking, regret@k, and what it costs to come near the best.
 
-Per target, the relevance of a source is n minus its true rank (equal scores share their mean rank), its gain
-2^relevance - 1. Where a forecast holds candidates equal, each figure is its expectation over their orders: the order of rows is
-that of whatever plan made the history, and must not count.
+Per target, the relevance of a source is n minus its true rank (equal scores share their mean rank), its gain 2^relevance - 1.
+Where a forecast holds candidates equal, each figure is its expectation over their orders: the order of rows is that of
+whatever plan made the history, and must not count.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From observations or a table to what the regressor sees: named columns, the target's own score, the metric."""
+"""From a history or a feature table to tidy rows: names, evidence columns, the no-transfer baseline, the metric."""
 
 from __future__ import annotations
 
@@ -18,56 +18,18 @@ from transfercast.history.frames import Frames
 
 log = logging.getLogger(__name__)
 
-FEATURE_SETS: dict[str, tuple[str, ...] | None] = {
-    "f1": ("single-task scores",),
-    "f1+ansat": ("single-task scores", "attribution"),
-    "all": None,
-}
-"""Feature sets by the groups of evidence they use; None uses every column and the history."""
-
-
-def columns_of(schema: Sequence[Column], features: str) -> tuple[Column, ...]:
-    """The columns of a feature set.
-
-    Args:
-        schema: to choose from.
-        features: a key of FEATURE_SETS, or names of groups, measures or columns with commas between.
-
-    Raises:
-        InputError: if a name is none of these.
-    """
-    if features in FEATURE_SETS:
-        groups = FEATURE_SETS[features]
-        return tuple(column for column in schema if groups is None or column.group in groups)
-    names = _named(features)
-    for name in names:
-        if name != "history" and not any(name in (column.group, column.measure, column.name) for column in schema):
-            known = ", ".join([*FEATURE_SETS, "history", *sorted({column.group for column in schema})])
-            raise InputError(f"features {name!r}: no such set, group, measure or column. Known are {known}.")
-    return tuple(column for column in schema if {column.group, column.measure, column.name} & set(names))
-
-
-def _named(features: str) -> list[str]:
-    return [name.strip() for name in features.split(",")]
-
-
-def uses_history(features: str) -> bool:
-    """Whether a feature set takes the history's own features."""
-    return FEATURE_SETS[features] is None if features in FEATURE_SETS else "history" in _named(features)
-
-
 RECIPE_COLUMNS = ("recipe_log_lr", "recipe_epochs", "recipe_batch_size", "recipe_frozen", "recipe_ulmfit")
 
 
 @dataclass(frozen=True)
-class Design:
-    """n candidates as the regressor sees them.
+class Candidates:
+    """n candidates and what is known of them.
 
     Attributes:
         values: (n, f) features, NaN where missing; columns of the recipes come last.
         schema: f columns.
         sources, targets, recipes: (n,) names.
-        baseline: (n,) the score of the target alone, trained from the row's encoder; NaN where it is not known.
+        baseline: (n,) the no-transfer baseline: the target's score trained alone from the row's encoder; NaN where not known.
         metric: (n,) names of metrics.
         encoder: (n,) names of base encoders.
     """
@@ -85,17 +47,22 @@ class Design:
         return len(self.targets)
 
     @cached_property
-    def groups(self) -> np.ndarray:
-        """(n,) number of the row's target, encoder and metric taken together: rows that are ranked among one another."""
+    def query_ids(self) -> np.ndarray:
+        """(n,) number of the row's query (target x encoder x metric): rows that are ranked against one another."""
         return numbered(self.targets, self.encoder, self.metric)
 
     def each(self, names: np.ndarray, value: Callable[[str], float]) -> np.ndarray:
-        """(n,) values of `names`, which must be the same within each group: metrics, encoders, targets."""
-        return np.asarray(np.array([value(name) for name in names[self._firsts]])[self.groups])
+        """(n,) values of `names`, which must be the same within each query: metrics, encoders, targets."""
+        return np.asarray(np.array([value(name) for name in names[self._firsts]])[self.query_ids])
 
     @cached_property
     def _firsts(self) -> np.ndarray:
-        return np.unique(self.groups, return_index=True)[1]
+        return np.unique(self.query_ids, return_index=True)[1]
+
+    @property
+    def evidence_groups(self) -> tuple[str, ...]:
+        """Names of the groups that the columns belong to."""
+        return tuple(dict.fromkeys(column.group for column in self.schema))
 
     @cached_property
     def metric_range(self) -> tuple[np.ndarray, np.ndarray]:
@@ -108,20 +75,20 @@ class Design:
 
     @cached_property
     def best_baseline(self) -> np.ndarray:
-        """(n,) the best score of the row's target alone, whatever the encoder; NaN where none is known."""
+        """(n,) the best no-transfer baseline of the row's target, whatever the encoder; NaN where none is known."""
         own = numbered(self.targets, self.metric)
         best = np.full(own.max(initial=-1) + 1, np.nan)
         np.fmax.at(best, own, self.baseline)
         return np.asarray(best[own])
 
-    def take(self, rows: np.ndarray) -> Design:
+    def take(self, rows: np.ndarray) -> Candidates:
         """Some rows, by mask or number."""
-        return Design(
+        return Candidates(
             self.values[rows], self.schema, self.sources[rows], self.targets[rows], self.recipes[rows],
             self.baseline[rows], self.metric[rows], self.encoder[rows],
         )  # fmt: skip
 
-    def only(self, schema: Sequence[Column]) -> Design:
+    def only(self, schema: Sequence[Column]) -> Candidates:
         """Some columns."""
         return replace(self, values=self.matrix([column.name for column in schema]), schema=tuple(schema))
 
@@ -140,14 +107,14 @@ def numbered(*names: np.ndarray) -> np.ndarray:
     return np.array([numbers.setdefault(key, len(numbers)) for key in zip(*names, strict=True)], dtype=np.int64)
 
 
-def design_of(
+def candidates_of(
     values: np.ndarray,
     schema: Sequence[Column],
     candidates: Sequence[Candidate],
     facts: Mapping[str, TargetFacts],
     encoder: str | Sequence[str],
-) -> Design:
-    """Candidates as a design; the baseline is what `facts` or the column `target_score` says.
+) -> Candidates:
+    """Named candidates; the baseline is what `facts` or the column `target_score` says.
 
     Args:
         values: (n, f) features.
@@ -163,59 +130,57 @@ def design_of(
     baseline = np.array([np.nan if score is None else score for score in known], dtype=np.float64)
     metrics = {name: about.metric for name, about in facts.items()}
     metric = np.array([metrics.get(name, DEFAULT_METRIC) for name in targets], dtype=object)
-    return _design(values, schema, (sources, targets, recipes), baseline, metric, encoders)
+    return _candidates(values, schema, (sources, targets, recipes), baseline, metric, encoders)
 
 
-def design_of_table(table: FeatureTable) -> Design:
-    """A feature table as a design."""
+def candidates_of_table(table: FeatureTable) -> Candidates:
+    """The candidates of a feature table."""
     about = table.provenance
     values = table.frame.to_numpy(dtype=np.float64)
-    return design_of(values, table.schema, table.candidates, about.targets, table.encoders)
+    return candidates_of(values, table.schema, table.candidates, about.targets, table.encoders)
 
 
-def _design(
+def _candidates(
     values: np.ndarray,
     schema: Sequence[Column],
     names: tuple[np.ndarray, np.ndarray, np.ndarray],
     baseline: np.ndarray,
     metric: np.ndarray,
     encoder: np.ndarray,
-) -> Design:
+) -> Candidates:
     own = next((number for number, column in enumerate(schema) if column.name == "target_score"), None)
     if own is not None:
         baseline = np.where(np.isnan(baseline), values[:, own], baseline)
     recipes = np.array([_recipe_row(key) for key in names[2]], dtype=np.float64)
-    return Design(np.concatenate([values, recipes], axis=1), (*schema, *_RECIPES), *names, baseline, metric, encoder)
+    return Candidates(np.concatenate([values, recipes], axis=1), (*schema, *_RECIPES), *names, baseline, metric, encoder)
 
 
 @dataclass(frozen=True)
-class Observed:
+class Transfers:
     """n observed transfers.
 
     Attributes:
-        design: what was known of them before.
+        candidates: what was known of them before.
         score: (n,) what they reached, the mean over seeds.
         hours: (n,) what a training took, the mean over seeds.
-        noise: (n,) standard error of `score`, NaN where there was one seed.
-        measured: m pairs whose measures are known although they were not trained: these tell, too, how alike targets are.
+        measured: m pairs whose measures are known although they were not trained: they show, too, how similar targets are.
     """
 
-    design: Design
+    candidates: Candidates
     score: np.ndarray
     hours: np.ndarray
-    noise: np.ndarray
-    measured: Design | None = None
+    measured: Candidates | None = None
 
     def __len__(self) -> int:
         return len(self.score)
 
-    def take(self, rows: np.ndarray) -> Observed:
+    def take(self, rows: np.ndarray) -> Transfers:
         """Some rows, by mask or number."""
-        return Observed(self.design.take(rows), self.score[rows], self.hours[rows], self.noise[rows], self.measured)
+        return Transfers(self.candidates.take(rows), self.score[rows], self.hours[rows], self.measured)
 
-    def with_measured(self) -> Design:
+    def with_measured(self) -> Candidates:
         """The observed pairs and those that were measured only, once for each encoder."""
-        own, more = self.design, self.measured
+        own, more = self.candidates, self.measured
         if more is None:
             return own
         there = set(zip(own.sources, own.targets, own.encoder, strict=True))
@@ -223,7 +188,7 @@ class Observed:
         return joined([own, more.only(own.schema).take(new)])
 
 
-def observed_in(history: Frames, schema: Sequence[Column], tables: Sequence[FeatureTable] = ()) -> Observed:
+def transfers_of(history: Frames, schema: Sequence[Column], tables: Sequence[FeatureTable] = ()) -> Transfers:
     """The transfers of a history (`History.frames()`), on validation, with seeds of the same candidate averaged.
 
     Seeds are averaged only where source and target are the same data, by their fingerprints. Of data sets that share a
@@ -255,10 +220,9 @@ def observed_in(history: Frames, schema: Sequence[Column], tables: Sequence[Feat
     features = pd.DataFrame(values).groupby(numbers).mean().to_numpy(dtype=np.float64).reshape(len(mean), len(columns))
     sources, targets, recipes, metric, encoder = (first[name].to_numpy(dtype=object) for name in (*INDEX, "metric", "encoder"))
     score, own, hours = (mean[name].to_numpy(dtype=np.float64) for name in ("score", "baseline", "hours"))
-    design = _design(features, columns, (sources, targets, recipes), own, metric, encoder)
-    measured = [design_of_table(table).only(design.schema) for table in tables]
-    noise = transfers.groupby(numbers)["score"].sem().to_numpy(dtype=np.float64)
-    return Observed(design, score, hours, noise, joined(measured) if measured else None)
+    candidates = _candidates(features, columns, (sources, targets, recipes), own, metric, encoder)
+    measured = [candidates_of_table(table).only(candidates.schema) for table in tables]
+    return Transfers(candidates, score, hours, joined(measured) if measured else None)
 
 
 def _same_kind_of_encoder(encoder: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -302,11 +266,11 @@ def _told_apart(transfers: pd.DataFrame) -> pd.Series:
     return transfers.target.where(~is_other, marked)
 
 
-def joined(designs: Sequence[Design]) -> Design:
-    """Designs of the same columns, one after another."""
+def joined(parts: Sequence[Candidates]) -> Candidates:
+    """Candidates of the same columns, one after another."""
     arrays = ("values", "sources", "targets", "recipes", "baseline", "metric", "encoder")
-    return Design(
-        schema=designs[0].schema, **{name: np.concatenate([getattr(one, name) for one in designs]) for name in arrays}
+    return Candidates(
+        schema=parts[0].schema, **{name: np.concatenate([getattr(one, name) for one in parts]) for name in arrays}
     )
 
 

@@ -1,0 +1,183 @@
+"""From relative scores to scores: the target's baseline, its headroom, and what a relative score is worth.
+
+With b the no-transfer baseline, r the headroom (from b to the metric's highest value), f the models' relative score and q the
+prior's centred rank in [-0.5, 0.5], a forecast is
+
+    b + g r + (1 - p) a r f + p c q,    p = HALF / (HALF + n)
+
+cut to the metric's range; n observations, so p of the order is prior, and all of it (p = 1) where a = 0: nothing was learned
+that held-out targets bear out. g is the intercept of the encoder, a the slope of the row's regime (both shares of the
+headroom) and c what the prior's range is worth in score units.
+
+Rows of one target err together, so whatever is a mean over targets is shrunk toward what is assumed without any, by TARGETS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from transfercast.predictor.data import Candidates, Transfers
+from transfercast.predictor.masking import Regime
+from transfercast.predictor.prior import RANGE, SPREAD, centred_ranks
+
+HALF = 20.0
+"""Observations at which half of the order is prior."""
+
+ENCODER_ROWS = 30.0
+"""Observations at which an encoder's own intercept counts as much as that of all encoders."""
+
+TARGETS = 3.0
+"""Targets at which what was observed counts as much as what is assumed without any: scores of ASSUMED, gains of 0, RANGE.
+
+Where the assumption is right, the mean of G targets shrunk like that costs at most 4 % of RMSE for any G: with w = G / (G + 3),
+the squared error grows from 1 to 1 + w^2 / G, which is 1.08 for two targets, 1.083 for three, and 1.082 for four.
+"""
+
+STEEPEST = 2.0
+"""A forecast relative score varies less than a true one, so a step of it may be worth more; at most so many times."""
+
+ASSUMED = 0.5
+"""Score of a target of which nothing is known."""
+
+LEAST_HEADROOM = 0.02
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What is known of scores before any evidence on the pair.
+
+    Gains are shares of the headroom: a target at 0.93 cannot gain 0.1, and its sources differ less.
+
+    Attributes:
+        observed: observations by metric.
+        score: by metric, what stands in for a baseline that is not known: the mean score, shrunk toward ASSUMED.
+        gain: mean gain by least squares, shrunk toward 0.
+        gain_with: the same by encoder, shrunk toward `gain`.
+    """
+
+    observed: dict[str, int]
+    score: dict[str, float]
+    gain: float
+    gain_with: dict[str, float]
+
+    def baselines(self, rows: Candidates) -> np.ndarray:
+        """(n,) the no-transfer baseline, or what stands in for it."""
+        typical = rows.each(rows.metric, lambda name: self.score.get(name, ASSUMED))
+        return np.where(np.isnan(rows.baseline), typical, rows.baseline)
+
+    def headroom(self, rows: Candidates) -> np.ndarray:
+        """(n,) score units from the baseline to the metric's highest value, at least LEAST_HEADROOM."""
+        return np.asarray(np.maximum(rows.metric_range[1] - self.baselines(rows), LEAST_HEADROOM))
+
+    def intercepts(self, rows: Candidates) -> np.ndarray:
+        """(n,) share of the headroom to expect with the row's encoder, whatever the source."""
+        return rows.each(rows.encoder, lambda name: self.gain_with.get(name, self.gain))
+
+
+def levels_of(transfers: Transfers) -> Levels:
+    """Levels from n observations."""
+    rows = transfers.candidates
+    names = list(dict.fromkeys(rows.metric))
+    counts = {name: int((rows.metric == name).sum()) for name in names}
+    means = {name: float(transfers.score[rows.metric == name].mean()) for name in names}
+    kept = {name: _kept(rows.targets[rows.metric == name]) for name in names}
+    start = Levels(counts, means, 0.0, {})
+    headroom = start.headroom(rows)
+    moved, weight = (transfers.score - start.baselines(rows)) * headroom, headroom**2
+    gain = _kept(rows.targets) * float(moved.sum() / weight.sum())
+    shrunk = ENCODER_ROWS * float(weight.mean())
+    with_encoder = {
+        name: float((moved[rows.encoder == name].sum() + shrunk * gain) / (weight[rows.encoder == name].sum() + shrunk))
+        for name in dict.fromkeys(rows.encoder)
+    }
+    scores = {name: kept[name] * means[name] + (1 - kept[name]) * ASSUMED for name in names}
+    return Levels(counts, scores, gain, with_encoder)
+
+
+def _kept(targets: np.ndarray) -> float:
+    """Share of a mean over rows of `targets` that stays when it is shrunk; in [1/4, 1)."""
+    count = len(np.unique(targets))
+    return count / (count + TARGETS)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """From relative scores to scores.
+
+    Attributes:
+        levels: of scores.
+        slopes: share of the headroom that a relative score of 1 is worth, by regime.
+        prior_range: score units from the lowest to the highest rank of the prior.
+        shared_error: standard deviation of the error that the rows of a target share, as a share of the headroom.
+        own_error: that of the rest of a row's error.
+    """
+
+    levels: Levels
+    slopes: dict[Regime, float] = field(default_factory=dict)
+    prior_range: float = RANGE
+    shared_error: float = 0.0
+    own_error: float = SPREAD
+
+    @property
+    def observations(self) -> int:
+        """How many transfers forecasts rest on."""
+        return sum(self.levels.observed.values())
+
+    def prior_share(self, regimes: np.ndarray) -> np.ndarray:
+        """(n,) share of the order that is prior."""
+        learned = np.array([self.slope(name) > 0 for name in regimes], dtype=bool)
+        return np.where(learned, HALF / (HALF + self.observations), 1.0)
+
+    def slope(self, regime: Regime) -> float:
+        """Of a regime; of the coldest that is known where it has no examples."""
+        return self.slopes.get(regime, self.slopes.get("target cold start", 0.0))
+
+    def levels_and_slopes(self, rows: Candidates, regimes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) score at a relative score of 0, and (n,) score units that a relative score of 1 adds."""
+        headroom = self.levels.headroom(rows)
+        slopes = np.array([self.slope(name) for name in regimes], dtype=np.float64)
+        return (
+            self.levels.baselines(rows) + self.levels.intercepts(rows) * headroom,
+            (1 - self.prior_share(regimes)) * slopes * headroom,
+        )
+
+    def prior_points(self, rows: Candidates, regimes: np.ndarray, groups: tuple[str, ...]) -> np.ndarray:
+        """(n, g) score units that each group of evidence adds by the prior."""
+        return np.asarray(self.prior_range * self.prior_share(regimes)[:, None] * centred_ranks(rows, groups))
+
+    def scores(self, rows: Candidates, relative: np.ndarray, regimes: np.ndarray) -> np.ndarray:
+        """(n,) scores in the metric's range."""
+        level, slope = self.levels_and_slopes(rows, regimes)
+        prior = self.prior_points(rows, regimes, rows.evidence_groups).sum(axis=1)
+        return np.asarray(np.clip(level + slope * relative + prior, *rows.metric_range))
+
+
+def slope_of(transfers: Transfers, relative: np.ndarray, levels: Levels) -> float:
+    """Share of the headroom by which scores of a query move when the relative score moves by 1: least squares, at least 0."""
+    query_ids = transfers.candidates.query_ids
+    moved = _centred(transfers.score, query_ids)
+    said = _centred(relative, query_ids) * levels.headroom(transfers.candidates)
+    total = float(said @ said)
+    return max(float(said @ moved) / total, 0.0) if total > 1e-12 else 0.0
+
+
+def prior_range_of(transfers: Transfers) -> float:
+    """Score units that the prior's ranks are worth: RANGE, shrunk by the observed targets to what those show."""
+    rows = transfers.candidates
+    rank = centred_ranks(rows, rows.evidence_groups).sum(axis=1)
+    ranked = float((rank**2).sum())
+    shown = max(float(rank @ _centred(transfers.score, rows.query_ids)) / ranked, 0.0) if ranked > 1e-12 else RANGE
+    kept = _kept(rows.targets)
+    return kept * shown + (1 - kept) * RANGE
+
+
+def calibration_of_prior(transfers: Transfers) -> Calibration:
+    """Observed levels, and the prior for the order: nothing was learned."""
+    return Calibration(levels_of(transfers), {}, prior_range_of(transfers))
+
+
+def _centred(values: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
+    """(n,) values less their query's mean."""
+    return np.asarray(values - (np.bincount(query_ids, values) / np.maximum(np.bincount(query_ids), 1))[query_ids])

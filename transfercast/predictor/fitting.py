@@ -1,0 +1,182 @@
+"""Fitting a predictor: base models, the scale of their forecasts, calibration and residuals, all by targets held out.
+
+The targets are cut into folds, and base models fitted on the other folds forecast each. From these forecasts come their
+deviations, the slope of the calibration, and the residuals of the intervals; a fold's own residuals rest on those of the other
+folds. The models' forecasts are divided by their deviations and averaged: weights learned by least squares or by NDCG on
+held-out targets did no better on others. Whoever evaluates holds targets out of the transfers given here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from transfercast.core.table import Column
+from transfercast.predictor.base_models import MODELS, BaseModels, fit_base_models
+from transfercast.predictor.calibration import (
+    STEEPEST,
+    Calibration,
+    Levels,
+    calibration_of_prior,
+    levels_of,
+    prior_range_of,
+    slope_of,
+)  # fmt: skip
+from transfercast.predictor.data import Candidates, Transfers
+from transfercast.predictor.feature_sets import columns_of, uses_history
+from transfercast.predictor.folds import folds_by
+from transfercast.predictor.intervals import Residuals, shared_and_own
+from transfercast.predictor.masking import COLD, REGIMES, Regime
+from transfercast.predictor.relative import relative_scores
+
+FEWEST_TARGETS = 3
+"""With fewer nothing is learned: the prior orders, and levels are those observed."""
+
+FOLDS = 5
+MOST_MASKS = 24
+"""Queries, encoders or sources that are held out to calibrate a regime."""
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """What was fitted.
+
+    Attributes:
+        features: the feature set.
+        schema: columns of measures and recipes that it was fitted on, in order.
+        models: base models; None where nothing was learned.
+        deviations: (m,) of the base models' held-out forecasts, by which these are divided before their mean is taken. That
+            is for target cold start; in other regimes the process speaks alone, for trees know rows of that regime only.
+        calibration: from relative scores to scores.
+        residuals: of held-out targets; empty with fewer than two.
+    """
+
+    features: str
+    schema: tuple[Column, ...]
+    models: BaseModels | None
+    deviations: np.ndarray
+    calibration: Calibration
+    residuals: Residuals
+
+    def relative(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) relative scores, and the (n,) regime of each row."""
+        if self.models is None:
+            return np.zeros(len(candidates)), self.regimes(candidates)
+        forecasts, regimes = self.models.forecasts(candidates), self.regimes(candidates)
+        return (forecasts * self.factors(regimes)).sum(axis=1), regimes
+
+    def regimes(self, candidates: Candidates) -> np.ndarray:
+        """(n,) the cold-start regime of each row."""
+        return np.full(len(candidates), COLD, dtype=object) if self.models is None else self.models.regimes(candidates)
+
+    def factors(self, regimes: np.ndarray) -> np.ndarray:
+        """(n, m) factors of the base models for rows in (n,) regimes."""
+        alone = np.eye(len(MODELS))[0]
+        return np.asarray(np.where((regimes == COLD)[:, None], 1 / (len(MODELS) * self.deviations), alone))
+
+    def about(self) -> dict[str, Any]:
+        """What was learned, as plain values."""
+        slopes = {name: round(value, 6) for name, value in self.calibration.slopes.items()}
+        return {"features": self.features, "models": [] if self.models is None else list(MODELS), "slopes": slopes}
+
+
+def of_prior(calibration: Calibration, residuals: Residuals, schema: tuple[Column, ...] = ()) -> FittedModel:
+    """No model: the prior orders."""
+    return FittedModel("all", schema, None, np.ones(len(MODELS)), calibration, residuals)
+
+
+NOTHING_OBSERVED = of_prior(Calibration(Levels({}, {}, 0.0, {})), {})
+
+
+def fit(transfers: Transfers, features: str = "all", regimes: tuple[Regime, ...] = REGIMES) -> FittedModel:
+    """Fit base models, stack, calibration and intervals; in one thread, for the matrices are small.
+
+    Args:
+        transfers: n observed transfers.
+        features: a feature set; see `feature_sets`.
+        regimes: to be calibrated, where the transfers have examples; target cold start always is.
+
+    Raises:
+        InputError: if a name in `features` is unknown.
+    """
+    columns = columns_of(transfers.candidates.schema, features)
+    if len(np.unique(transfers.candidates.targets)) < FEWEST_TARGETS:
+        return fit_prior(transfers, columns)
+    with threadpool_limits(1):
+        return _fit(transfers, features, columns, regimes)
+
+
+def fit_prior(transfers: Transfers, schema: tuple[Column, ...] = ()) -> FittedModel:
+    """The prior with the levels that were observed; its errors are those of each target by the levels of the others."""
+    targets, errors = transfers.candidates.targets, np.full(len(transfers), np.nan)
+    for own in (targets == name for name in np.unique(targets)):
+        if not own.all():
+            errors[own] = _errors(calibration_of_prior(transfers.take(~own)), transfers.take(own), np.zeros(int(own.sum())))
+    return of_prior(*_judged(calibration_of_prior(transfers), transfers, errors), schema)
+
+
+def _fit(transfers: Transfers, features: str, columns: tuple[Column, ...], regimes: tuple[Regime, ...]) -> FittedModel:
+    history, targets = uses_history(features), transfers.candidates.targets
+    folds = folds_by(targets, min(FOLDS, len(np.unique(targets))))
+    forecasts, errors = held_out_forecasts(transfers, columns, history, folds), np.zeros(len(transfers))
+    for out in (folds == fold for fold in np.unique(folds)):
+        deviations, calibration = _calibrated(transfers.take(~out), forecasts[~out])
+        errors[out] = _errors(calibration, transfers.take(out), (forecasts[out] / deviations).mean(axis=1))
+    deviations, calibration = _calibrated(transfers, forecasts)
+    models = fit_base_models(transfers, columns, history)
+    calibration.slopes.update(_slopes(models, transfers, regimes, calibration.levels))
+    calibration, residuals = _judged(calibration, transfers, errors)
+    return FittedModel(features, columns, models, deviations, calibration, residuals)
+
+
+def held_out_forecasts(transfers: Transfers, columns: tuple[Column, ...], history: bool, folds: np.ndarray) -> np.ndarray:
+    """(n, m) relative scores of the base models, each fitted without the row's fold."""
+    forecasts = np.zeros((len(transfers), len(MODELS)))
+    for out in (folds == fold for fold in np.unique(folds)):
+        models = fit_base_models(transfers.take(~out), columns, history)
+        forecasts[out] = models.forecasts(transfers.candidates.take(out))
+    return forecasts
+
+
+def _calibrated(transfers: Transfers, forecasts: np.ndarray) -> tuple[np.ndarray, Calibration]:
+    """(m,) deviations of the models and the calibration of their mean, from (n, m) held-out forecasts."""
+    deviations = forecasts.std(axis=0)
+    deviations = np.where(deviations > 1e-9, deviations, 1.0)
+    levels = levels_of(transfers)
+    outcome = relative_scores(transfers.score, transfers.candidates.query_ids)
+    steepest = STEEPEST * slope_of(transfers, outcome / (outcome.std() or 1.0), levels)
+    slope = min(slope_of(transfers, (forecasts / deviations).mean(axis=1), levels), steepest)
+    return deviations, Calibration(levels, {COLD: slope}, prior_range_of(transfers))
+
+
+def _slopes(models: BaseModels, transfers: Transfers, regimes: tuple[Regime, ...], levels: Levels) -> dict[Regime, float]:
+    """Slopes of the process's forecasts in the regimes other than target cold start, where there are examples."""
+    slopes: dict[Regime, float] = {}
+    for regime in regimes:
+        forecasts = np.full(len(transfers), np.nan)
+        for own, process in models.masked(transfers, regime, MOST_MASKS) if regime != COLD else ():
+            forecasts[own] = process.forecast(process.matrix.rows_of(transfers.candidates).take(own)).total
+        known = np.isfinite(forecasts)
+        if known.any():
+            slopes[regime] = slope_of(transfers.take(known), forecasts[known], levels)
+    return slopes
+
+
+def _errors(calibration: Calibration, transfers: Transfers, relative: np.ndarray) -> np.ndarray:
+    """(n,) truth minus forecast as a share of the headroom, in target cold start."""
+    rows = transfers.candidates
+    scores = calibration.scores(rows, relative, np.full(len(rows), COLD, dtype=object))
+    return np.asarray((transfers.score - scores) / calibration.levels.headroom(rows))
+
+
+def _judged(calibration: Calibration, transfers: Transfers, errors: np.ndarray) -> tuple[Calibration, Residuals]:
+    """The calibration with the spread of (n,) held-out errors, and these by target; NaN where nothing was held out."""
+    if not np.isfinite(errors).all():
+        return calibration, {}
+    targets = transfers.candidates.targets
+    shared, own = shared_and_own(errors, transfers.candidates.query_ids)
+    residuals = {str(name): errors[targets == name] for name in np.unique(targets)}
+    return replace(calibration, shared_error=shared, own_error=own), residuals

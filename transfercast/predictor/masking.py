@@ -1,0 +1,47 @@
+"""What the forecast of a row may know: for each cold-start regime, the cells of the performance matrix that are hidden.
+
+    target cold start    nothing was observed of the row's target, with any encoder
+    warm target          its target was observed, but not with the row's encoder
+    encoder cold start   nothing was observed with its encoder
+    source cold start    nothing was observed of its source
+
+A row that was observed is described for learning, or judged, as it would have been before: by the matrix without those cells.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from transfercast.predictor.performance import PerformanceMatrix, Rows
+
+Regime = Literal["target cold start", "warm target", "encoder cold start", "source cold start"]
+REGIMES: tuple[Regime, ...] = get_args(Regime)
+COLD = REGIMES[0]
+
+
+def hidden_together(regime: Regime, rows: Rows, target: np.ndarray) -> np.ndarray:
+    """(n,) numbers: in this regime a row must not know the cells that have the same number as it.
+
+    Args:
+        regime: the regime.
+        rows: n candidates or cells.
+        target: (n,) number of each row's target, in whichever count.
+    """
+    if regime == "target cold start":
+        return target
+    if regime == "warm target":
+        return np.asarray(target * (rows.encoder.max(initial=0) + 1) + rows.encoder)
+    return rows.encoder if regime == "encoder cold start" else rows.source
+
+
+def regimes_of(matrix: PerformanceMatrix, rows: Rows) -> np.ndarray:
+    """(n,) the regime that each row is in; the first that holds of source, encoder and target."""
+    known = matrix.rows
+    observed = {matrix.profiles.names[index] for index in np.unique(known.target)}
+    warm = np.array([name in observed for name in rows.profiles.names], dtype=bool)[rows.target]
+    new_source, new_encoder = (
+        ~np.isin(asked, seen) for asked, seen in ((rows.source, known.source), (rows.encoder, known.encoder))
+    )
+    return np.select([new_source, new_encoder, warm], [REGIMES[3], REGIMES[2], REGIMES[1]], COLD).astype(object)

@@ -1,0 +1,166 @@
+"""The performance matrix: relative scores by encoder, target and source, and what is known of the targets besides.
+
+A task may be a target here and a source there, so sources and targets share one list of names. Recipes are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from transfercast.core.table import Column
+from transfercast.predictor.data import Candidates, Transfers
+from transfercast.predictor.relative import relative_scores, zscore_within
+
+
+@dataclass(frozen=True)
+class TargetProfiles:
+    """What is known of t targets without any transfer to them.
+
+    Attributes:
+        names: of the targets.
+        measures: (t, f, u) z-scores of the evidence over the sources; NaN where not measured.
+        baselines: (t, e) no-transfer baselines by encoder; NaN where not known.
+        facts: (t, q) columns that say the same of all candidates of a target; NaN where not known.
+    """
+
+    names: tuple[str, ...]
+    measures: np.ndarray
+    baselines: np.ndarray
+    facts: np.ndarray
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n candidates by number; -1 stands for a source or encoder that was never observed.
+
+    Attributes:
+        encoder, source: (n,) numbers in the performance matrix.
+        target: (n,) number in `profiles`.
+        evidence: (n, f) z-scores within the query, higher is better where the direction is known; 0 where missing.
+        profiles: of the t targets.
+    """
+
+    encoder: np.ndarray
+    target: np.ndarray
+    source: np.ndarray
+    evidence: np.ndarray
+    profiles: TargetProfiles
+
+    def take(self, rows: np.ndarray) -> Rows:
+        """Some rows, by mask or number, with the profiles of their targets only."""
+        kept, target = np.unique(self.target[rows], return_inverse=True)
+        own = self.profiles
+        names = tuple(own.names[index] for index in kept)
+        profiles = TargetProfiles(names, own.measures[kept], own.baselines[kept], own.facts[kept])
+        return Rows(self.encoder[rows], target, self.source[rows], self.evidence[rows], profiles)
+
+
+@dataclass(frozen=True)
+class PerformanceMatrix:
+    """c observed cells, each the mean relative score of a source on a target with an encoder.
+
+    Attributes:
+        encoders: e names.
+        tasks: u names of sources and targets.
+        columns: f evidence columns that differ between the candidates of a target.
+        fact_columns: q columns that do not.
+        rows: the c cells.
+        outcome: (c,) relative scores.
+    """
+
+    encoders: tuple[str, ...]
+    tasks: tuple[str, ...]
+    columns: tuple[Column, ...]
+    fact_columns: tuple[Column, ...]
+    rows: Rows
+    outcome: np.ndarray
+
+    @property
+    def profiles(self) -> TargetProfiles:
+        """Of all targets, those without cells included."""
+        return self.rows.profiles
+
+    def task_numbers(self, names: Sequence[str]) -> np.ndarray:
+        """(n,) numbers of tasks; -1 for those that are not there."""
+        number = {name: index for index, name in enumerate(self.tasks)}
+        return np.array([number.get(name, -1) for name in names], dtype=np.int64)
+
+    def take(self, cells: np.ndarray) -> PerformanceMatrix:
+        """Some cells, by (c,) mask; what is known without a transfer stays."""
+        own = self.rows
+        rows = Rows(own.encoder[cells], own.target[cells], own.source[cells], own.evidence[cells], own.profiles)
+        return replace(self, rows=rows, outcome=self.outcome[cells])
+
+    def dense(self) -> np.ndarray:
+        """(e, t, u) outcomes; NaN where not observed."""
+        result = np.full((len(self.encoders), len(self.profiles.names), len(self.tasks)), np.nan)
+        result[self.rows.encoder, self.rows.target, self.rows.source] = self.outcome
+        return result
+
+    def rows_of(self, candidates: Candidates) -> Rows:
+        """Candidates by number."""
+        names = tuple(dict.fromkeys(candidates.targets.tolist()))
+        number = {name: index for index, name in enumerate(names)}
+        target = np.array([number[name] for name in candidates.targets.tolist()], dtype=np.int64)
+        encoders = {name: index for index, name in enumerate(self.encoders)}
+        encoder = np.array([encoders.get(name, -1) for name in candidates.encoder.tolist()], dtype=np.int64)
+        source, measures = self.task_numbers(candidates.sources.tolist()), signed(candidates, self.columns)
+        return Rows(
+            encoder, target, source, np.nan_to_num(measures),
+            TargetProfiles(
+                names,
+                _mean_at((target, source), measures, (len(names), len(self.tasks))).transpose(0, 2, 1),
+                _mean_at((target, encoder), candidates.baseline[:, None], (len(names), len(self.encoders)))[:, :, 0],
+                _mean_at((target,), candidates.matrix([c.name for c in self.fact_columns]), (len(names),)),
+            ),
+        )  # fmt: skip
+
+
+def performance_matrix(transfers: Transfers, columns: Sequence[Column]) -> PerformanceMatrix:
+    """The matrix of n observed transfers.
+
+    Args:
+        transfers: to be averaged over recipes.
+        columns: evidence to use, recipes not included.
+    """
+    candidates, known = transfers.candidates, transfers.with_measured()
+    facts = tuple(column for column in columns if _is_fact(candidates, column))
+    evidence = tuple(column for column in columns if column not in facts)
+    tasks, encoders = tuple(sorted({*known.targets, *known.sources})), tuple(sorted(set(candidates.encoder)))
+    empty = Rows(*(np.empty(0, np.int64),) * 3, np.empty((0, len(evidence))), TargetProfiles((), *(np.empty(0),) * 3))
+    blank = PerformanceMatrix(encoders, tasks, evidence, facts, empty, np.empty(0))
+    profiles = blank.rows_of(known).profiles
+    rows = replace(blank.rows_of(candidates), profiles=profiles)
+    number = {name: index for index, name in enumerate(profiles.names)}
+    target = np.array([number[name] for name in candidates.targets.tolist()], dtype=np.int64)
+    keys = np.stack([rows.encoder, target, rows.source], axis=1)
+    cells, cell = np.unique(keys, axis=0, return_inverse=True)
+    outcome = relative_scores(transfers.score, candidates.query_ids)
+    values = _mean_at((cell.ravel(),), np.concatenate([outcome[:, None], rows.evidence], axis=1), (len(cells),))
+    return replace(blank, rows=Rows(cells[:, 0], cells[:, 1], cells[:, 2], values[:, 1:], profiles), outcome=values[:, 0])
+
+
+def signed(candidates: Candidates, columns: Sequence[Column]) -> np.ndarray:
+    """(n, f) z-scores within the query, turned so that higher is better; NaN where missing."""
+    signs = np.array([-1.0 if column.better == "lower" else 1.0 for column in columns])
+    return zscore_within(candidates.matrix([column.name for column in columns]) * signs, candidates.query_ids)
+
+
+def _is_fact(candidates: Candidates, column: Column) -> bool:
+    """Whether a column is known, and says the same of all candidates of a target."""
+    values = candidates.matrix([column.name])
+    return bool(np.isfinite(values).any()) and not bool(np.nan_to_num(zscore_within(values, candidates.query_ids)).any())
+
+
+def _mean_at(where: tuple[np.ndarray, ...], values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(*shape, f) means of the (n, f) values that belong to the same place; rows with a place of -1 are passed over."""
+    there = np.all([part >= 0 for part in where], axis=0)
+    places, values = tuple(part[there] for part in where), values[there]
+    known = np.isfinite(values)
+    total, count = np.zeros((*shape, values.shape[1])), np.zeros((*shape, values.shape[1]))
+    np.add.at(total, places, np.where(known, values, 0.0))
+    np.add.at(count, places, known.astype(np.float64))
+    return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)

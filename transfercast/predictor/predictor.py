@@ -1,0 +1,243 @@
+"""The predictor: what was fitted, ready to forecast a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfercast.core.choices import Bounds
+from transfercast.core.errors import ArtifactError, InputError
+from transfercast.core.forecast import Forecast
+from transfercast.core.plan import Plan
+from transfercast.core.records import Candidate
+from transfercast.core.table import FeatureTable
+from transfercast.history.store import History, opened
+from transfercast.predictor import persistence, versions
+from transfercast.predictor.data import Candidates, Transfers, candidates_of_table, transfers_of
+from transfercast.predictor.fitting import NOTHING_OBSERVED, FittedModel, fit
+from transfercast.predictor.intervals import FEWEST_TO_POOL, Intervals
+
+PRIOR = "prior"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Forecasts scores of candidate pairs.
+
+    >>> Predictor.load()
+    <Predictor prior: nothing observed>
+
+    Attributes:
+        id: of the artifact, or 'prior'.
+        fitted: the models and what they rest on.
+    """
+
+    id: str = PRIOR
+    fitted: FittedModel = NOTHING_OBSERVED
+
+    def __repr__(self) -> str:
+        """What the predictor rests on, in one line."""
+        count = self.fitted.calibration.observations
+        return f"<Predictor {self.id}: {f'{count} observed transfers' if count else 'nothing observed'}>"
+
+    @classmethod
+    def load(cls, folder: str | Path | None = None) -> Predictor:
+        """The predictor in force in a folder; without a folder the bundled one, which is the prior.
+
+        Raises:
+            InputError: if there is none.
+            ArtifactError: if it is damaged, tampered with or of another format.
+        """
+        if folder is None:
+            return cls()
+        return cls(*persistence.from_folder(versions.current(Path(folder))))
+
+    @classmethod
+    def fit(cls, history: History | str | Path, *, tables: Sequence[FeatureTable] = (), features: str = "all") -> Predictor:
+        """A predictor learned from all observed transfers, without a comparison with an older one; see `train_meta` for that.
+
+        Args:
+            history: a History, a database URL, an SQLite file, or a CSV or Parquet file.
+            tables: of pairs that were measured, trained or not: they show how similar targets are.
+            features: a feature set, or names of groups, measures or columns with commas between.
+
+        Raises:
+            InputError: if the history is not there or holds no transfer, or a feature is unknown.
+        """
+        past = opened(history)
+        return cls.of(transfers_of(past.frames(), past.schema(), tables), features)
+
+    @classmethod
+    def of(cls, transfers: Transfers, features: str = "all", name: str = "fitted") -> Predictor:
+        """A predictor learned from transfers."""
+        return cls(name, fit(transfers, features))
+
+    @cached_property
+    def intervals(self) -> Intervals:
+        """What the residuals say."""
+        return Intervals(self.fitted.residuals)
+
+    @classmethod
+    def promote(cls, folder: str | Path, version: str) -> Predictor:
+        """Put a version in force, once it is loaded.
+
+        Raises:
+            InputError: if there is no such version.
+            ArtifactError: if it cannot be loaded; then nothing changes.
+        """
+        loaded = cls.load(versions.place_of(Path(folder), version))
+        versions.promote(Path(folder), version)
+        return loaded
+
+    @classmethod
+    def roll_back(cls, folder: str | Path) -> str:
+        """Put the last version before the one in force again that can be loaded, and return its id.
+
+        Raises:
+            InputError: if there is none before.
+        """
+        return versions.roll_back(Path(folder), cls.load)
+
+    def save(self, folder: Path, manifest: dict[str, Any], report: dict[str, Any], card: str) -> None:
+        """Write the predictor as a version folder."""
+        if not self.fitted.calibration.observations:
+            raise InputError("the prior has nothing to save.")
+        persistence.to_folder(folder, self.fitted, {"id": self.id, **manifest}, report, card)
+
+    def predict(
+        self, table: FeatureTable, coverage: float = 0.9, *, bounds: Bounds | None = None, explain: bool = True
+    ) -> Forecast:
+        """Expected scores of a table's candidates, with intervals and reasons.
+
+        Args:
+            table: of features; a target's candidates are compared with one another.
+            coverage: nominal, in (0, 1).
+            bounds: `grouped` (pooled), or the wider `hierarchical`; by default the latter below ten held-out targets; see
+                `predictor.intervals`.
+            explain: also say why, which takes most of the time; `explained` does it for the steps of a plan only.
+
+        Raises:
+            InputError: if the coverage is out of range, or the table is empty.
+            ArtifactError: if the table's measures are of another version than the predictor was fitted on.
+        """
+        if not len(table.frame):
+            raise InputError("the table has no row, so there is nothing to forecast.")
+        return self.forecast(candidates_of_table(table), coverage, bounds, explain)
+
+    def forecast(self, candidates: Candidates, coverage: float, bounds: Bounds | None = None, explain: bool = True) -> Forecast:
+        """As `predict`, of candidates."""
+        self.check(candidates, coverage)
+        forecast = self._forecast(candidates, *self.fitted.relative(candidates), coverage, bounds)
+        return (
+            forecast.with_reasons(*self._reasons(candidates, np.arange(len(candidates)), forecast.score))
+            if explain
+            else forecast
+        )
+
+    def forecast_each(self, asked: Sequence[tuple[Candidates, float, Bounds | None]]) -> list[Forecast]:
+        """Forecasts without reasons for candidates that do not know of one another, which must have passed `check`."""
+        return [self._forecast(rows, *self.fitted.relative(rows), coverage, bounds) for rows, coverage, bounds in asked]
+
+    def explained(self, plan: Plan, table: FeatureTable) -> Plan:
+        """A plan of this predictor's forecasts with the reasons of its steps."""
+        candidates = candidates_of_table(table)
+        row_of = {candidate: row for row, candidate in enumerate(table.candidates)}
+        keys = [Candidate(step.source, step.target, step.recipe) for step in plan.steps]
+        chosen = np.array([row_of[key] for key in keys if key in row_of], dtype=np.int64)
+        scores = self.forecast(candidates, 0.9, explain=False).score
+        groups, why, _ = self._reasons(candidates, chosen, scores[chosen])
+        reasons = {int(row): dict(zip(groups, shares.tolist(), strict=True)) for row, shares in zip(chosen, why, strict=True)}
+        steps = [
+            step if step.done or key not in row_of else step.model_copy(update={"why": reasons[row_of[key]]})
+            for step, key in zip(plan.steps, keys, strict=True)
+        ]
+        return plan.model_copy(update={"steps": tuple(steps)})
+
+    def check(self, candidates: Candidates, coverage: float) -> None:
+        """Refuse what cannot be forecast.
+
+        Raises:
+            InputError: if the coverage is out of range.
+            ArtifactError: if the measures are of another version than the predictor was fitted on.
+        """
+        if not 0 < coverage < 1:
+            raise InputError(f"coverage is {coverage}; give a share between 0 and 1, such as 0.9.")
+        fitted = {column.name: column.version for column in self.fitted.schema}
+        for column in candidates.schema:
+            if fitted.get(column.name, column.version) != column.version:
+                raise ArtifactError(
+                    f"column {column.name}: the table has version {column.version} of {column.measure}, predictor "
+                    f"{self.id} was fitted on version {fitted[column.name]}. Make the table anew, or retrain."
+                )
+        measured = {column.name for column in self.fitted.schema if column.group != "recipe"}
+        if measured and not measured & {column.name for column in candidates.schema}:
+            raise ArtifactError(f"the table shares no column with those predictor {self.id} was fitted on. Retrain.")
+
+    def _forecast(
+        self, rows: Candidates, relative: np.ndarray, regimes: np.ndarray, coverage: float, bounds: Bounds | None
+    ) -> Forecast:
+        calibration, kind = self.fitted.calibration, self.intervals.kind(bounds)
+        score, headroom = calibration.scores(rows, relative, regimes), calibration.levels.headroom(rows)
+        lowest, highest = rows.metric_range
+        half, share = self.intervals.half_width(coverage, kind) * headroom, calibration.prior_share(regimes)
+        return Forecast(
+            candidates=tuple(map(Candidate, rows.sources.tolist(), rows.targets.tolist(), rows.recipes.tolist())),
+            encoders=tuple(rows.encoder.tolist()),
+            score=score,
+            lower=np.maximum(score - half, lowest),
+            upper=np.minimum(score + half, highest),
+            spread=self.intervals.spread * headroom,
+            shared_spread=calibration.shared_error * headroom,
+            own_spread=calibration.own_error * headroom,
+            beats_baseline=self.intervals.improvement((score - rows.best_baseline) / headroom),
+            support=np.full(len(rows), calibration.observations, dtype=np.int64),
+            prior_share=share,
+            why=np.empty((len(rows), 0)),
+            groups=(),
+            base=score,
+            coverage=coverage,
+            basis=self._basis(share, kind),
+            predictor=self.id,
+        )
+
+    def _reasons(
+        self, rows: Candidates, chosen: np.ndarray, score: np.ndarray
+    ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+        """Evidence groups, (k, g) score units that each adds to the (k,) scores of the chosen rows, and (k,) what remains."""
+        models, calibration = self.fitted.models, self.fitted.calibration
+        columns = () if models is None else models.input_columns
+        groups = tuple(dict.fromkeys((*rows.evidence_groups, *(column.group for column in columns))))
+        regimes = self.fitted.regimes(rows)
+        why = calibration.prior_points(rows, regimes, groups)[chosen]
+        if models is not None:
+            shares = models.contributions(rows, chosen)
+            slope = calibration.levels_and_slopes(rows, regimes)[1][chosen]
+            parts = np.einsum("mkf,km->kf", shares, self.fitted.factors(regimes[chosen])) * slope[:, None]
+            for number, column in enumerate(columns):
+                why[:, groups.index(column.group)] += parts[:, number]
+        return groups, why, score - why.sum(axis=1)
+
+    def _basis(self, share: np.ndarray, bounds: Bounds) -> str:
+        count = self.fitted.calibration.observations
+        if not count:
+            return (
+                "No history yet: an order by the mean rank of the measures and no scores, for nothing says what a rank is "
+                "worth. Transfers to other targets, trained by a search or imported, change that."
+            )
+        held_out = len(self.fitted.residuals)
+        if held_out < 2:
+            width = "the metric's whole range: fewer than two targets observed"
+        elif bounds == "hierarchical":
+            width = f"hierarchical by {held_out} targets held out"
+        else:
+            width = f"pooled over the rows of {held_out} targets held out"
+            width += "" if held_out >= FEWEST_TO_POOL else ", too few to cover as much as they say"
+        learned = f"{share.mean():.0%} of each order is prior"
+        if share.min() == 1:
+            learned = "nothing was learned that other targets bear out, so the prior orders"
+        return f"Rests on {count} observed transfers; {learned}. Bounds: {width}."

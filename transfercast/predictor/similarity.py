@@ -1,0 +1,143 @@
+"""How similar two targets are, by what is known of them before a transfer to the first was observed.
+
+The similarity of targets a and b is a weighted sum of
+
+    profile     cosine of the evidence's z-scores over the sources, the mean over columns
+    measured    what the measures say of a as a source of b, and of b as one of a
+    baseline    exp(-2 d^2), d the difference of their no-transfer baselines in standard deviations
+    facts       exp(-d^2), d^2 the mean squared difference of what is known of the targets themselves
+    effects     cosine of their relative scores as sources of the same targets, shrunk where few are shared
+    transfer    the relative score of a as a source on b, and of b on a
+
+Only observed cells count, so a target whose cells were taken out of the matrix is seen as a new one would be.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from transfercast.predictor.performance import PerformanceMatrix, TargetProfiles
+
+WEIGHTS = {"profile": 0.25, "measured": 0.25, "baseline": 0.25, "facts": 0.25, "effects": 0.5, "transfer": 0.25}
+"""By kind of evidence; not tuned: halving or doubling any of them moves no table of the suite by more than its noise."""
+
+SHARED = 2.0
+"""Targets (for each encoder) that two tasks must share as sources for half of the cosine to count."""
+
+
+class TaskSimilarity:
+    """Similarities to the targets of a performance matrix.
+
+    Args:
+        matrix: what was observed.
+    """
+
+    def __init__(self, matrix: PerformanceMatrix) -> None:
+        self.matrix = matrix
+        outcomes = matrix.dense()
+        self._targets = matrix.task_numbers(matrix.profiles.names)
+        self._transfer, self._transferred = _nan_mean(outcomes)  # (t, u): target, source
+        as_sources = outcomes.reshape(-1, outcomes.shape[2]).T  # (u, e t)
+        self._known = np.isfinite(as_sources).astype(np.float64)
+        self._as_sources = np.nan_to_num(as_sources)
+
+    def effects(self, tasks: np.ndarray) -> np.ndarray:
+        """(n, u) cosine of n tasks and all u by their relative scores as sources; 0 for a task of -1.
+
+        Args:
+            tasks: (n,) numbers.
+        """
+        known = self._known[tasks] * (tasks >= 0)[:, None]
+        values = self._as_sources[tasks] * known
+        norms = np.sqrt((values**2 @ self._known.T) * (known @ (self._as_sources**2).T))
+        shared = known @ self._known.T
+        weight = shared / (shared + SHARED * len(self.matrix.encoders))
+        return np.asarray(np.where(norms > 1e-9, values @ self._as_sources.T / np.maximum(norms, 1e-9), 0.0) * weight)
+
+    def transfer(self, target: np.ndarray, source: np.ndarray) -> np.ndarray:
+        """(n,) mean relative score over encoders of the sources on the targets, by task; 0 where not observed.
+
+        Args:
+            target, source: (n,) numbers of tasks.
+        """
+        row_of = np.full(len(self.matrix.tasks) + 1, -1)
+        row_of[self._targets] = np.arange(len(self._targets))
+        rows = row_of[target]
+        known = (rows >= 0) & (source >= 0) & (target >= 0)
+        return np.where(known, self._transfer[rows, source], 0.0)
+
+    def among_targets(self, profiles: TargetProfiles) -> np.ndarray:
+        """(n, t) similarity of n targets to those of the matrix."""
+        own, numbers = self.matrix.profiles, self.matrix.task_numbers(profiles.names)
+        directed = np.array([column.better != "unknown" for column in self.matrix.columns], dtype=bool)
+        measured, there = _nan_mean(profiles.measures[:, directed].transpose(1, 0, 2))
+        back, back_there = _nan_mean(own.measures[:, directed].transpose(1, 0, 2))
+        parts = {
+            "profile": _cosines(profiles.measures, own.measures),
+            "measured": _both_ways((measured, there), (back, back_there), numbers, self._targets),
+            "baseline": _near(profiles.baselines, own.baselines, 2.0),
+            "facts": _near(profiles.facts, own.facts, 1.0, together=True),
+            "effects": self.effects(numbers)[:, self._targets],
+            "transfer": self._transfers(profiles, numbers),
+        }
+        return np.asarray(sum(WEIGHTS[name] * part for name, part in parts.items()))
+
+    def _transfers(self, profiles: TargetProfiles, numbers: np.ndarray) -> np.ndarray:
+        """(n, t) relative score between targets, the mean over both directions where both were observed."""
+        place = {name: index for index, name in enumerate(self.matrix.profiles.names)}
+        rows = np.array([place.get(name, -1) for name in profiles.names], dtype=np.int64)
+        known = (rows >= 0)[:, None] & self._transferred[rows]
+        onto = np.where(known, self._transfer[rows], 0.0)
+        return _both_ways((onto, known), (self._transfer, self._transferred), numbers, self._targets)
+
+
+def _both_ways(
+    onto: tuple[np.ndarray, np.ndarray], back: tuple[np.ndarray, np.ndarray], numbers: np.ndarray, targets: np.ndarray
+) -> np.ndarray:
+    """(n, t) mean of the values of b as a source of a, and of a as a source of b, where they are known; else 0.
+
+    Args:
+        onto: (n, u) values and whether they are known, of a by source.
+        back: (t, u) the same of b.
+        numbers, targets: tasks that a and b are; -1 for none.
+    """
+    first, first_known = (part[:, targets] for part in onto)
+    second, second_known = (part[:, numbers].T for part in back)
+    second_known = second_known & (numbers >= 0)[:, None]
+    count = first_known.astype(np.float64) + second_known
+    total = np.where(first_known, first, 0.0) + np.where(second_known, second, 0.0)
+    return np.asarray(total / np.maximum(count, 1.0))
+
+
+def _nan_mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean over the first axis, 0 where nothing is known, and whether something is."""
+    known = np.isfinite(values)
+    count = known.sum(axis=0)
+    return np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1), count > 0
+
+
+def _cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(n, t) mean over columns of the cosine of (n, f, u) and (t, f, u) profiles; 0 without columns."""
+    one, other = (np.nan_to_num(part).transpose(1, 0, 2) for part in (one, other))
+    one, other = (part / np.maximum(np.linalg.norm(part, axis=2, keepdims=True), 1e-9) for part in (one, other))
+    return np.asarray((one @ other.transpose(0, 2, 1)).sum(axis=0) / max(len(one), 1))
+
+
+def _near(one: np.ndarray, other: np.ndarray, sharpness: float, together: bool = False) -> np.ndarray:
+    """(n, t) exp(-sharpness d^2) of (n, k) and (t, k) values in standard deviations of the latter.
+
+    The mean over the columns that both know, or with `together` of their mean d^2; 0 where there is none.
+    """
+    if not other.shape[1]:
+        return np.zeros((len(one), len(other)))
+    mean, _ = _nan_mean(other)
+    spread = np.sqrt(_nan_mean((other - mean) ** 2)[0])
+    apart = ((one[:, None] - other[None]) / np.where(spread > 1e-9, spread, 1.0)) ** 2
+    both = np.isfinite(apart)
+    shared = both.sum(axis=2)
+    filled = np.where(both, apart, 0.0)
+    if together:
+        near = np.exp(-sharpness * filled.sum(axis=2) / np.maximum(shared, 1))
+    else:
+        near = np.where(both, np.exp(-sharpness * filled), 0.0).sum(axis=2) / np.maximum(shared, 1)
+    return np.where(shared > 0, near, 0.0)
