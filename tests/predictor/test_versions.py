@@ -129,7 +129,7 @@ def test_what_cannot_be_loaded_is_not_promoted(meta):
 
 def test_rolling_back_passes_over_what_cannot_be_loaded(meta, caplog):
     first, second, _ = versions.all_ids(meta)
-    (meta / "versions" / second / "past.json").unlink()
+    (meta / "versions" / second / "residuals.json").unlink()
     assert Predictor.roll_back(meta) == first
     assert second in caplog.text
     assert Predictor.load(meta).id == first

@@ -328,13 +328,13 @@ def test_what_cannot_be_loaded_is_not_put_in_force(learner):
     broken = folder / "meta" / "versions" / "0002-00000000"
     shutil.copytree(folder / "meta" / "versions" / first, broken)
     model = broken / "model.json"
-    model.write_text(json.dumps(json.loads(model.read_text()) | {"ridges": {}}))
+    model.write_text(json.dumps(json.loads(model.read_text()) | {"deviations": []}))
     manifest = json.loads((broken / "manifest.json").read_text())
     manifest["sha256"][model.name] = sha256_of(model)
     (broken / "manifest.json").write_text(json.dumps(manifest))
     answer = client.post(f"/v1/models/{broken.name}/promote")
     assert answer.status_code == 409
-    assert "not the models of" in answer.json()["detail"]
+    assert "deviations" in answer.json()["detail"]
     assert versions.promoted_ids(folder / "meta") == [first]
     assert client.get("/healthz").json()["predictor"] == first
 
