@@ -62,7 +62,7 @@ def given(tmp_path_factory, tiny_encoder):
     rng = np.random.default_rng(0)
     found = SpaceMap(rng.normal(size=(4, 3)).astype(np.float32), rng.normal(size=4).astype(np.float32))
     found.save(folder / "maps" / "help", base_model="offline", task="help", pooling="mean")
-    train_meta(past(5), folder / "meta", minutes=0)
+    train_meta(past(5), folder / "meta", minutes=0, margin=100)
     return folder
 
 
