@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,3 +161,10 @@ def test_a_table_without_any_of_its_columns_is_refused(version):
     frame = table.frame.set_axis([c.name for c in schema], axis=1)
     with pytest.raises(ArtifactError, match="shares no column"):
         Predictor.load(version).predict(FeatureTable(frame, schema, table.provenance))
+
+
+def test_a_predictor_of_format_4_that_was_kept_is_read_and_forecasts_as_it_did():
+    kept = Predictor.load(Path(__file__).parents[1] / "artifacts" / "predictor-4")
+    forecast = kept.predict(table_of(past(4, 4, seed=1), "t0"))
+    assert kept.id == "0001-00000000"
+    np.testing.assert_allclose(forecast.score, [0.4429049, 0.4365048, 0.4197435, 0.4172515], atol=1e-6)
