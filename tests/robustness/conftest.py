@@ -14,6 +14,7 @@ import typer
 from tests.builders import SCHEMA, past, table_of
 from tests.conftest import sentences, write_csv
 from tests.robustness.campaign import contents, run
+from transfercast.predictor import ranker
 from transfercast.retraining.retrain import train_meta
 
 RECIPE = "full/lr=0.01/epochs=1/batch=8/tokens=16"
@@ -81,5 +82,7 @@ def _learned(folder: Path) -> None:
     outcome = run(f"history import transfers.csv --history history.db {columns}", folder, PATIENCE)
     assert outcome.code == 0, outcome.output
     table_of(history, "t0").save(folder / "candidates.parquet")
-    train_meta(history, folder / "meta", minutes=0)
+    with pytest.MonkeyPatch.context() as splitting:
+        splitting.setitem(ranker._PARAMETERS, "min_child_weight", 0.01)  # so few rows would else give trees of one leaf
+        train_meta(history, folder / "meta", minutes=0)
     (folder / "meta" / ".retraining.lock").unlink(missing_ok=True)

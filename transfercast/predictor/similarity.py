@@ -19,7 +19,7 @@ import numpy as np
 from transfercast.predictor.performance import PerformanceMatrix, TargetProfiles
 
 WEIGHTS = {"profile": 0.25, "measured": 0.25, "baseline": 0.25, "facts": 0.25, "effects": 0.5, "transfer": 0.25}
-"""By kind of evidence; not tuned: halving or doubling any of them moves no table of the suite by more than its noise."""
+"""By kind of evidence, set by hand: leaving one out or doubling it moved NDCG on TaskWeb by at most 1.6."""
 
 SHARED = 2.0
 """Targets (for each encoder) that two tasks must share as sources for half of the cosine to count."""
