@@ -208,7 +208,7 @@ def test_the_main_job_from_files_to_a_retrained_predictor(tmp_path, family_toml,
     for script in ([ROOT / "train_meta.py"], ["-m", "transfercast", "train-meta"]):
         done = in_a_process(*script, "--history", "sqlite:///history.db", "--out", "meta", "--minutes", 0)
         assert done.returncode == 0, done.stderr
-        assert "f1+ansat" in done.stdout
+        assert "held out by target" in done.stdout
     options = ("--predictor", "meta", "--lr", 0.01, "--lr", 0.02, "--bounds", "hierarchical", "--plot", "why.svg")
     done = transfercast("plan", "features.parquet", "--trials", 2, *options)
     assert done.exit_code == 0, done.stderr

@@ -157,7 +157,7 @@ def test_features_of_another_version_are_missing_and_the_user_is_told(caplog):
     new = [replace(one, versions={}) for one in past(targets=7, seed=1).observations()[-6:]]
     history.append(new, [c if c.name != "logme" else NEWER[3] for c in SCHEMA])
     with caplog.at_level(logging.WARNING):
-        design = transfers_of(history.frames(), history.schema()).design
+        design = transfers_of(history.frames(), history.schema()).candidates
     values = dict(zip([c.name for c in design.schema], design.values.T, strict=True))
     assert np.isnan(values["logme"]).tolist() == [True] * 30 + [False] * 5
     assert not np.isnan(values["source_score"]).any()
@@ -223,12 +223,11 @@ def test_two_data_sets_of_one_target_name_are_not_seeds_of_one():
         observation(score=0.8, target_fingerprint="2" * 64), observation(score=0.6, source_fingerprint="3" * 64),
     ])  # fmt: skip
     observed = transfers_of(history.frames(), history.schema())
-    rows = zip(observed.design.sources, observed.design.targets, observed.score.round(9), strict=True)
+    rows = zip(observed.candidates.sources, observed.candidates.targets, observed.score.round(9), strict=True)
     assert sorted(rows) == [
         ("a", "b", 0.3), ("a", "b (data 222222222222)", 0.8), ("a", "b (data unknown)", 0.6), ("c", "b", 0.3),
     ]  # fmt: skip
-    assert len(set(observed.design.groups)) == 3
-    assert np.isfinite(observed.noise).sum() == 1
+    assert len(set(observed.candidates.query_ids)) == 3
 
 
 @pytest.mark.parametrize(("unnamed", "kept"), [(2, "e"), (6, "unknown"), (0, "e"), (7, "unknown")])
@@ -237,6 +236,6 @@ def test_observations_without_an_encoder_never_block_learning(unnamed, kept, cap
     history.append([observation(source=f"s{n}", encoder="unknown" if n < unnamed else "e") for n in range(7)])
     with caplog.at_level(logging.WARNING):
         observed = transfers_of(history.frames(), history.schema())
-    assert set(observed.design.encoder) == {kept}
+    assert set(observed.candidates.encoder) == {kept}
     assert len(observed) == max(unnamed, 7 - unnamed)
     assert ("are left out" in caplog.text) == (0 < unnamed < 7)

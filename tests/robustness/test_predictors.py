@@ -142,6 +142,17 @@ def _tree(*path: str | int, value: Any) -> Callable[[Any], None]:
     return put("learner", "gradient_booster", "model", "trees", 0, *path, value=value)
 
 
+def _column_of_a_split(value: int) -> Callable[[Any], None]:
+    """The column of the first split that there is: that of a leaf is not looked at, as XGBoost does not either."""
+
+    def change(about: Any) -> None:
+        trees = about["learner"]["gradient_booster"]["model"]["trees"]
+        tree = next(tree for tree in trees if tree["left_children"][0] != -1)
+        tree["split_indices"][0] = value
+
+    return change
+
+
 LEARNER = ("learner", "learner_model_param")
 
 BOOSTERS = [
@@ -157,8 +168,8 @@ BOOSTERS = [
     tampered("a negative child", _tree("left_children", 0, value=-7)),
     tampered("a child that is its own parent", _tree("left_children", 0, value=0)),
     tampered("a child that is a word", _tree("left_children", 0, value="x")),
-    tampered("a column outside", _tree("split_indices", 0, value=10**6)),
-    tampered("a negative column", _tree("split_indices", 0, value=-1)),
+    tampered("a column outside", _column_of_a_split(10**6)),
+    tampered("a negative column", _column_of_a_split(-1)),
     tampered("a bound that is a word", _tree("split_conditions", 0, value="x")),
     tampered("another booster's name", put("learner", "gradient_booster", "name", value="gblinear")),
     tampered("dart", put("learner", "gradient_booster", "name", value="dart")),

@@ -159,7 +159,7 @@ PARQUET = [
     table("with bytes as texts", {"text": pa.array([t.encode() for t, _ in ROWS])}, r"data\.parquet.*'?text'?"),
     table("with structures as texts", {"text": pa.array([{"a": t} for t, _ in ROWS])}, r"data\.parquet.*'?text'?"),
     table("with lists as texts", {"text": pa.array([t.split() for t, _ in ROWS])}, r"data\.parquet.*'?text'?"),
-    table("with lists as labels", {"label": pa.array([[n] for _, n in ROWS])}, r"data\.parquet.*'?label'?"),
+    table("with lists as labels", {"label": pa.array([[n] for _, n in ROWS])}, "multilabel", 0),
     table("with structures as labels", {"label": pa.array([{"a": n} for _, n in ROWS])}, r"data\.parquet.*'?label'?"),
     table("with true and false as labels", {"label": pa.array([bool(n) for _, n in ROWS])}, "binary", 0),
     table("with 0.0 and 1.0 as labels", {"label": pa.array([float(n) for _, n in ROWS])}, "binary", 0),

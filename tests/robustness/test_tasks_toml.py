@@ -138,7 +138,7 @@ KEYS = [
     entry("with a positive label that does not occur", 'positive = "yes"', r"data\.csv.*('yes'|positive)"),
     entry("with a positive label of a regression", 'kind = "regression"\npositive = "1"', rf"{ENTRY}.*positive"),
     entry("with labels of no columns", 'labels = ["label"]', rf"{ENTRY}.*labels.*multilabel"),
-    entry("of several labels that are not named", 'kind = "multilabel"', rf"{ENTRY}.*labels"),
+    entry("of several labels that are not named", 'kind = "multilabel"', r"data\.csv, line 2: .*not a list of labels"),
     entry("of labels whose columns are not there", 'kind = "multilabel"\nlabels = ["a"]', r"data\.csv, line 2: no column 'a'"),
     entry("of a label that is not among the labels", 'kind = "multilabel"\nlabels = ["label"]\nlabel = "b"', "'b'"),
     entry("of a format that the file has not", 'format = "parquet"', r"data\.csv.*Parquet"),

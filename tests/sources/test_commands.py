@@ -85,10 +85,10 @@ def test_a_score_that_is_none_is_refused_before_anything_is_adopted(score, fitte
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_a_trainer_filled_is_adopted_by_its_latest_checkpoint(fitted, tmp_path):
+def test_a_folder_that_a_trainer_filled_is_adopted_by_its_latest_checkpoint(fitted, tmp_path, tiny_encoder):
     for number in (10, 9):
         shutil.copytree(fitted / "sources" / "good", tmp_path / "run" / f"checkpoint-{number}")
-    done = invoked("fit-sources", "--adopt", f"mine={tmp_path}/run@0.5", "--pool", tmp_path / "pool")
+    done = invoked("fit-sources", "--adopt", f"mine={tmp_path}/run@0.5", "--pool", tmp_path / "pool", "--encoder", tiny_encoder)
     assert done.exit_code == 0, done.stderr
     assert SourcePool.load(tmp_path / "pool")["mine"].checkpoint == tmp_path / "run" / "checkpoint-10"
 
