@@ -198,7 +198,7 @@ def last_line(text: str) -> str:
 def leftovers(folder: Path) -> list[str]:
     """Half-written files and folders below a folder, by the names that they have while they are written."""
     return sorted(
-        str(path.relative_to(folder)) for path in folder.rglob(".*") if re.fullmatch(r"\..+\.[0-9a-f]{8}(\.\w+)?", path.name)
+        str(path.relative_to(folder)) for path in folder.rglob(".*") if re.fullmatch(r"\..+\.[0-9a-f]{8,}(\.\w+)?", path.name)
     )
 
 

@@ -25,6 +25,7 @@ from transfercast.core.files import (
     replaced_folder,
     write_json,
     write_text,
+    written_beside,
 )
 from transfercast.core.owners import is_alive, machine_id, owner_id
 from transfercast.core.text import printable, redacted
@@ -232,3 +233,20 @@ def test_what_a_kill_leaves_of_a_folder_that_is_being_removed_still_says_whose_i
     monkeypatch.undo()
     remove_folder(folder)
     assert not folder.exists()
+
+
+def test_what_a_killed_process_left_half_written_of_a_file_is_removed_by_the_next_that_writes_it(tmp_path):
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom transfercast.core.files import written_beside\n"
+        "with written_beside(Path(sys.argv[1])) as beside:\n"
+        "    beside.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a[1].json")], cwd=Path(__file__).parents[2])
+    mine = tmp_path / ".a[1].json.notes"
+    mine.write_text("kept")
+    assert len(list(tmp_path.iterdir())) == 2
+    with written_beside(tmp_path / "a[1].json") as first:
+        first.write_text("in use")
+        write_text(tmp_path / "a[1].json", "whole")
+        assert first.read_text() == "in use"
+    assert {path.name for path in tmp_path.iterdir()} == {"a[1].json", mine.name}

@@ -6,9 +6,12 @@ carries its owner in the marker too, so that what a killed process left is remov
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import itertools
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -18,8 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from transfercast.core.errors import ArtifactError, InputError
-from transfercast.core.owners import is_alive, owner_id
+from transfercast.core.owners import is_alive, machine_id, owner_id
 
 MARKER = ".transfercast"
 """A file in every folder that transfercast made; it holds the id of the process that made it."""
@@ -32,20 +37,34 @@ UNMARKED_SECONDS = 60.0
 def written_beside(path: Path) -> Iterator[Path]:
     """Give a path to write to; when the block ends well that file takes the place of `path`, else it is removed.
 
+    What killed processes of this machine left half-written of the same file is removed first.
+
     Raises:
         InputError: if the file cannot be written there.
     """
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    machine = machine_id()[:4]
+    beside = path.with_name(f".{path.name}.{machine}{os.getpid():08x}{next(_numbers):04x}")
     try:
         if path.is_dir():
             raise InputError(f"{path}: is a folder; name a file to write.")
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.{machine}*"):
+            if _is_left(left.name.rpartition(".")[2]):
+                _removed(left)
         yield beside
         os.replace(beside, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({reason(error)}). Name another place.") from error
     finally:
         _removed(beside)
+
+
+_numbers = itertools.count()
+
+
+def _is_left(token: str) -> bool:
+    """Whether a token, as of files that are being written on this machine, names a process that is gone."""
+    return re.fullmatch("[0-9a-f]{16,}", token) is not None and not psutil.pid_exists(int(token[4:12], 16))
 
 
 def _removed(path: Path) -> None:
