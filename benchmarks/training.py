@@ -163,7 +163,11 @@ def trainings_an_hour(processes: int, threads: int, each: int) -> float:
             continue
     started = time.perf_counter()
     for job in jobs:
-        job.communicate("go\n")
+        assert job.stdin
+        job.stdin.write("go\n")
+        job.stdin.flush()
+    for job in jobs:
+        job.communicate()
     return processes * each * 3600 / (time.perf_counter() - started)
 
 

