@@ -114,6 +114,28 @@ def test_how_each_training_went_is_kept_with_its_score(table, storage):
         assert one.peak_mb > 50
 
 
+def test_optuna_has_the_curve_of_every_trial_also_of_those_that_another_plan_ran(table, storage):
+    search(planned(table, 3), storage)
+    made = planned(table, 4)
+    search(made, storage)
+    curves = {one.run_key: [epoch.score for epoch in one.curve] for one in History(storage).trainings()}
+    key_of = {(o.source, o.target): o.run_key for o in History(storage).observations() if o.split == "validation"}
+    for target in made.targets:
+        study = optuna.load_study(study_name=f"transfercast-{made.id[:12]}-{target}", storage=storage)
+        for trial in study.trials:
+            curve = curves[key_of[trial.params["source"], target]]
+            assert trial.intermediate_values == dict(enumerate(curve, start=1))
+
+
+def test_a_score_that_optuna_cannot_take_down_costs_no_training(table, storage, monkeypatch):
+    def gone(trial, value, step):
+        raise optuna.exceptions.StorageInternalError("gone")
+
+    monkeypatch.setattr(optuna.Trial, "report", gone)
+    made = planned(table, 3)
+    assert len(search(made, storage).observations) == len(made.steps)
+
+
 def test_searching_again_trains_nothing(table, storage, monkeypatch):
     first = search(planned(table, 2), storage)
     monkeypatch.setattr("transfercast.execution.worker.fine_tune", lambda *a, **k: pytest.fail("trained again"))

@@ -94,3 +94,21 @@ def test_the_command_shows_curves_with_the_epoch_that_was_kept(tmp_path):
     assert json.loads(told[0])["curve"][1] == {"score": 0.75, "loss": None, "seconds": 1.25, "average_precision": 0.875}
     nothing = CliRunner().invoke(app, ["history", "trainings", "--history", str(place), "--target", "z"])
     assert "No training yet." in nothing.stdout
+
+
+def test_curves_are_exported_a_row_an_epoch_and_counted_by_show(tmp_path):
+    history = History(tmp_path / "h.db")
+    history.append([observation()])
+    for one in (FINISHED, FAILED):
+        history.note(one)
+    file, curves = tmp_path / "all.csv", tmp_path / "curves.csv"
+    place = ["--history", str(tmp_path / "h.db")]
+    told = CliRunner().invoke(app, ["history", "export", str(file), "--curves", str(curves), *place])
+    assert "3 epochs in" in told.stdout
+    assert curves.read_text().splitlines() == [
+        "run_key,ended,epoch,score,loss,seconds,average_precision",
+        "k1,finished,0,0.25,0.7,1.5,",
+        "k1,finished,1,0.75,,1.25,0.875",
+        "k2,failed,0,0.25,0.7,1.5,",
+    ]
+    assert "Learning curves: 1 finished, 1 failed" in CliRunner().invoke(app, ["history", "show", *place]).stdout

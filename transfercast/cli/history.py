@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -56,17 +57,23 @@ def import_file(
 @history.command("export")
 def export_file(
     file: Annotated[Path, typer.Argument(help="CSV or Parquet, by its ending.")],
+    curves: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet file for the learning curves of all trainings, a row an epoch.")
+    ] = None,
     place: Place = "history.db",
     as_json: AsJson = False,
 ) -> None:
-    """Write all observations, so that `import` reads them.
+    """Write all observations, so that `import` reads them; with --curves, the learning curves too.
 
-    Example: transfercast history export transfers.parquet --history history.db
+    Example: transfercast history export transfers.parquet --curves curves.parquet --history history.db
     """
     from transfercast.history.store import opened
 
-    written = opened(place).export_file(file)
+    past = opened(place)
+    written = past.export_file(file)
     say(f"{written} observations in {file}.", as_json)
+    if curves is not None:
+        say(f"{past.export_curves(curves)} epochs in {curves}.", as_json)
 
 
 @history.command("show")
@@ -77,7 +84,8 @@ def show_history(place: Place = "history.db", as_json: AsJson = False) -> None:
     """
     from transfercast.history.store import opened
 
-    rows = opened(place).summary()
+    past = opened(place)
+    rows = past.summary()
     if as_json:
         return show(rows, as_json)
     if not rows:
@@ -85,6 +93,10 @@ def show_history(place: Place = "history.db", as_json: AsJson = False) -> None:
     for split in dict.fromkeys(row["split"] for row in sorted(rows, key=lambda row: row["split"] != "validation")):
         part = [{name: value for name, value in row.items() if name != "split"} for row in rows if row["split"] == split]
         show(({**row, "hours": duration(row["hours"])} for row in part), as_json, f"Scored on {split}")
+    ended = Counter(one.ended for one in past.trainings())
+    if ended:
+        counts = ", ".join(f"{number} {how}" for how, number in ended.items())
+        say(f"Learning curves: {counts}; see 'transfercast history trainings --history {place}'.", as_json)
 
 
 @history.command("trainings")

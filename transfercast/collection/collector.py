@@ -11,18 +11,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
 import torch
 
 from transfercast.collection.design import Batch, Design, Run, Settings, draw, settings_of
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import TransfercastError
-from transfercast.core.files import check_place, reason, written_beside
+from transfercast.core.files import check_place, reason
 from transfercast.core.progress import progress
 from transfercast.core.records import ALONE, Observation, Recipe, run_key_of
 from transfercast.core.trainings import EpochRecord, TrainingRecord
@@ -299,14 +298,7 @@ class Collector:
     def write(self) -> None:
         """Write all observations, and the curves of all trainings, as tables."""
         self.history.export_file(self.out / "atlas.parquet")
-        rows = [
-            {"run_key": training.run_key, "epoch": number, **asdict(record)}
-            for training in self.history.trainings()
-            for number, record in enumerate(training.curve)
-        ]
-        columns = {"run_key": str, "epoch": int, **dict.fromkeys(("score", "loss", "seconds"), float)}
-        with written_beside(self.out / "curves.parquet") as beside:
-            pd.DataFrame(rows, columns=list(columns)).astype(columns).to_parquet(beside, index=False)
+        self.history.export_curves(self.out / "curves.parquet")
 
 
 def _now() -> str:

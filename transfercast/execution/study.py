@@ -1,12 +1,14 @@
 """Optuna as the record of trials: dashboard, learning curves, pruning. It does not choose what to run; the plan does.
 
-One study a target, for scores of two targets cannot be compared. A trial belongs to the step whose position it carries.
+One study a target, for scores of two targets cannot be compared. A trial belongs to the step whose position it carries, and
+has its score after each epoch as an intermediate value, at the number of epochs done.
 """
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +24,8 @@ from transfercast.core.plan import Plan, Step
 from transfercast.core.text import redacted
 from transfercast.execution.result import forecast_of
 from transfercast.history.database import BUSY_SECONDS, after_collisions
+
+log = logging.getLogger(__name__)
 
 
 class TrialRecord:
@@ -85,17 +89,20 @@ class TrialRecord:
         study.add_trial(self._trial(step, TrialState.RUNNING))
         return optuna.Trial(study, _of(step, study, TrialState.RUNNING)[-1]._trial_id)
 
-    def watch(self, trial: optuna.Trial) -> Callable[[int, float], None] | None:
-        """What to call after each epoch with its score, if anything can come of it: it raises TrialPruned."""
-        if self._pruner is None:
-            return None
+    def report(self, trial: optuna.Trial, epochs: int, score: float) -> None:
+        """Record the score of a running trial after so many epochs.
 
-        def after_epoch(epoch: int, score: float) -> None:
-            trial.report(score, epoch)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
-        return after_epoch
+        Raises:
+            TrialPruned: if the pruner would stop it.
+        """
+        try:
+            trial.report(score, epochs)
+            stop = trial.should_prune()
+        except (sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:  # not worth a training
+            log.info("trial %d: its score after %d epochs is not in Optuna (%s)", trial.number, epochs, reason(error))
+            return
+        if stop:
+            raise optuna.TrialPruned
 
     def complete(self, trial: optuna.Trial, score: float, gain: float | None) -> None:
         """Close a running trial with its score and its gain over the target alone, where that is known."""
@@ -109,18 +116,22 @@ class TrialRecord:
         """Close a running trial as failed."""
         _close(trial, TrialState.FAIL, error=cause)
 
-    def add(self, step: Step, score: float, gain: float | None) -> None:
+    def add(self, step: Step, score: float, gain: float | None, curve: Sequence[float] = ()) -> None:
         """Record a step that needed no training here, unless its trial is complete already; attempts left running fail."""
         study = self.study(step)
         _fail(study, _of(step, study, TrialState.RUNNING))
         if _of(step, study, TrialState.COMPLETE):
             return
-        study.add_trial(self._trial(step, TrialState.COMPLETE, score, **({} if gain is None else {"gain": gain})))
+        attributes = {} if gain is None else {"gain": gain}
+        study.add_trial(self._trial(step, TrialState.COMPLETE, score, curve, **attributes))
 
-    def _trial(self, step: Step, state: TrialState, score: float | None = None, **attributes: Any) -> FrozenTrial:
+    def _trial(
+        self, step: Step, state: TrialState, score: float | None = None, curve: Sequence[float] = (), **attributes: Any
+    ) -> FrozenTrial:
         return optuna.trial.create_trial(
             state=state,
             value=score,
+            intermediate_values=dict(enumerate(curve, start=1)),
             params=_values(step),
             distributions=self._choices[step.target],
             user_attrs=_attributes(step) | attributes,

@@ -6,6 +6,7 @@ already is closed and not run, so that a kill between any two writes repeats no 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -96,7 +97,7 @@ class Worker:
         if known is None and step.done and step.source != ALONE:  # observed elsewhere, as the plan says with its score
             return claims.DONE
         if known is not None:  # run by another plan, or by a worker that was killed right after
-            self.record.add(step, known.score, self._gain(step, known))
+            self.record.add(step, known.score, self._gain(step, known), self._curve_of(known))
         else:
             trial = self.record.begin(step)
             curve: list[EpochRecord] = []
@@ -145,6 +146,9 @@ class Worker:
         if alone is not None:
             observation = self._observation(step, alone.scores["validation"], alone.seconds / 3600)
             self.checkpoints.copy(observation, alone.checkpoint)
+            for epochs, score in enumerate((one.score for one in alone.curve), start=1):
+                with contextlib.suppress(optuna.TrialPruned):
+                    self.record.report(trial, epochs, score)
             went: dict[str, Any] = {
                 "curve": alone.curve,
                 "seconds": alone.seconds,
@@ -152,12 +156,10 @@ class Worker:
                 "peak_mb": alone.peak_mb,
             }
         else:
-            watch = self.record.watch(trial)
 
             def after_epoch(epoch: int, record: EpochRecord) -> None:
                 curve.append(record)
-                if watch is not None:
-                    watch(epoch, record.score)
+                self.record.report(trial, epoch + 1, record.score)
 
             trained = self._trained(step, after_epoch)
             score = trained.score(self.inputs.tasks[step.target], "validation", Recipe.parse(step.recipe).max_tokens)
@@ -167,6 +169,11 @@ class Worker:
         self.history.append([observation])
         self._note_training(step, "finished", **went)
         return observation
+
+    def _curve_of(self, known: Observation) -> list[float]:
+        """Scores after each epoch of a run that is recorded, where they are kept."""
+        kept = self.history.trainings(run_key=known.run_key, ended="finished")
+        return [epoch.score for epoch in kept[-1].curve] if kept else []
 
     def _trained_alone(self, step: Step) -> Source | None:
         """The target's own model, if measuring it for the features was this very training."""

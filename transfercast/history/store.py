@@ -23,7 +23,7 @@ from transfercast.history.importing import observations_of
 from transfercast.history.places import database_url, file_of, is_table, shown_url
 from transfercast.history.rows import storable
 from transfercast.history.tables import OBSERVATIONS, TRAININGS
-from transfercast.history.trainings import note, noted
+from transfercast.history.trainings import curves_of, note, noted
 
 AT_ONCE = 500
 """Keys in one statement: databases bound how many values it may carry."""
@@ -227,16 +227,15 @@ class History:
         Raises:
             InputError: if the file cannot be written, or its ending is another.
         """
-        path = Path(path)
-        if not is_table(path):
-            raise InputError(f"{path}: observations are written as .csv or .parquet; {path.suffix!r} is neither.")
-        table = table_of(self.frames())
-        with written_beside(path) as beside:
-            if path.suffix.lower() == ".parquet":
-                table.to_parquet(beside, index=False)
-            else:
-                table.to_csv(beside, index=False)
-        return len(table)
+        return _write(table_of(self.frames()), Path(path), "observations")
+
+    def export_curves(self, path: str | Path) -> int:
+        """Write the learning curves of all trainings, a row an epoch, as CSV or Parquet; returns how many rows.
+
+        Raises:
+            InputError: if the file cannot be written, or its ending is another.
+        """
+        return _write(curves_of(self.trainings()), Path(path), "curves")
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
@@ -291,6 +290,17 @@ def opened(history: History | str | Path, known: Iterable[Column] = ()) -> Histo
     table = History("sqlite://", known=known)
     table.import_file(history)
     return table
+
+
+def _write(table: pd.DataFrame, path: Path, what: str) -> int:
+    if not is_table(path):
+        raise InputError(f"{path}: {what} are written as .csv or .parquet; {path.suffix!r} is neither.")
+    with written_beside(path) as beside:
+        if path.suffix.lower() == ".parquet":
+            table.to_parquet(beside, index=False)
+        else:
+            table.to_csv(beside, index=False)
+    return len(table)
 
 
 def _parts(run_keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Iterable
+from dataclasses import asdict, fields
 from typing import Any
 
+import pandas as pd
 import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
@@ -51,6 +53,18 @@ def noted(connection: sa.Connection, shown: str, *where: sa.ColumnElement[bool])
                 f"transfercast history remove --run-key {row['run_key']} --history ..."
             ) from error
     return records
+
+
+def curves_of(records: Iterable[TrainingRecord]) -> pd.DataFrame:
+    """One row an epoch: the run, how it ended, the number of the epoch (from 0), and the fields of its record."""
+    rows = [
+        {"run_key": one.run_key, "ended": one.ended, "epoch": number, **asdict(epoch)}
+        for one in records
+        for number, epoch in enumerate(one.curve)
+    ]
+    numbers = dict.fromkeys(("score", "loss", "seconds", "average_precision"), float)
+    columns: dict[str, Any] = {"run_key": str, "ended": str, "epoch": int, **numbers}
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
 
 
 def table_row(record: TrainingRecord) -> dict[str, Any]:
