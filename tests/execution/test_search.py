@@ -179,7 +179,7 @@ def test_a_pruner_stops_trials_on_their_learning_curves(table, storage):
             return trial.params["source"] != ALONE
 
     made = planned(table, 2)
-    result = search(made, storage, pruner=Always())
+    result = search(made, storage, stop=Always())
     assert {one.source for one in result.observations} == {ALONE}
     assert result.failures == ()
     assert all(math.isnan(best.score) is False for best in result.bests.values())

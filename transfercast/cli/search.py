@@ -9,6 +9,7 @@ import typer
 
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, Device, duration, say, show
+from transfercast.core.choices import STOP_LEVEL, Stop
 
 if TYPE_CHECKING:
     from transfercast.execution.result import SearchResult
@@ -24,6 +25,16 @@ def search(
         str | None, typer.Option(help="Where observations go: a database URL, or an SQLite file; by default the storage.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Trainings at a time, a process each; best one a core.")] = None,
+    stop: Annotated[
+        Stop,
+        typer.Option(
+            help="Trials to stop before their last epoch: learned, those unlikely to end above the best of their target; "
+            "median, halving, hyperband: as Optuna's pruners say."
+        ),
+    ] = "none",
+    stop_level: Annotated[
+        float, typer.Option(min=0, max=1, help="Of learned: the chance to end above the best below which a trial is stopped.")
+    ] = STOP_LEVEL,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +48,8 @@ def search(
 
     from transfercast.execution.search import search as run  # imports torch; a wrong plan is reported before that
 
-    report(run(loaded, storage, history=history, jobs=jobs, device=device), history or storage, as_json)
+    result = run(loaded, storage, history=history, jobs=jobs, device=device, stop=stop, stop_level=stop_level)
+    report(result, history or storage, as_json)
 
 
 def report(result: SearchResult, history: str, as_json: bool) -> None:
@@ -46,6 +58,8 @@ def report(result: SearchResult, history: str, as_json: bool) -> None:
     if result.bests:
         say("", as_json)
         show(_bests(result), as_json, "The best of each target, chosen on validation; only it and the target alone are tested")
+    for one in result.stopped:
+        say(f"{one}.", as_json)
     for note in result.notes():
         say(f"Note: {note}", as_json)
     say(result.headline(), as_json)

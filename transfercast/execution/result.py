@@ -67,6 +67,28 @@ class Failure:
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A training that was stopped on its learning curve; its end is not known, so it is no observation.
+
+    Attributes:
+        step: of the plan.
+        scores: on validation after each epoch that it had.
+        epochs: that it was to have.
+    """
+
+    step: Step
+    scores: tuple[float, ...]
+    epochs: int
+
+    def __str__(self) -> str:
+        """In words."""
+        return (
+            f"{self.step.source} -> {self.step.target}: stopped after {len(self.scores)} of {self.epochs} epochs "
+            f"at {max(self.scores):.3f}"
+        )
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class SearchResult:
     """What a search found.
@@ -77,6 +99,7 @@ class SearchResult:
         baselines: validation score of each target trained alone, where it was trained: of several encoders, the best.
         baseline_tests: its test score.
         failures: steps that failed; the next start of the search tries them again.
+        stopped: trainings that were stopped before their last epoch.
     """
 
     trainings: tuple[Training, ...]
@@ -84,6 +107,7 @@ class SearchResult:
     baselines: dict[str, float]
     baseline_tests: dict[str, float]
     failures: tuple[Failure, ...] = ()
+    stopped: tuple[Stopped, ...] = ()
 
     @property
     def observations(self) -> tuple[Observation, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
+from transfercast.core.choices import STOP_LEVEL, Stop
 from transfercast.core.errors import TransfercastError
 from transfercast.core.files import reason
 from transfercast.core.parallel import in_parallel
@@ -22,6 +23,7 @@ from transfercast.execution import claims
 from transfercast.execution.checkpoints import CheckpointStore
 from transfercast.execution.inputs import PlanInputs
 from transfercast.execution.result import SearchResult
+from transfercast.execution.stopping import pruner_of
 from transfercast.execution.study import TrialRecord
 from transfercast.execution.worker import Worker
 from transfercast.history.store import History
@@ -36,7 +38,8 @@ def search(
     history: str | Path | None = None,
     jobs: int | None = None,
     device: str | None = None,
-    pruner: optuna.pruners.BasePruner | None = None,
+    stop: Stop | optuna.pruners.BasePruner = "none",
+    stop_level: float = STOP_LEVEL,
 ) -> SearchResult:
     """Run the steps of a plan that are not finished yet, and report on all of them.
 
@@ -50,7 +53,9 @@ def search(
         jobs: trainings at a time, a process each, which share the cores; the best models and scores do not depend on it. By
             default as `joblib.parallel_config` says, which also picks the backend, else one.
         device: cpu, cuda, mps; None takes the best there is, and where there are several GPUs one for each process.
-        pruner: an Optuna pruner, asked after each epoch; epochs are scored only where there is one.
+        stop: which trials are stopped before their last epoch: `learned` those that are unlikely to end above the best of
+            their target; `median`, `halving` and `hyperband` as Optuna's pruners of these names say, or any pruner.
+        stop_level: of `learned`, the probability below which a trial is stopped.
 
     Raises:
         InputError: before any training, if the plan is not whole, if the pool or a task is no longer what the plan was made
@@ -60,6 +65,7 @@ def search(
     inputs = PlanInputs(plan, device)
     trials_url = str(storage) if "://" in str(storage) else f"sqlite:///{Path(storage).resolve()}"
     past = History(trials_url if history is None else history)
+    pruner = pruner_of(stop, stop_level, past.trainings()) if isinstance(stop, str) else stop
     setting = _Setting(uuid.uuid4().hex, plan, trials_url if history is not None else past.url, past.url, device, pruner)
     with _database_failures(past.url):
         past.describe(plan.columns)
@@ -87,7 +93,7 @@ class _Setting:
     storage: str
     history: str
     device: str | None
-    pruner: optuna.pruners.BasePruner | None
+    pruner: optuna.pruners.BasePruner
 
     def worker(self, inputs: PlanInputs, history: History) -> Worker:
         """A worker of this process."""

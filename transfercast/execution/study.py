@@ -21,11 +21,15 @@ from optuna.trial import FrozenTrial, TrialState
 from transfercast.core.errors import InputError
 from transfercast.core.files import reason
 from transfercast.core.plan import Plan, Step
+from transfercast.core.records import ALONE, Recipe
 from transfercast.core.text import redacted
 from transfercast.execution.result import forecast_of
 from transfercast.history.database import BUSY_SECONDS, after_collisions
 
 log = logging.getLogger(__name__)
+
+QUANTILE_95 = 1.6449
+"""Standard deviations from the middle of a plan's bounds, which hold 90 % by default, to their ends."""
 
 
 class TrialRecord:
@@ -92,12 +96,15 @@ class TrialRecord:
     def report(self, trial: optuna.Trial, epochs: int, score: float) -> None:
         """Record the score of a running trial after so many epochs.
 
+        The target alone is never stopped, for gains are measured by it, and a trial that is at its end is not either.
+
         Raises:
             TrialPruned: if the pruner would stop it.
         """
         try:
             trial.report(score, epochs)
-            stop = trial.should_prune()
+            at_end = epochs == trial.user_attrs.get("epochs")
+            stop = trial.params["source"] != ALONE and not at_end and trial.should_prune()
         except (sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:  # not worth a training
             log.info("trial %d: its score after %d epochs is not in Optuna (%s)", trial.number, epochs, reason(error))
             return
@@ -134,7 +141,7 @@ class TrialRecord:
             intermediate_values=dict(enumerate(curve, start=1)),
             params=_values(step),
             distributions=self._choices[step.target],
-            user_attrs=_attributes(step) | attributes,
+            user_attrs=_attributes(self._plan, step) | attributes,
         )
 
     def close_orphans(self, at_work: Callable[[], set[int]]) -> None:
@@ -195,13 +202,25 @@ def _fail(study: optuna.Study, trials: list[FrozenTrial]) -> None:
         study.tell(optuna.Trial(study, trial._trial_id), state=TrialState.FAIL, skip_if_finished=True)
 
 
+def epochs_of(plan: Plan, step: Step) -> int:
+    """After how many epochs a step's training is at its end; a head that is solved for has one."""
+    recipe = Recipe.parse(step.recipe)
+    return 1 if recipe.adaptation == "features" else recipe.epochs_of(plan.provenance.targets[step.target].train_rows)
+
+
 def _values(step: Step) -> dict[str, str]:
     return {"source": step.source, "recipe": step.recipe}
 
 
-def _attributes(step: Step) -> dict[str, Any]:
+def _attributes(plan: Plan, step: Step) -> dict[str, Any]:
+    """What is known of a trial before it runs: its step, epochs, forecast and the standard deviation of that one's error."""
     forecast = forecast_of(step)
-    return {"position": step.position} | ({} if forecast is None else {"forecast": forecast})
+    attributes: dict[str, Any] = {"position": step.position, "epochs": epochs_of(plan, step)}
+    if forecast is not None:
+        attributes["forecast"] = forecast
+        if step.lower is not None and step.upper is not None:
+            attributes["spread"] = (step.upper - step.lower) / (2 * QUANTILE_95)
+    return attributes
 
 
 def _choices(plan: Plan, target: str) -> dict[str, BaseDistribution]:

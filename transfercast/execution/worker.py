@@ -6,7 +6,6 @@ already is closed and not run, so that a kill between any two writes repeats no 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import time
@@ -27,9 +26,9 @@ from transfercast.core.trainings import Ended, EpochRecord, TrainingRecord
 from transfercast.execution import claims
 from transfercast.execution.checkpoints import CheckpointStore
 from transfercast.execution.inputs import PlanInputs
-from transfercast.execution.result import Best, Failure, SearchResult, Training, tied_with
+from transfercast.execution.result import Best, Failure, SearchResult, Stopped, Training, tied_with
 from transfercast.execution.standard_error import standard_error, units_of
-from transfercast.execution.study import TrialRecord
+from transfercast.execution.study import TrialRecord, epochs_of
 from transfercast.history.rows import storable
 from transfercast.history.store import History
 from transfercast.sources.encoders import load_tokenizer, weights_fingerprint
@@ -147,8 +146,7 @@ class Worker:
             observation = self._observation(step, alone.scores["validation"], alone.seconds / 3600)
             self.checkpoints.copy(observation, alone.checkpoint)
             for epochs, score in enumerate((one.score for one in alone.curve), start=1):
-                with contextlib.suppress(optuna.TrialPruned):
-                    self.record.report(trial, epochs, score)
+                self.record.report(trial, epochs, score)
             went: dict[str, Any] = {
                 "curve": alone.curve,
                 "seconds": alone.seconds,
@@ -288,7 +286,7 @@ class Worker:
                     baseline_tests[target] = tested[baseline[0].position]
             trainings += found
         trainings.sort(key=lambda training: training.step.position)
-        return SearchResult(tuple(trainings), bests, baselines, baseline_tests, self._failures())
+        return SearchResult(tuple(trainings), bests, baselines, baseline_tests, self._failures(), self._stopped())
 
     def _trainings(self, target: str) -> list[Training]:
         observed = self._observed(target)
@@ -316,6 +314,15 @@ class Worker:
             model=self.checkpoints.folder_of(best.observation),
             tied=tied_with(best, trainings),
         )
+
+    def _stopped(self) -> tuple[Stopped, ...]:
+        """Trainings that were stopped and never went to their end since, in the order of the plan."""
+        stopped = {one.run_key: one for one in self.history.trainings(ended="stopped")}
+        open_keys = [key for key in self._run_keys["validation"] if key in stopped]
+        ended = self.history.find_all(open_keys)
+        steps = {self._run_key(step): step for step in self.plan.steps}
+        curves = {key: tuple(epoch.score for epoch in stopped[key].curve) for key in open_keys if key not in ended}
+        return tuple(Stopped(steps[key], curve, epochs_of(self.plan, steps[key])) for key, curve in curves.items())
 
     def _failures(self) -> tuple[Failure, ...]:
         states = claims.states(self.history.engine, self.plan.id)
