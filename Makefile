@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test check clean
+.PHONY: install demo test check docs clean
 
 install: $(STAMP)
 
@@ -29,5 +29,8 @@ check: install
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
+docs: install
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
+
 clean:
-	rm -rf .venv demo-run build dist *.egg-info
+	rm -rf .venv demo-run build dist docs/_build *.egg-info
