@@ -12,6 +12,7 @@ from transfercast.core.errors import InputError
 from transfercast.core.plan import Budget, Plan
 from transfercast.core.records import ALONE, Observation, Recipe
 from transfercast.core.table import FeatureTable, Provenance, TargetFacts
+from transfercast.core.trainings import TrainingRecord
 from transfercast.history.store import History
 from transfercast.planning.cost import hours_of
 from transfercast.planning.greedy import Options, chosen
@@ -207,6 +208,34 @@ def test_what_was_observed_is_done_and_the_budget_buys_what_is_new(learned):
     assert new[0].expected_best >= 0.8
     assert "done" in str(second)
     assert plan(learned, some, Budget(hours=0.9), history=history).hours == pytest.approx(0.9)  # the baseline is paid already
+
+
+def went(source, target="t0", ended="failed", why="RuntimeError: CUDA out of memory", **changes):
+    run = {"recipe": "full", "encoder": "unknown", "seed": 0, "run_key": f"{source} {target}", **changes}
+    return TrainingRecord(source=source, target=target, ended=ended, why=why, **run)
+
+
+@pytest.mark.parametrize(
+    ("trainings", "left_out"),
+    [
+        ([went("s0", ended="stopped", why="")], {("s0", "t0")}),
+        ([went("s0")], {("s0", "t0"), ("s0", "t1")}),
+        ([went("s0", why="Diverged: the loss is no number in epoch 2")], {("s0", "t0"), ("s0", "t1")}),
+        ([went("s0", why="TimeLimit: 1 of 9 epochs took 3.0 minutes")], {("s0", "t0")}),
+        ([went("s0", why="OSError: No space left on device")], set()),
+        ([went("s0"), went("s0", ended="finished", why="")], set()),
+        ([went("s0"), went("s0", target="t1", ended="finished", why="")], {("s0", "t0")}),
+        ([went("s0", encoder="other"), went("s1", recipe="ulmfit"), went("gone")], set()),
+        ([went("s0", recipe="full/batch=16")], {("s0", "t0"), ("s0", "t1")}),  # the same recipe, written out
+    ],
+)
+def test_what_was_stopped_or_failed_is_not_proposed_again_nor_what_is_like_it(learned, trainings, left_out):
+    some, history = table(), History("sqlite://")
+    for one in trainings:
+        history.note(one)
+    every = {(step.source, step.target) for step in plan(learned, some, Budget(trials=99)).steps}
+    made = plan(learned, some, Budget(trials=99), history=history)
+    assert every - {(step.source, step.target) for step in made.steps} == left_out
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import random
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
+from tests.conftest import WORDS
+from transfercast.core.kinds import Kind
 from transfercast.core.records import Recipe
 from transfercast.sources import finetune
 from transfercast.sources.finetune import fine_tune
@@ -14,6 +20,7 @@ from transfercast.sources.inference import read
 from transfercast.sources.precision import autocast, has_bfloat16
 from transfercast.sources.scores import score_of
 from transfercast.tasks.family import read_family
+from transfercast.tasks.task import Examples, Task
 
 CPU = torch.device("cpu")
 
@@ -88,3 +95,27 @@ def test_bfloat16_changes_little_and_float32_is_untouched(tiny_encoder, task):
     assert [epoch.loss for epoch in auto.curve] == losses[0 if has_bfloat16(CPU) else 1]
     with autocast(CPU, "float32"):
         assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("kind", ["binary", "sequence"])
+def test_an_update_in_parts_is_the_update_in_one(tiny_encoder, task, tmp_path, kind):
+    calm = shutil.copytree(tiny_encoder, tmp_path / "calm")  # no dropout, whose draws would differ
+    config = json.loads((calm / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (calm / "config.json").write_text(json.dumps(config))
+    own = task if kind == "binary" else tagged()
+    recipe = Recipe(learning_rate=1e-3, epochs=2, batch_size=7, max_tokens=16)
+    one, several = (fine_tune(own, calm, recipe, seed=0, device=CPU, precision="float32", parts=parts) for parts in (1, 3))
+    assert [e.loss for e in several.curve] == pytest.approx([e.loss for e in one.curve], rel=1e-4)
+    texts = own.splits["test"].texts
+    wanted, found = (read(each.model, each.tokenizer, texts, 16, split=kind == "sequence").outputs for each in (one, several))
+    np.testing.assert_allclose(np.vstack(found), np.vstack(wanted), atol=1e-3)
+
+
+def tagged():
+    """A task of sentences of different lengths."""
+    rng = random.Random(0)
+    texts = tuple(tuple(rng.choices(WORDS, k=rng.randint(2, 9))) for _ in range(20))
+    tags = tuple(tuple("B-CUE" if word == "good" else "O" for word in words) for words in texts)
+    part = Examples(texts, tags, tuple(map(str, range(20))))
+    return Task("tagged", Kind.SEQUENCE, dict.fromkeys(("train", "validation", "test"), part), ("O", "B-CUE"))

@@ -35,6 +35,7 @@ def search(
     stop_level: Annotated[
         float, typer.Option(min=0, max=1, help="Of learned: the chance to end above the best below which a trial is stopped.")
     ] = STOP_LEVEL,
+    trial_minutes: Annotated[float | None, typer.Option(min=0, help="A training that takes longer fails.")] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +49,10 @@ def search(
 
     from transfercast.execution.search import search as run  # imports torch; a wrong plan is reported before that
 
-    result = run(loaded, storage, history=history, jobs=jobs, device=device, stop=stop, stop_level=stop_level)
+    result = run(
+        loaded, storage, history=history, jobs=jobs, device=device,
+        stop=stop, stop_level=stop_level, trial_minutes=trial_minutes,
+    )  # fmt: skip
     report(result, history or storage, as_json)
 
 

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
+from transfercast.core.errors import TransfercastError
+
 Ended = Literal["finished", "stopped", "failed"]
+Cause = Literal["out of memory", "divergence", "time limit", "other"]
+
+
+class Diverged(TransfercastError):
+    """A training whose loss is no number any more."""
+
+
+class TimeLimit(TransfercastError):
+    """A training that took longer than it was allowed."""
+
+
+_MEMORY = re.compile(r"MemoryError|out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +70,20 @@ class TrainingRecord:
     peak_mb: float | None = None
     device: str = ""
     finished_at: str = ""
+
+    @property
+    def cause(self) -> Cause:
+        """What a failure was owed to, as its reason says."""
+        return cause_of(self.why)
+
+
+def cause_of(why: str) -> Cause:
+    """What the reason of a failure says that it was owed to.
+
+    >>> cause_of("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB")
+    'out of memory'
+    """
+    for kind, cause in ((Diverged, "divergence"), (TimeLimit, "time limit")):
+        if why.startswith(f"{kind.__name__}: "):
+            return cause  # type: ignore[return-value] # mypy widens the tuple's literals
+    return "out of memory" if _MEMORY.search(why) else "other"

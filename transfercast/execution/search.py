@@ -40,6 +40,7 @@ def search(
     device: str | None = None,
     stop: Stop | optuna.pruners.BasePruner = "none",
     stop_level: float = STOP_LEVEL,
+    trial_minutes: float | None = None,
 ) -> SearchResult:
     """Run the steps of a plan that are not finished yet, and report on all of them.
 
@@ -56,6 +57,7 @@ def search(
         stop: which trials are stopped before their last epoch: `learned` those that are unlikely to end above the best of
             their target; `median`, `halving` and `hyperband` as Optuna's pruners of these names say, or any pruner.
         stop_level: of `learned`, the probability below which a trial is stopped.
+        trial_minutes: a training that takes longer fails after the epoch that it is at.
 
     Raises:
         InputError: before any training, if the plan is not whole, if the pool or a task is no longer what the plan was made
@@ -66,7 +68,8 @@ def search(
     trials_url = str(storage) if "://" in str(storage) else f"sqlite:///{Path(storage).resolve()}"
     past = History(trials_url if history is None else history)
     pruner = pruner_of(stop, stop_level, past.trainings()) if isinstance(stop, str) else stop
-    setting = _Setting(uuid.uuid4().hex, plan, trials_url if history is not None else past.url, past.url, device, pruner)
+    storage_url = trials_url if history is not None else past.url
+    setting = _Setting(uuid.uuid4().hex, plan, storage_url, past.url, device, pruner, trial_minutes)
     with _database_failures(past.url):
         past.describe(plan.columns)
         worker = _workers[setting.id] = setting.worker(inputs, past)
@@ -84,7 +87,7 @@ class _Setting:
 
     Attributes:
         id: of this call of `search`.
-        plan, device, pruner: as there.
+        plan, device, pruner, trial_minutes: as there.
         storage, history: URLs.
     """
 
@@ -94,12 +97,13 @@ class _Setting:
     history: str
     device: str | None
     pruner: optuna.pruners.BasePruner
+    trial_minutes: float | None
 
     def worker(self, inputs: PlanInputs, history: History) -> Worker:
         """A worker of this process."""
         record = TrialRecord(self.plan, self.storage, self.pruner)
         checkpoints = CheckpointStore(inputs.pool.folder / "searches", self.plan.id[:12])
-        return Worker(self.plan, inputs, history, record, checkpoints)
+        return Worker(self.plan, inputs, history, record, checkpoints, self.trial_minutes)
 
 
 _workers: dict[str, Worker] = {}

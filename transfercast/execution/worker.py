@@ -22,7 +22,7 @@ from transfercast.core.files import reason
 from transfercast.core.parallel import RANDOM_STATE
 from transfercast.core.plan import Plan, Step
 from transfercast.core.records import ALONE, Observation, Recipe, run_key_of
-from transfercast.core.trainings import Ended, EpochRecord, TrainingRecord
+from transfercast.core.trainings import Diverged, Ended, EpochRecord, TimeLimit, TrainingRecord, cause_of
 from transfercast.execution import claims
 from transfercast.execution.checkpoints import CheckpointStore
 from transfercast.execution.inputs import PlanInputs
@@ -55,14 +55,22 @@ class Worker:
         history: where observations go, and where the steps are claimed.
         record: Optuna's studies.
         checkpoints: where models are kept.
+        trial_minutes: that a training may take; looked at after each epoch.
 
     Attributes:
         causes: why steps failed, by position.
     """
 
     def __init__(
-        self, plan: Plan, inputs: PlanInputs, history: History, record: TrialRecord, checkpoints: CheckpointStore
+        self,
+        plan: Plan,
+        inputs: PlanInputs,
+        history: History,
+        record: TrialRecord,
+        checkpoints: CheckpointStore,
+        trial_minutes: float | None = None,
     ) -> None:
+        self.trial_minutes = trial_minutes
         self.plan, self.inputs, self.history, self.record, self.checkpoints = plan, inputs, history, record, checkpoints
         first = len(plan.steps)
         self.tests = {first + number: target for number, target in enumerate(plan.targets)}
@@ -98,22 +106,33 @@ class Worker:
         if known is not None:  # run by another plan, or by a worker that was killed right after
             self.record.add(step, known.score, self._gain(step, known), self._curve_of(known))
         else:
-            trial = self.record.begin(step)
-            curve: list[EpochRecord] = []
-            started = time.perf_counter()
-            try:
-                known = self._fine_tuned(step, trial, curve)
-            except optuna.TrialPruned:
-                self._note_training(step, "stopped", curve, time.perf_counter() - started)
-                self.record.prune(trial)
-                return claims.DONE
-            except FAILURES as error:
-                self._note_failure(step.position, f"{step.source} -> {step.target}", error)
-                self._note_training(step, "failed", curve, time.perf_counter() - started, why=self.causes[step.position])
-                self.record.fail(trial, self.causes[step.position])
-                return claims.FAILED
-            self.record.complete(trial, known.score, self._gain(step, known))
+            state = self._attempt(step)
+            if state is claims.FAILED and cause_of(self.causes[step.position]) == "out of memory":
+                log.warning("step %d: tried once more, each batch in two halves, which needs less memory", step.position)
+                state = self._attempt(step, parts=2)
+            if state is claims.FAILED:
+                return state
         self._keep_the_best(step.target)
+        return claims.DONE
+
+    def _attempt(self, step: Step, parts: int = 1) -> str:
+        """Train a step, and record how that ended."""
+        self.causes.pop(step.position, None)
+        trial = self.record.begin(step)
+        curve: list[EpochRecord] = []
+        started = time.perf_counter()
+        try:
+            known = self._fine_tuned(step, trial, curve, parts)
+        except optuna.TrialPruned:
+            self._note_training(step, "stopped", curve, time.perf_counter() - started)
+            self.record.prune(trial)
+            return claims.DONE
+        except FAILURES as error:
+            self._note_failure(step.position, f"{step.source} -> {step.target}", error)
+            self._note_training(step, "failed", curve, time.perf_counter() - started, why=self.causes[step.position])
+            self.record.fail(trial, self.causes[step.position])
+            return claims.FAILED
+        self.record.complete(trial, known.score, self._gain(step, known))
         return claims.DONE
 
     def _note_failure(self, position: int, what: str, error: Exception) -> None:
@@ -139,7 +158,7 @@ class Worker:
         except FAILURES as error:
             log.warning("step %d: how its training went is not kept (%s)", step.position, reason(error))
 
-    def _fine_tuned(self, step: Step, trial: optuna.Trial, curve: list[EpochRecord]) -> Observation:
+    def _fine_tuned(self, step: Step, trial: optuna.Trial, curve: list[EpochRecord], parts: int) -> Observation:
         """The observation of a step, trained now or with the features; `curve` is filled epoch by epoch."""
         alone = self._trained_alone(step)
         if alone is not None:
@@ -154,12 +173,14 @@ class Worker:
                 "peak_mb": alone.peak_mb,
             }
         else:
+            started = time.perf_counter()
 
             def after_epoch(epoch: int, record: EpochRecord) -> None:
                 curve.append(record)
+                self._check(step, record, epoch + 1, time.perf_counter() - started)
                 self.record.report(trial, epoch + 1, record.score)
 
-            trained = self._trained(step, after_epoch)
+            trained = self._trained(step, after_epoch, parts)
             score = trained.score(self.inputs.tasks[step.target], "validation", Recipe.parse(step.recipe).max_tokens)
             observation = self._observation(step, score, trained.seconds / 3600)
             self.checkpoints.keep(observation, trained)
@@ -167,6 +188,18 @@ class Worker:
         self.history.append([observation])
         self._note_training(step, "finished", **went)
         return observation
+
+    def _check(self, step: Step, record: EpochRecord, epochs: int, seconds: float) -> None:
+        """Refuse to go on with a training that has come to nothing, or takes too long.
+
+        Raises:
+            Diverged: if its loss is no number.
+            TimeLimit: if it has epochs left and no time.
+        """
+        if record.loss is None and Recipe.parse(step.recipe).adaptation != "features":
+            raise Diverged(f"the loss is no number in epoch {epochs}. A lower learning rate (recipe .../lr=...) may help.")
+        if self.trial_minutes is not None and seconds > 60 * self.trial_minutes and epochs < epochs_of(self.plan, step):
+            raise TimeLimit(f"{epochs} of {epochs_of(self.plan, step)} epochs took {seconds / 60:.1f} minutes")
 
     def _curve_of(self, known: Observation) -> list[float]:
         """Scores after each epoch of a run that is recorded, where they are kept."""
@@ -180,11 +213,13 @@ class Worker:
         recipe, seed = Recipe.parse(step.recipe), self.plan.provenance.seed
         return self.inputs.pool.found_alone(self.inputs.tasks[step.target], self.plan.encoder_of(step), recipe, seed)
 
-    def _trained(self, step: Step, after_epoch: AfterEpoch | None = None) -> Trained:
+    def _trained(self, step: Step, after_epoch: AfterEpoch | None = None, parts: int = 1) -> Trained:
         checkpoint, seed = self.inputs.checkpoint(step.source, self.plan.encoder_of(step)), self.plan.provenance.seed
         task, recipe = self.inputs.tasks[step.target], Recipe.parse(step.recipe)
         with RANDOM_STATE:
-            return fine_tune(task, checkpoint, recipe, seed=seed, device=self.inputs.device, after_epoch=after_epoch)
+            return fine_tune(
+                task, checkpoint, recipe, seed=seed, device=self.inputs.device, after_epoch=after_epoch, parts=parts
+            )
 
     def _identity(self, step: Step, split: str) -> dict[str, Any]:
         """The fields of an observation that say which run it is."""

@@ -29,12 +29,12 @@ def done_of(observations: Iterable[Observation], table: FeatureTable) -> Done:
     An observation is that of a candidate if source, target, recipe, encoder and metric are the same, and the fingerprints of
     source and target, where both sides know them.
     """
-    known = {_written_out(candidate): candidate for candidate in table.candidates}
+    known = {written_out(candidate): candidate for candidate in table.candidates}
     pairs = set(zip((candidate.target for candidate in known), table.encoders, strict=True))
     transfers: dict[Candidate, list[float]] = {}
     alone: dict[tuple[str, str], dict[str, list[float]]] = {}
     for observation in observations:
-        key = _written_out(Candidate(observation.source, observation.target, observation.recipe))
+        key = written_out(Candidate(observation.source, observation.target, observation.recipe))
         own = (observation.target, observation.encoder)
         if observation.source == ALONE and own in pairs and _is_of(observation, table):
             alone.setdefault(own, {}).setdefault(key.recipe, []).append(observation.score)
@@ -71,7 +71,7 @@ def _same(one: str, other: str) -> bool:
     return not one or not other or one == other
 
 
-def _written_out(candidate: Candidate) -> Candidate:
+def written_out(candidate: Candidate) -> Candidate:
     """The candidate with its recipe's full key, so that `full` and `full/lr=0.0001/...` are one."""
     try:
         return candidate._replace(recipe=Recipe.parse(candidate.recipe).key)

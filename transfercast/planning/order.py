@@ -17,12 +17,13 @@ from transfercast.core.errors import InputError
 from transfercast.core.forecast import Forecast
 from transfercast.core.kinds import DEFAULT_METRIC, METRICS
 from transfercast.core.plan import Budget, Plan, Step
-from transfercast.core.records import ALONE
+from transfercast.core.records import ALONE, Candidate
 from transfercast.core.table import FeatureTable
 from transfercast.core.text import duration
 from transfercast.history.store import History, opened
 from transfercast.planning.cost import hours_of
 from transfercast.planning.done import Done, done_of
+from transfercast.planning.failed import given_up
 from transfercast.planning.greedy import Options, Taken, chosen
 from transfercast.planning.stop import WORTH_STOPPING, expected_best
 
@@ -44,7 +45,7 @@ def plan(
         table: of candidates; cross it with recipes first (`table.with_recipes`) to search over them too.
         budget: trials or hours, for each target or over all.
         history: what was trained already: those candidates are listed as done and cost nothing, their best score is in hand,
-            and the budget buys others.
+            and the budget buys others. What was stopped, or failed as `failed.given_up` says, is not proposed again.
 
     Raises:
         InputError: if the forecast is of other candidates than the table's; if the budget buys no training at all, or is of
@@ -52,12 +53,15 @@ def plan(
     """
     if forecast.candidates != tuple(table.candidates):
         raise InputError("the forecast is of other candidates than the table's. Forecast this table: predictor.predict(table).")
-    done = Done() if history is None else done_of(opened(history).observations(), table)
+    done, hopeless = Done(), set[Candidate]()
+    if history is not None:
+        past = opened(history)
+        done, hopeless = done_of(past.observations(), table), given_up(past.trainings(), table)
     names = list(dict.fromkeys(candidate.target for candidate in forecast.candidates))
     rows_of: dict[str, list[int]] = {name: [] for name in names}
     for row, candidate in enumerate(forecast.candidates):
         rows_of[candidate.target].append(row)
-    targets = [_Target(forecast, table, name, np.array(rows), done) for name, rows in rows_of.items()]
+    targets = [_Target(forecast, table, name, np.array(rows), done, hopeless) for name, rows in rows_of.items()]
     taken = _bought(targets, budget)
     steps = _steps(forecast, table, targets, taken)
     stop_after, regret_left = (None, None) if forecast.is_order_only else _when_to_stop(targets, steps, taken)
@@ -91,7 +95,9 @@ def plan(
 class _Target:
     """One target's candidates: those done, with their scores, and the options that are left."""
 
-    def __init__(self, forecast: Forecast, table: FeatureTable, name: str, rows: np.ndarray, done: Done) -> None:
+    def __init__(
+        self, forecast: Forecast, table: FeatureTable, name: str, rows: np.ndarray, done: Done, hopeless: set[Candidate]
+    ) -> None:
         facts = table.provenance.targets.get(name)
         self.name, self.facts, self.rows = name, facts, rows
         self.encoders = list(dict.fromkeys(forecast.encoders[row] for row in rows))
@@ -99,7 +105,8 @@ class _Target:
         self.done = {
             int(row): done.transfers[forecast.candidates[row]] for row in rows if forecast.candidates[row] in done.transfers
         }
-        left = np.array([row for row in rows if int(row) not in self.done], dtype=np.int64)
+        hoped = [row for row in rows if int(row) not in self.done and forecast.candidates[row] not in hopeless]
+        left = np.array(hoped, dtype=np.int64)
         recipes = {int(row): forecast.candidates[row].recipe for row in rows}
         self.hours = {row: hours_of(facts, recipe, forecast.encoders[row]) for row, recipe in recipes.items()}
         costs = np.array([_or_inf(self.hours[int(row)]) for row in left], dtype=np.float64)

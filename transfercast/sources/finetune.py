@@ -78,6 +78,7 @@ def fine_tune(
     after_epoch: AfterEpoch | None = None,
     compact: bool = True,
     precision: Precision = "auto",
+    parts: int = 1,
 ) -> Trained:
     """Train a model for a task on the encoder of a checkpoint.
 
@@ -90,6 +91,7 @@ def fine_tune(
         after_epoch: called with the epoch (from 0) and its record; raise in it to stop.
         compact: train only the embeddings of tokens that occur; the result is the same to rounding, in less time.
         precision: of matrix products in the updates; `auto` is bfloat16 where the device multiplies that in hardware.
+        parts: in which the rows of an update are read, one after the other: the same update in less memory and more time.
 
     Raises:
         InputError: if the checkpoint cannot be read, or the seed is out of range.
@@ -117,7 +119,7 @@ def fine_tune(
         if solved:
             chosen = _solved(model, tokenizer, task, recipe, lambda: judge(held), after_epoch)
         else:
-            chosen = Run(task, model, tokenizer, recipe, rng, precision, compact).trained(judge, after_epoch)
+            chosen = Run(task, model, tokenizer, recipe, rng, precision, compact, parts).trained(judge, after_epoch)
         whole = few is held or solved or recipe.threshold == "half"
         threshold = chosen.threshold if whole else judge(held).threshold
     move_threshold(model, threshold)

@@ -50,6 +50,7 @@ class Run:
         rng: for the order of rows.
         precision: of matrix products.
         compact: train only the embeddings of tokens that occur; adapters train none.
+        parts: in which the rows of an update are read, one after the other, to need less memory.
     """
 
     def __init__(
@@ -61,9 +62,10 @@ class Run:
         rng: np.random.Generator,
         precision: Precision,
         compact: bool,
+        parts: int = 1,
     ) -> None:
         self.task, self.model, self.tokenizer, self.recipe, self.rng = task, model, tokenizer, recipe, rng
-        self.precision = precision
+        self.precision, self.parts = precision, parts
         self.encodings = self._encoded("train")
         self.lengths = np.array([len(ids) for ids in self.encodings["input_ids"]])
         self.labels = _labels(task, self.encodings)
@@ -130,19 +132,27 @@ class Run:
             factor = rate_at(self.recipe, number, self.updates)
             for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
-            batch = padded(self.encodings, rows, self.tokenizer.pad_token_id, device)
-            with autocast(device, self.precision):
-                logits = self.model(**batch).logits
-            loss = _loss(logits.float(), self.task.kind, self.labels, rows)
             self.optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
+            for part in np.array_split(rows, min(self.parts, len(rows))):
+                batch = padded(self.encodings, part, self.tokenizer.pad_token_id, device)
+                with autocast(device, self.precision):
+                    logits = self.model(**batch).logits
+                share = self._judged_in(part) / max(self._judged_in(rows), 1)
+                loss = share * _loss(logits.float(), self.task.kind, self.labels, part)
+                torch.autograd.backward(loss)
+                losses += loss.detach()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
             if self.tables is not None:
                 self.tables[0].note_update(self.optimiser)
             self.optimiser.step()
-            losses += loss.detach()
         mean = float(losses) / len(batches)
         return mean if math.isfinite(mean) else None
+
+    def _judged_in(self, rows: np.ndarray) -> int:
+        """Over how many labels the loss of some rows is a mean: one a row, or one a token that has one."""
+        if self.task.kind is not Kind.SEQUENCE:
+            return len(rows)
+        return sum(label != IGNORED for row in rows for label in self.labels[row])
 
 
 def _labels(task: Task, encodings: Any) -> Any:
