@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from transfercast.core.files import remove_leftovers, replaced_folder
+from transfercast.core.files import MARKER, remove_leftovers, replaced_folder
 from transfercast.core.records import Observation, checked_name
 from transfercast.sources.finetune import Trained
 from transfercast.sources.source import save_trained
@@ -53,9 +53,9 @@ class CheckpointStore:
             save_trained(trained, new)
 
     def copy(self, observation: Observation, checkpoint: Path) -> None:
-        """Keep a model that lies somewhere already."""
+        """Keep a model that lies somewhere already; the copy is this process's, whoever made the model and is gone."""
         with replaced_folder(self.folder_of(observation)) as new:
-            shutil.copytree(checkpoint, new, dirs_exist_ok=True)
+            shutil.copytree(checkpoint, new, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MARKER))
 
     def prune(self, observed: Iterable[Observation], keep: Iterable[Observation]) -> None:
         """Remove the models of observed runs but some.
