@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from transfercast.core.cache import ArrayCache, fingerprint
 from transfercast.core.errors import ArtifactError, InputError, ShapeError
 from transfercast.core.files import replaced_folder, write_json
 from transfercast.core.plan import Budget, Plan
-from transfercast.core.records import Observation, Recipe
+from transfercast.core.records import Adaptation, Observation, Recipe
 from transfercast.core.table import INDEX, Column, FeatureTable
 
 
@@ -42,7 +43,11 @@ def recipes():
         epochs=st.none() | st.integers(1, 1000), **common,
     )  # fmt: skip
     ulmfit = st.builds(Recipe, adaptation=st.just("ulmfit"), lm_epochs=st.none() | st.integers(0, 1000), **common)
-    return trained | ulmfit | st.builds(Recipe, adaptation=st.just("features"), **common)
+    together = st.builds(
+        Recipe, adaptation=st.just("multitask"), sampling=st.sampled_from(["inverse", "proportional"]),
+        source_weight=st.floats(1e-3, 100), **common,
+    )  # fmt: skip
+    return trained | ulmfit | together | st.builds(Recipe, adaptation=st.just("features"), **common)
 
 
 @given(recipes())
@@ -73,6 +78,25 @@ def test_language_modelling_is_a_part_of_ulmfit_and_is_paid_for():
     assert Recipe.parse("ulmfit/epochs=4").settled(300).key == "ulmfit/lr=0.001/epochs=4/lm=1"
     with pytest.raises(InputError, match="lm= is a part of ulmfit alone"):
         Recipe.parse("full/lm=1")
+
+
+def test_two_tasks_at_once_cost_two_passes_an_epoch_and_a_target_alone_is_trained_whole():
+    recipe = Recipe.parse("multitask/epochs=4/sampling=proportional/weight=0.5")
+    assert recipe.passes(300) == 8
+    assert recipe.alone == Recipe(epochs=4)
+    assert Recipe.parse("lora/epochs=4").alone.key == "lora/epochs=4"
+    for key in ("full/weight=2", "lora/sampling=proportional"):
+        with pytest.raises(InputError, match="is a part of multitask alone"):
+            Recipe.parse(key)
+
+
+@given(recipes(), st.sampled_from(get_args(Adaptation)))
+def test_a_recipe_of_another_adaptation_keeps_what_both_have(recipe, adaptation):
+    other = recipe.adapted(adaptation)
+    assert other.adaptation == adaptation
+    assert Recipe.parse(other.key) == other
+    assert (other.batch_size, other.max_tokens, other.choose) == (recipe.batch_size, recipe.max_tokens, recipe.choose)
+    assert recipe.adapted(recipe.adaptation) == recipe
 
 
 def test_features_are_solved_for_without_rate_and_epochs():

@@ -28,6 +28,7 @@ from transfercast.features.rank import rank_encoders
 from transfercast.history.store import History
 from transfercast.planning.order import plan
 from transfercast.predictor.predictor import Predictor
+from transfercast.sources.batches import loss_of
 from transfercast.sources.encoders import load_tokenizer
 from transfercast.sources.finetune import fine_tune
 from transfercast.sources.fisher import fisher
@@ -37,7 +38,6 @@ from transfercast.sources.pool import SourcePool, adopt
 from transfercast.sources.scores import score_of
 from transfercast.sources.source import save_trained
 from transfercast.sources.threshold import best_thresholds
-from transfercast.sources.updates import _loss
 from transfercast.tasks.family import read_family
 from transfercast.tasks.task import Task
 
@@ -97,7 +97,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_each_label():
     logits, labels = torch.tensor([[0.0, 2.0], [-1.0, 0.5], [9.0, 9.0]]), np.array([[1, 0], [0, 1], [1, 1]])
     likely = 1 / (1 + np.exp(-logits[:2].numpy()))  # of the two rows that are asked for
     expected = -np.log([[likely[0, 0], 1 - likely[0, 1]], [1 - likely[1, 0], likely[1, 1]]]).mean()
-    assert _loss(logits[:2], Kind.MULTILABEL, labels, np.array([0, 1])).item() == pytest.approx(expected, rel=1e-6)
+    assert loss_of(logits[:2], Kind.MULTILABEL, labels, np.array([0, 1])).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_micro_and_macro_f1_of_several_labels_worked_by_hand():

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 import typer
 
@@ -30,7 +30,7 @@ def plan(
     epochs: Annotated[list[int] | None, typer.Option(help="Numbers of epochs to search over.")] = None,
     batch: Annotated[list[int] | None, typer.Option(help="Batch sizes to search over.")] = None,
     adaptation: Annotated[
-        list[str] | None, typer.Option(help="full, ulmfit, lora, features, to search over; features has no rates.")
+        list[str] | None, typer.Option(help="full, ulmfit, lora, multitask, features, to search over; features has no rates.")
     ] = None,
     coverage: Annotated[float, typer.Option(help="Of the bounds.")] = 0.9,
     bounds: Annotated[
@@ -137,17 +137,9 @@ def _grid(
         raise InputError(f"--adaptation {wrong!r} is not one of {', '.join(get_args(Adaptation))}.")
     rates: Sequence[float | None] = lr or [base.learning_rate]
     passes: Sequence[int | None] = epochs or [base.epochs]
-    crossed = product(adaptation or [base.adaptation], rates, passes, batch or [base.batch_size])
-    recipes = [
-        base.model_copy(
-            update={
-                "adaptation": a,
-                "learning_rate": None if a == "features" else r,
-                "epochs": None if a == "features" else e,
-                "batch_size": b,
-                "lm_epochs": base.lm_epochs if a == "ulmfit" else None,
-            }
-        )
-        for a, r, e, b in crossed
-    ]
+    recipes = []
+    adaptations = cast(Sequence[Adaptation], adaptation or [base.adaptation])
+    for one, rate, number, size in product(adaptations, rates, passes, batch or [base.batch_size]):
+        learned = {} if one == "features" else {"learning_rate": rate, "epochs": number}
+        recipes.append(base.adapted(one).model_copy(update={"batch_size": size, **learned}))
     return list(dict.fromkeys(Recipe.parse(recipe.key) for recipe in recipes))

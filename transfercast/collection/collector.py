@@ -251,12 +251,14 @@ class Collector:
 
     def _train(self, batch: Batch, run: Run, task: Task, pool: SourcePool, features: dict[str, float]) -> None:
         recipe = Recipe.parse(run.recipe)
-        checkpoint = checkpoint_folder(self.encoder) if run.source == ALONE else pool[run.source].checkpoint
+        companion = self.sources[run.source] if recipe.adaptation == "multitask" else None
+        from_base = run.source == ALONE or companion is not None
+        checkpoint = checkpoint_folder(self.encoder) if from_base else pool[run.source].checkpoint
         curve: list[EpochRecord] = []
         started = time.perf_counter()
         try:
             trained = fine_tune(
-                task, checkpoint, recipe, seed=run.seed, device=self.device,
+                task, checkpoint, recipe, seed=run.seed, device=self.device, companion=companion,
                 after_epoch=lambda _, record: curve.append(record),
             )  # fmt: skip
         except FAILURES as error:

@@ -193,7 +193,7 @@ def _runs(
     runs = [Run(source, settings.recipe, settings.seed) for source in chosen]
     runs += [Run(source, settings.recipe, seed) for source in chosen if (target, source) in repeated for seed in further]
     runs += [Run(source, key, settings.seed) for source in chosen if (target, source) in in_recipes for key in settings.recipes]
-    alone = dict.fromkeys(Run(ALONE, run.recipe, run.seed) for run in runs)
+    alone = dict.fromkeys(Run(ALONE, Recipe.parse(run.recipe).alone.key, run.seed) for run in runs)
     return (*alone, *runs)
 
 

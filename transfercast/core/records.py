@@ -72,15 +72,17 @@ class Candidate(NamedTuple):
         return Pair(self.source, self.target)
 
 
-Adaptation = Literal["full", "features", "ulmfit", "lora"]
+Adaptation = Literal["full", "features", "ulmfit", "lora", "multitask"]
 
 _PARTS = {
-    "lr": "learning_rate", "epochs": "epochs", "batch": "batch_size", "tokens": "max_tokens",
-    "lm": "lm_epochs", "head": "head", "choose": "choose", "threshold": "threshold",
+    "lr": "learning_rate", "epochs": "epochs", "batch": "batch_size", "tokens": "max_tokens", "lm": "lm_epochs",
+    "sampling": "sampling", "weight": "source_weight", "head": "head", "choose": "choose", "threshold": "threshold",
 }  # fmt: skip
 """The words of a recipe's key, in their order, and the fields that they stand for."""
+_OWN_PARTS = {"lm_epochs": "ulmfit", "sampling": "multitask", "source_weight": "multitask"}
+"""Fields that only one adaptation has."""
 
-_RATES = {"full": 1e-4, "ulmfit": 1e-3, "lora": 1e-3}
+_RATES = {"full": 1e-4, "ulmfit": 1e-3, "lora": 1e-3, "multitask": 1e-4}
 FEWEST_EPOCHS, MOST_EPOCHS, ENOUGH_UPDATES = 4, 12, 190
 LM_EPOCHS = 1
 FROZEN_PASSES = 1 / 3
@@ -94,12 +96,16 @@ class Recipe(BaseModel):
         adaptation: `full` trains all weights with linear decay; `features` solves for a head on what the frozen encoder makes
             of the texts, without rate and epochs; `ulmfit` fine-tunes the encoder as a language model on the training texts,
             then uses discriminative rates, a slanted triangular schedule and gradual unfreezing (Howard and Ruder 2018);
-            `lora` trains low-rank adapters beside the encoder's matrices, and adds them to these (Hu et al. 2022).
+            `lora` trains low-rank adapters beside the encoder's matrices, and adds them to these (Hu et al. 2022);
+            `multitask` trains the base encoder on source and target together, with a head each (Caruana 1997).
         learning_rate: of the encoder (of `ulmfit`, of the head); None takes the adaptation's own.
         epochs: passes over the training rows; None takes as many as the number of rows needs.
         batch_size: rows an update.
         max_tokens: at which texts are cut.
         lm_epochs: of `ulmfit`, passes over the texts as a language model; None takes LM_EPOCHS, 0 leaves that stage out.
+        sampling: of `multitask`, how many of the source's rows an epoch reads: `inverse` as many as the target has (each row is
+            drawn with a probability inverse to its task's size, so both tasks weigh the same), `proportional` all.
+        source_weight: of `multitask`, by which the source's loss is multiplied.
         head: `keep` starts from the head of a checkpoint that has the same labels, `fresh` never does.
         choose: which epoch's weights are the result: those that are `best` on validation, or the `last`.
         threshold: the probability from which a binary task's row is positive: the best on `validation`, or one `half`.
@@ -113,6 +119,8 @@ class Recipe(BaseModel):
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 128
     lm_epochs: Annotated[int, Field(ge=0, le=1000)] | None = None
+    sampling: Literal["inverse", "proportional"] = "inverse"
+    source_weight: Annotated[float, Field(gt=0, le=100)] = 1.0
     head: Literal["fresh", "keep"] = "keep"
     choose: Literal["best", "last"] = "best"
     threshold: Literal["validation", "half"] = "validation"
@@ -121,8 +129,10 @@ class Recipe(BaseModel):
     def _has_only_its_own_parts(self) -> Recipe:
         if self.adaptation == "features" and (self.learning_rate is not None or self.epochs is not None):
             raise ValueError("features takes neither lr= nor epochs=: its head is solved for on the frozen encoder's outputs")
-        if self.adaptation != "ulmfit" and self.lm_epochs is not None:
-            raise ValueError("lm= is a part of ulmfit alone")
+        for word, name in _PARTS.items():
+            owner = _OWN_PARTS.get(name, self.adaptation)
+            if owner != self.adaptation and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{word}= is a part of {owner} alone")
         return self
 
     @property
@@ -165,6 +175,22 @@ class Recipe(BaseModel):
         """The learning rate, given or the adaptation's own; None of `features`, which has none."""
         return self.learning_rate or _RATES.get(self.adaptation)
 
+    def adapted(self, adaptation: Adaptation) -> Recipe:
+        """The same recipe with another adaptation, without what that does not have.
+
+        >>> Recipe.parse("multitask/epochs=5/weight=0.5").adapted("full").key
+        'full/epochs=5'
+        """
+        lost = {name for name, owner in _OWN_PARTS.items() if owner != adaptation}
+        if adaptation == "features":
+            lost |= {"learning_rate", "epochs"}
+        return Recipe(**{**self.model_dump(exclude=lost), "adaptation": adaptation})
+
+    @property
+    def alone(self) -> Recipe:
+        """How a target is trained without a source: of `multitask`, which needs two tasks, `full`."""
+        return self.adapted("full") if self.adaptation == "multitask" else self
+
     def epochs_of(self, train_rows: int) -> int:
         """Epochs, given or as many as so many rows need: small data get more of them, for it is updates that a model needs.
 
@@ -177,9 +203,14 @@ class Recipe(BaseModel):
         return min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-ENOUGH_UPDATES // max(updates, 1))))
 
     def passes(self, train_rows: int) -> float:
-        """What a training costs, in passes of training over so many rows; one as a language model counts as any other."""
+        """What a training costs, in passes of training over so many rows; one as a language model counts as any other.
+
+        The source of `multitask` counts as many rows as the target, also where sampling is `proportional`.
+        """
         if self.adaptation == "features":
             return FROZEN_PASSES
+        if self.adaptation == "multitask":
+            return 2 * self.epochs_of(train_rows)
         return self.epochs_of(train_rows) + (self.settled(train_rows).lm_epochs or 0)
 
     def settled(self, train_rows: int) -> Recipe:

@@ -33,8 +33,8 @@ class PlanInputs:
             raise InputError("the plan's table names no pool, so nothing can be trained from it.")
         self.device = pick_device(device, turn)
         self.pool = SourcePool.load(about.pool)
-        alone = [plan.encoder_of(step) for step in plan.steps if step.source == ALONE]
-        self.encoders = {name: checkpoint_folder(name) for name in dict.fromkeys(alone)}
+        bases = [plan.encoder_of(step) for step in plan.steps if step.source == ALONE or _is_multitask(step)]
+        self.encoders = {name: checkpoint_folder(name) for name in dict.fromkeys(bases)}
         for source in dict.fromkeys(step.source for step in plan.steps if step.source != ALONE):
             if source not in self.pool:
                 raise InputError(f"{about.pool}: source {source!r} of the plan is not there. Fit it again.")
@@ -42,9 +42,39 @@ class PlanInputs:
                 raise InputError(f"{about.pool}: source {source!r} has changed since. Make features and plan anew.")
         self.tasks = {name: _task(plan, name) for name in plan.targets}
 
-    def checkpoint(self, source: str, encoder: str) -> Path:
-        """Where a training starts from: the source, or for a target alone the encoder."""
-        return self.encoders[encoder] if source == ALONE else self.pool[source].checkpoint
+        self._encoder_of = plan.encoder_of
+
+    def checkpoint(self, step: Step) -> Path:
+        """Where a training starts from: the source, or for a target alone and for `multitask` the encoder."""
+        from_base = step.source == ALONE or _is_multitask(step)
+        return self.encoders[self._encoder_of(step)] if from_base else self.pool[step.source].checkpoint
+
+    def companion(self, step: Step) -> Task | None:
+        """The source's task, where its rows are trained on beside the target's.
+
+        Raises:
+            InputError: if the rows of the source are not at hand, or no longer those that it was trained on.
+        """
+        if not _is_multitask(step):
+            return None
+        source = self.pool[step.source]
+        if source.spec is None:
+            raise InputError(
+                f"source {source.name!r}: multitask learns from the rows that a source was trained on, and the pool does not "
+                "say where they are (it was adopted, or made from rows in memory). Fit it from a tasks.toml, or use another "
+                "adaptation."
+            )
+        task = task_of(source.spec)
+        if task.fingerprint != source.task:
+            raise InputError(
+                f"{source.spec.get('train')}: the rows of source {source.name!r} have changed since it was trained. "
+                "Fit it again."
+            )
+        return task
+
+
+def _is_multitask(step: Step) -> bool:
+    return Recipe.parse(step.recipe).adaptation == "multitask"
 
 
 def _check_steps(plan: Plan) -> None:

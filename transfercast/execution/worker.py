@@ -214,11 +214,16 @@ class Worker:
         return self.inputs.pool.found_alone(self.inputs.tasks[step.target], self.plan.encoder_of(step), recipe, seed)
 
     def _trained(self, step: Step, after_epoch: AfterEpoch | None = None, parts: int = 1) -> Trained:
-        checkpoint, seed = self.inputs.checkpoint(step.source, self.plan.encoder_of(step)), self.plan.provenance.seed
-        task, recipe = self.inputs.tasks[step.target], Recipe.parse(step.recipe)
         with RANDOM_STATE:
             return fine_tune(
-                task, checkpoint, recipe, seed=seed, device=self.inputs.device, after_epoch=after_epoch, parts=parts
+                self.inputs.tasks[step.target],
+                self.inputs.checkpoint(step),
+                Recipe.parse(step.recipe),
+                seed=self.plan.provenance.seed,
+                device=self.inputs.device,
+                companion=self.inputs.companion(step),
+                after_epoch=after_epoch,
+                parts=parts,
             )
 
     def _identity(self, step: Step, split: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from transfercast.core.errors import InputError
 from transfercast.core.forecast import Forecast
 from transfercast.core.kinds import DEFAULT_METRIC, METRICS
 from transfercast.core.plan import Budget, Plan, Step
-from transfercast.core.records import ALONE, Candidate
+from transfercast.core.records import ALONE, Candidate, Recipe
 from transfercast.core.table import FeatureTable
 from transfercast.core.text import duration
 from transfercast.history.store import History, opened
@@ -134,7 +134,15 @@ class _Target:
     def _hours_alone(self, recipe: str) -> float:
         """Of the target alone, trained from each encoder that it was not trained from yet."""
         missing = [encoder for encoder in self.encoders if encoder not in self.alone_done]
-        return sum(_or_inf(hours_of(self.facts, recipe, encoder)) for encoder in missing)
+        return sum(_or_inf(hours_of(self.facts, _alone(recipe), encoder)) for encoder in missing)
+
+
+def _alone(recipe: str) -> str:
+    """With which recipe a target is trained alone beside transfers with this one."""
+    try:
+        return Recipe.parse(recipe).alone.key
+    except InputError:  # a table of somebody else's may name recipes that only they know
+        return recipe
 
 
 def _or_inf(hours: float | None) -> float:
@@ -213,7 +221,7 @@ class _Describe:
 
     def _alone(self, target: _Target, row: int, encoder: str, best: float | None) -> Step:
         done = encoder in target.alone_done
-        recipe = target.alone_done[encoder][0] if done else self.forecast.candidates[row].recipe
+        recipe = target.alone_done[encoder][0] if done else _alone(self.forecast.candidates[row].recipe)
         return Step(
             position=0,
             source=ALONE,

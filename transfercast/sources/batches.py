@@ -1,4 +1,4 @@
-"""Texts as token ids, and batches of similar length."""
+"""Texts as token ids, batches of similar length, and the loss of a batch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
+
+from transfercast.core.kinds import Kind
+from transfercast.tasks.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -95,3 +99,61 @@ def piece_labels(encodings: Any, labels: tuple[Any, ...], number: dict[str, int]
             previous = word
         aligned.append(pieces)
     return aligned
+
+
+class TrainingRows:
+    """A task's n training rows, as a model reads them.
+
+    Args:
+        task: whose rows they are.
+        model, tokenizer: that read them.
+        max_tokens: at which texts are cut.
+
+    Attributes:
+        encodings: token ids of the texts.
+        lengths: (n,) number of tokens.
+    """
+
+    def __init__(self, task: Task, model: Any, tokenizer: Any, max_tokens: int) -> None:
+        train, words = task.splits["train"], task.kind is Kind.SEQUENCE
+        self._kind, self._pad = task.kind, tokenizer.pad_token_id
+        self.encodings = tokenized_for(model, tokenizer, train.texts, max_tokens, words=words)
+        self.lengths = np.array([len(ids) for ids in self.encodings["input_ids"]])
+        numbers = {name: number for number, name in enumerate(task.label_names)}
+        self._labels: Any = piece_labels(self.encodings, train.labels, numbers) if words else train.labels
+
+    def batch(self, rows: np.ndarray, device: torch.device) -> dict[str, torch.Tensor]:
+        """The texts of some rows, padded."""
+        return padded(self.encodings, rows, self._pad, device)
+
+    def labels_in(self, rows: np.ndarray) -> int:
+        """Over how many labels the loss of some rows is a mean: one a row, of sentences one a token that has one."""
+        if self._kind is not Kind.SEQUENCE:
+            return len(rows)
+        return sum(label != IGNORED for row in rows for label in self._labels[row])
+
+    def loss(self, logits: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        """The mean loss of the logits of some rows."""
+        return loss_of(logits, self._kind, self._labels, rows)
+
+
+def loss_of(logits: torch.Tensor, kind: Kind, labels: Any, rows: np.ndarray) -> torch.Tensor:
+    """The mean loss of a batch.
+
+    Args:
+        logits: (rows, C), of sentences (rows, T, C).
+        kind: of the task.
+        labels: of all rows, of sentences as `piece_labels` gives them.
+        rows: numbers of the batch's rows.
+    """
+    if kind is Kind.SEQUENCE:
+        longest = logits.shape[1]
+        lists = [[*labels[row], *[IGNORED] * (longest - len(labels[row]))] for row in rows]
+        wanted = torch.tensor(lists, device=logits.device)
+        return functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
+    if kind is Kind.REGRESSION:
+        return functional.mse_loss(logits[:, 0], torch.tensor(labels[rows], dtype=logits.dtype, device=logits.device))
+    wanted = torch.tensor(labels[rows], device=logits.device)
+    if kind is Kind.MULTILABEL:
+        return functional.binary_cross_entropy_with_logits(logits, wanted.to(logits.dtype))
+    return functional.cross_entropy(logits, wanted)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from transfercast.core.errors import InputError
 from transfercast.core.kinds import Kind
 from transfercast.core.records import Recipe, checked_seed
 from transfercast.core.trainings import EpochRecord
@@ -21,6 +22,7 @@ from transfercast.sources.frozen import fit_head
 from transfercast.sources.inference import Reading, read
 from transfercast.sources.language import tune_language
 from transfercast.sources.models import new_model
+from transfercast.sources.multitask import Companion
 from transfercast.sources.precision import Precision
 from transfercast.sources.scores import average_precision, score_of
 from transfercast.sources.threshold import HALF, best_threshold, best_thresholds, head_bias, move_threshold
@@ -75,6 +77,7 @@ def fine_tune(
     *,
     seed: int,
     device: torch.device,
+    companion: Task | None = None,
     after_epoch: AfterEpoch | None = None,
     compact: bool = True,
     precision: Precision = "auto",
@@ -84,19 +87,26 @@ def fine_tune(
 
     Args:
         task: what to learn.
-        checkpoint: folder of a base encoder or of a source.
+        checkpoint: folder of a base encoder or of a source; `multitask` starts from a base encoder.
         recipe: how; what it leaves open is settled by the number of training rows.
         seed: of the head's initialisation, dropout and row order; the global random state is left as it was.
         device: where.
+        companion: of `multitask`, the source's task, whose training rows are learned beside.
         after_epoch: called with the epoch (from 0) and its record; raise in it to stop.
         compact: train only the embeddings of tokens that occur; the result is the same to rounding, in less time.
         precision: of matrix products in the updates; `auto` is bfloat16 where the device multiplies that in hardware.
         parts: in which the rows of an update are read, one after the other: the same update in less memory and more time.
 
     Raises:
-        InputError: if the checkpoint cannot be read, or the seed is out of range.
+        InputError: if the checkpoint cannot be read, the seed is out of range, or `multitask` has no companion.
     """
-    recipe = recipe.settled(len(task.splits["train"]))
+    if (recipe.adaptation == "multitask") is not (companion is not None):
+        raise InputError(
+            f"recipe {recipe.key!r}: multitask trains a target together with a source's task, and nothing else does. "
+            "Fit sources with another recipe."
+        )
+    rows = len(task.splits["train"])
+    recipe = recipe.settled(rows)
     tokenizer = load_tokenizer(checkpoint)
     rng = np.random.default_rng(checked_seed(seed))
     solved = recipe.adaptation == "features"
@@ -109,7 +119,7 @@ def fine_tune(
 
         started = time.perf_counter()
         held = task.splits["validation"]
-        few = _few(held, len(task.splits["train"]))
+        few = _few(held, rows)
 
         def judge(examples: Examples = few) -> Judged:
             return _judged(model, tokenizer, task, examples, recipe)
@@ -119,7 +129,8 @@ def fine_tune(
         if solved:
             chosen = _solved(model, tokenizer, task, recipe, lambda: judge(held), after_epoch)
         else:
-            chosen = Run(task, model, tokenizer, recipe, rng, precision, compact, parts).trained(judge, after_epoch)
+            beside = None if companion is None else Companion(companion, model, tokenizer, recipe, rng, rows)
+            chosen = Run(task, model, tokenizer, recipe, rng, precision, compact, parts, beside).trained(judge, after_epoch)
         whole = few is held or solved or recipe.threshold == "half"
         threshold = chosen.threshold if whole else judge(held).threshold
     move_threshold(model, threshold)

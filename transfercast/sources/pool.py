@@ -160,7 +160,7 @@ class SourcePool(Mapping[str, Source]):
         *,
         encoder: str | None = None,
     ) -> Source:
-        """The target trained alone from an encoder: found as it was trained before, or trained now.
+        """The target trained alone from an encoder (as `Recipe.alone` says): found as it was trained before, or trained now.
 
         Its test rows stay untouched.
 
@@ -171,7 +171,7 @@ class SourcePool(Mapping[str, Source]):
         Raises:
             InputError: if the pool has several encoders and none was named, or it cannot be read.
         """
-        base = encoder or self.encoder
+        base, recipe = encoder or self.encoder, recipe.alone
         return self.found_alone(task, base, recipe, seed) or trained_alone(
             self._alone_folder(task, checkpoint_folder(base)), task, base, recipe, seed, device, splits=("validation",)
         )

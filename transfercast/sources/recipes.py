@@ -20,7 +20,7 @@ WARMUP = 0.1
 WEIGHT_DECAY = 0.01
 MAX_GRADIENT_NORM = 1.0
 HEAD_FACTOR = 10.0
-"""By which the head learns faster than the encoder in `full`: it starts from nothing, the encoder from what it knows."""
+"""By which heads learn faster than the encoder in `full` and `multitask`: they start from nothing, it from what it knows."""
 
 
 def layer_groups(model: Any) -> list[list[nn.Parameter]]:
@@ -48,19 +48,22 @@ def _above(encoder: Any, in_layers: set[int]) -> set[str]:
     return after | {name for name in names if name.startswith("pooler.")}
 
 
-def optimiser_for(model: Any, recipe: Recipe) -> torch.optim.Optimizer:
+def optimiser_for(model: Any, recipe: Recipe, second_head: nn.Module | None = None) -> torch.optim.Optimizer:
     """AdamW over the layer groups, each at its rate; biases and norms do not decay.
 
     Args:
         model: those of its parameters that take gradients are trained.
-        recipe: with a learning rate; `ulmfit` divides it downwards, `full` multiplies the head's.
+        recipe: with a learning rate; `ulmfit` divides it downwards, `full` and `multitask` multiply the head's.
+        second_head: learns as the model's own does.
     """
     groups = [[p for p in group if p.requires_grad] for group in layer_groups(model)]
+    if second_head is not None:
+        groups[-1] += second_head.parameters()
     rate, last = recipe.rate or 0.0, len(groups) - 1
     if recipe.adaptation == "ulmfit":
         rates = [rate / DISCRIMINATIVE ** (last - depth) for depth in range(len(groups))]
     else:
-        rates = [*[rate] * last, rate * (HEAD_FACTOR if recipe.adaptation == "full" else 1.0)]
+        rates = [*[rate] * last, rate * (HEAD_FACTOR if recipe.adaptation in ("full", "multitask") else 1.0)]
     settings = []
     for group, its_rate in zip(groups, rates, strict=True):
         for decay, members in ((WEIGHT_DECAY, [p for p in group if p.ndim > 1]), (0.0, [p for p in group if p.ndim < 2])):

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from transfercast.core.kinds import Kind
 from transfercast.core.progress import progress
 from transfercast.core.records import Recipe
 from transfercast.core.trainings import EpochRecord
-from transfercast.sources.batches import IGNORED, padded, piece_labels, shuffled, tokenized_for
+from transfercast.sources.batches import TrainingRows, shuffled, tokenized_for
 from transfercast.sources.compact import compacted
 from transfercast.sources.lora import Adapters
+from transfercast.sources.multitask import Companion
 from transfercast.sources.precision import Precision, autocast
 from transfercast.sources.recipes import MAX_GRADIENT_NORM, optimiser_for, rate_at, set_free
 from transfercast.tasks.task import Task
@@ -51,6 +51,7 @@ class Run:
         precision: of matrix products.
         compact: train only the embeddings of tokens that occur; adapters train none.
         parts: in which the rows of an update are read, one after the other, to need less memory.
+        companion: a task that is learned beside, with the same encoder.
     """
 
     def __init__(
@@ -63,26 +64,23 @@ class Run:
         precision: Precision,
         compact: bool,
         parts: int = 1,
+        companion: Companion | None = None,
     ) -> None:
         self.task, self.model, self.tokenizer, self.recipe, self.rng = task, model, tokenizer, recipe, rng
-        self.precision, self.parts = precision, parts
-        self.encodings = self._encoded("train")
-        self.lengths = np.array([len(ids) for ids in self.encodings["input_ids"]])
-        self.labels = _labels(task, self.encodings)
+        self.precision, self.parts, self.companion = precision, parts, companion
+        self.rows = TrainingRows(task, model, tokenizer, recipe.max_tokens)
         self.adapters = Adapters(model) if recipe.adaptation == "lora" else None
         self.tables = compacted(model, self._token_lists()) if compact and self.adapters is None else None
-        self.optimiser = optimiser_for(model, recipe)
+        self.optimiser = optimiser_for(model, recipe, None if companion is None else companion.head)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.epochs = recipe.epochs_of(len(self.lengths))
-        self.updates = self.epochs * -(-len(self.lengths) // recipe.batch_size)
-
-    def _encoded(self, split: str) -> Any:
-        words = self.task.kind is Kind.SEQUENCE
-        return tokenized_for(self.model, self.tokenizer, self.task.splits[split].texts, self.recipe.max_tokens, words=words)
+        self.epochs = recipe.epochs_of(len(self.rows.lengths))
 
     def _token_lists(self) -> list[list[int]]:
         """Token ids of all that is read during the training: padding, training rows, and validation rows."""
-        return [[self.tokenizer.pad_token_id], *self.encodings["input_ids"], *self._encoded("validation")["input_ids"]]
+        held, words = self.task.splits["validation"].texts, self.task.kind is Kind.SEQUENCE
+        read_too = tokenized_for(self.model, self.tokenizer, held, self.recipe.max_tokens, words=words)
+        beside = [] if self.companion is None else self.companion.rows.encodings["input_ids"]
+        return [[self.tokenizer.pad_token_id], *self.rows.encodings["input_ids"], *read_too["input_ids"], *beside]
 
     def trained(self, judge: Callable[[], Judged], after_epoch: AfterEpoch | None) -> Chosen:
         """Run all epochs.
@@ -122,55 +120,46 @@ class Run:
             parameter.requires_grad_(True)
 
     def _epoch(self, epoch: int) -> float | None:
-        """One pass over the training rows; the mean loss over its updates, None where it is no number."""
+        """One pass over the training rows; the mean loss over the updates on them, None where it is no number."""
         self.model.train()
         set_free(self.model, self.recipe, epoch, self.epochs)
-        batches = shuffled(self.lengths, self.recipe.batch_size, self.rng)
-        device = self.model.device
-        losses = torch.zeros((), device=device)
-        for number, rows in enumerate(progress(batches, "batches"), start=epoch * len(batches)):
-            factor = rate_at(self.recipe, number, self.updates)
+        batches = self._batches()
+        losses = []
+        for number, (companion, rows) in enumerate(progress(batches, "batches"), start=epoch * len(batches)):
+            factor = rate_at(self.recipe, number, self.epochs * len(batches))
             for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
-            self.optimiser.zero_grad(set_to_none=True)
-            for part in np.array_split(rows, min(self.parts, len(rows))):
-                batch = padded(self.encodings, part, self.tokenizer.pad_token_id, device)
-                with autocast(device, self.precision):
-                    logits = self.model(**batch).logits
-                share = self._judged_in(part) / max(self._judged_in(rows), 1)
-                loss = share * _loss(logits.float(), self.task.kind, self.labels, part)
-                torch.autograd.backward(loss)
-                losses += loss.detach()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
-            if self.tables is not None:
-                self.tables[0].note_update(self.optimiser)
-            self.optimiser.step()
-        mean = float(losses) / len(batches)
+            loss = self._update(companion, rows)
+            if companion is None:
+                losses.append(loss)
+        mean = float(torch.stack(losses).mean())
         return mean if math.isfinite(mean) else None
 
-    def _judged_in(self, rows: np.ndarray) -> int:
-        """Over how many labels the loss of some rows is a mean: one a row, or one a token that has one."""
-        if self.task.kind is not Kind.SEQUENCE:
-            return len(rows)
-        return sum(label != IGNORED for row in rows for label in self.labels[row])
+    def _batches(self) -> list[tuple[Companion | None, np.ndarray]]:
+        """An epoch's batches of the task itself (None) and, between these, of its companion."""
+        own = shuffled(self.rows.lengths, self.recipe.batch_size, self.rng)
+        batches: list[tuple[Companion | None, np.ndarray]] = [(None, rows) for rows in own]
+        if self.companion is None:
+            return batches
+        batches += [(self.companion, rows) for rows in self.companion.batches()]
+        return [batches[place] for place in self.rng.permutation(len(batches))]
 
-
-def _labels(task: Task, encodings: Any) -> Any:
-    labels = task.splits["train"].labels
-    if task.kind is not Kind.SEQUENCE:
-        return labels
-    return piece_labels(encodings, labels, {name: number for number, name in enumerate(task.label_names)})
-
-
-def _loss(logits: torch.Tensor, kind: Kind, labels: Any, rows: np.ndarray) -> torch.Tensor:
-    if kind is Kind.SEQUENCE:
-        longest = logits.shape[1]
-        lists = [[*labels[row], *[IGNORED] * (longest - len(labels[row]))] for row in rows]
-        wanted = torch.tensor(lists, device=logits.device)
-        return functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
-    if kind is Kind.REGRESSION:
-        return functional.mse_loss(logits[:, 0], torch.tensor(labels[rows], dtype=logits.dtype, device=logits.device))
-    wanted = torch.tensor(labels[rows], device=logits.device)
-    if kind is Kind.MULTILABEL:
-        return functional.binary_cross_entropy_with_logits(logits, wanted.to(logits.dtype))
-    return functional.cross_entropy(logits, wanted)
+    def _update(self, companion: Companion | None, rows: np.ndarray) -> torch.Tensor:
+        """One update on a batch, and its mean loss; a companion's gradient is clipped, and then multiplied by its weight."""
+        device, read = self.model.device, self.rows if companion is None else companion.rows
+        weight = 1.0 if companion is None else companion.weight
+        mean = torch.zeros((), device=device)
+        self.optimiser.zero_grad(set_to_none=True)
+        for part in np.array_split(rows, min(self.parts, len(rows))):
+            batch = read.batch(part, device)
+            with autocast(device, self.precision):
+                logits = self.model(**batch).logits if companion is None else companion.logits(self.model, batch)
+            loss = read.labels_in(part) / max(read.labels_in(rows), 1) * read.loss(logits.float(), part)
+            torch.autograd.backward(weight * loss)
+            mean += loss.detach()
+        learned = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        torch.nn.utils.clip_grad_norm_(learned, weight * MAX_GRADIENT_NORM)
+        if self.tables is not None:
+            self.tables[0].note_update(self.optimiser)
+        self.optimiser.step()
+        return mean
