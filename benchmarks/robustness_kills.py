@@ -10,7 +10,7 @@ import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +60,10 @@ class Job:
     workers: int = 1
 
 
-def kills(inputs: Path, tally: Tally, number: int, seed: int = 0) -> None:
-    """Kill `number` processes in all, over all jobs."""
+def kills(inputs: Path, tally: Tally, number: int, seed: int = 0, jobs: Sequence[Job] | None = None) -> None:
+    """Kill `number` processes in all, over all jobs, or those given."""
     with _databases(tally) as new_database:
-        kinds = [(job, kind) for job in JOBS for kind in job.databases if kind in new_database]
+        kinds = [(job, kind) for job in jobs or JOBS for kind in job.databases if kind in new_database]
         total = sum(job.share for job, _ in kinds)
         for job, kind in kinds:
             _job(job, kind, new_database[kind], inputs, tally, max(1, round(number * job.share / total)), seed)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from transfercast.core.errors import InputError
 from transfercast.core.plan import Step
 from transfercast.core.records import ALONE, Candidate, Observation, Pair
-from transfercast.execution.result import Best, SearchResult, Training, tied_with
+from transfercast.execution.result import Best, Failure, SearchResult, Stopped, Training, tied_with
 
 
 def training(position, source, target, score, gain=math.nan, error=0.05, recipe="full", metric="positive_f1"):
@@ -126,3 +127,48 @@ def test_a_result_is_short_to_look_at_and_a_frame_to_work_with(crisis):
     assert frame.forecast.isna().tolist() == [True, True, False, False, False]
     assert frame.gain.isna().tolist() == [True, True, False, False, False]
     assert list(SearchResult((), {}, {}, {}).to_frame()) == list(frame)
+
+
+def forecast(position, source, target, expected, score, bounds=(None, None)):
+    one = training(position, source, target, score, 0.1)
+    changed = {"score": expected, "lower": bounds[0], "upper": bounds[1]}
+    return dataclasses.replace(one, step=one.step.model_copy(update=changed))
+
+
+def test_a_result_says_how_forecasts_did_and_which_source_will_be_ranked_otherwise():
+    rows = (
+        training(0, ALONE, "a", 0.5),
+        forecast(1, "x", "a", 0.5, 0.6, (0.4, 0.7)),
+        forecast(2, "x", "b", 0.5, 0.7, (0.4, 0.6)),
+        forecast(3, "y", "a", 0.5, 0.4, (0.4, 0.6)),
+    )
+    result = SearchResult(rows, {}, {}, {})
+    assert result.forecast_errors().error.tolist() == pytest.approx([0.1, 0.2, -0.1])
+    assert result.learned() == [
+        "Forecasts of 3 trainings were off by 0.133 on average (bias +0.067); 2 of 3 scores lie within their bounds.",
+        "x did better than forecast on each of 2 targets, by 0.150: a predictor that learns from this ranks it higher in the "
+        "next plan.",
+    ]
+    assert SearchResult(rows[:1], {}, {}, {}).learned() == []
+
+
+def test_a_result_prints_as_an_aligned_table_with_what_stopped_and_failed():
+    stopped = Stopped(forecast(2, "y", "a", 0.4, 0.3).step, (0.1, 0.3), 10)
+    failed = Failure(3, "z -> a", "MemoryError: MemoryError")
+    rows = (training(0, ALONE, "a", 0.5), forecast(1, "x", "a", 0.5, 0.6))
+    lines = str(SearchResult(rows, {}, {"a": 0.5}, {}, (failed,), (stopped,))).splitlines()
+    assert lines[1].split() == ["a", "x", "full", "0.500", "0.600", "+0.100", "15.0", "min"]
+    assert lines[2].split()[:6] == ["a", ALONE, "full", "-", "0.500", "-"]
+    ends = [line.index(number) + len(number) for line, number in zip(lines, ("score", "0.600", "0.500"), strict=False)]
+    assert len(set(ends)) == 1
+    assert lines[3] == "y -> a: stopped after 2 of 10 epochs at 0.300"
+    assert lines[4] == "z -> a: failed, MemoryError: MemoryError"
+
+
+def test_forecasts_are_drawn_against_outcomes_with_a_colour_a_target(tmp_path):
+    rows = (forecast(1, "x", "a", 0.5, 0.6), forecast(2, "x", "b", 0.4, 0.7))
+    SearchResult(rows, {}, {}, {}).plot(tmp_path / "found.svg")
+    drawn = (tmp_path / "found.svg").read_text()
+    assert "score that was forecast" in drawn
+    with pytest.raises(InputError, match="nothing to draw"):
+        SearchResult((training(0, ALONE, "a", 0.5),), {}, {}, {}).plot(tmp_path / "none.svg")

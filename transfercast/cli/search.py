@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from transfercast.cli import app
 from transfercast.cli.output import AsJson, Device, duration, say, show
+from transfercast.cli.train_meta import train_meta
 from transfercast.core.choices import STOP_LEVEL, Stop
 
 if TYPE_CHECKING:
+    from transfercast.execution.events import OnTrial
     from transfercast.execution.result import SearchResult
 
 
@@ -36,28 +39,54 @@ def search(
         float, typer.Option(min=0, max=1, help="Of learned: the chance to end above the best below which a trial is stopped.")
     ] = STOP_LEVEL,
     trial_minutes: Annotated[float | None, typer.Option(min=0, help="A training that takes longer fails.")] = None,
+    then_retrain: Annotated[
+        Path | None, typer.Option(help="Then learn from the history, as train-meta does: folder of the predictor's versions.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw outcomes against forecasts: .svg, .png, .pdf.")] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a plan's trainings; start it again after a kill, or in several terminals at once.
+    """Run a plan's trainings; start it again after a kill, or in several terminals or on several machines at once.
+
+    On a terminal a table shows what runs. With --json, lines with the key "event" tell of each trial when it starts, has done
+    an epoch and ends; the other lines are the trainings and the best of each target, at the end.
 
     Example: transfercast search plan.json --storage sqlite:///history.db
     """
+    from transfercast.core.files import check_file
     from transfercast.core.plan import Plan
+    from transfercast.report.figures import check_ending
 
+    if plot is not None:
+        check_ending(plot)
+        check_file(plot)
     loaded = Plan.load(plan)
 
+    from transfercast.execution.live import LiveTable, shown_live
     from transfercast.execution.search import search as run  # imports torch; a wrong plan is reported before that
 
-    result = run(
-        loaded, storage, history=history, jobs=jobs, device=device,
-        stop=stop, stop_level=stop_level, trial_minutes=trial_minutes,
-    )  # fmt: skip
-    report(result, history or storage, as_json)
+    def found(*listeners: OnTrial) -> SearchResult:
+        return run(
+            loaded, storage, history=history, jobs=jobs, device=device,
+            stop=stop, stop_level=stop_level, trial_minutes=trial_minutes, on_trial=listeners,
+        )  # fmt: skip
+
+    console = Console(stderr=True)
+    if as_json:
+        result = found(lambda event: show([event.as_json()], True))
+    elif console.is_terminal:
+        live = LiveTable(loaded)
+        with shown_live(live, console):
+            result = found(live)
+    else:
+        result = found()
+    if plot is not None and not result.forecast_errors().empty:
+        result.plot(plot)
+    report(result, history or storage, as_json, then_retrain)
 
 
-def report(result: SearchResult, history: str, as_json: bool) -> None:
-    """Print what a search found and where it was recorded; failed steps make the command fail."""
+def report(result: SearchResult, history: str, as_json: bool, then_retrain: Path | None = None) -> None:
+    """Print what a search found and where it was recorded, and learn from it if asked; failed steps make the command fail."""
     show(_trials(result, as_json), as_json, "Trials, scored on validation")
     if result.bests:
         say("", as_json)
@@ -66,8 +95,11 @@ def report(result: SearchResult, history: str, as_json: bool) -> None:
         say(f"{one}.", as_json)
     for note in result.notes():
         say(f"Note: {note}", as_json)
-    say(result.headline(), as_json)
-    if result.observations:
+    for sentence in (*result.learned(), result.headline()):
+        say(sentence, as_json)
+    if result.observations and then_retrain is not None:
+        train_meta(history, then_retrain, as_json=as_json)
+    elif result.observations:
         say(f"Learn from it with: transfercast train-meta --history {history} --out meta", as_json)
     if result.failures:
         for failure in result.failures:

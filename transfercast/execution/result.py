@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfercast.core.errors import TransfercastError
+from transfercast.core.errors import InputError, TransfercastError
 from transfercast.core.plan import Step
 from transfercast.core.records import ALONE, Candidate, Observation, Pair
+from transfercast.core.text import duration
 from transfercast.sources.scores import warning_of
 
 
@@ -227,6 +228,75 @@ class SearchResult:
         ]
         return pd.DataFrame(rows, columns=list(_FRAME_COLUMNS))
 
+    def forecast_errors(self) -> pd.DataFrame:
+        """One row a finished transfer that was forecast: source, target, forecast, score, error (score minus forecast), inside.
+
+        `inside` says whether the score lies within the plan's bounds; None where it has none.
+        """
+        rows = [
+            {
+                "source": one.step.source,
+                "target": one.step.target,
+                "forecast": forecast,
+                "score": one.observation.score,
+                "error": one.observation.score - forecast,
+                "inside": _inside(one),
+            }
+            for one in self.trainings
+            if (forecast := forecast_of(one.step)) is not None
+        ]
+        return pd.DataFrame(rows, columns=["source", "target", "forecast", "score", "error", "inside"])
+
+    def learned(self) -> list[str]:
+        """Sentences on how the forecasts did; nothing where no score was forecast."""
+        errors = self.forecast_errors()
+        if errors.empty:
+            return []
+        bounded = errors.inside.dropna()
+        text = (
+            f"Forecasts of {len(errors)} {'training' if len(errors) == 1 else 'trainings'} were off by "
+            f"{errors.error.abs().mean():.3f} on average (bias {errors.error.mean():+.3f})"
+        )
+        if len(bounded):
+            text += f"; {int(bounded.sum())} of {len(bounded)} scores lie within their bounds"
+        sentences = [f"{text}."]
+        by_source = errors.groupby("source").error
+        steady = by_source.mean()[(by_source.min() > 0) | (by_source.max() < 0)]
+        moved = steady[(by_source.size() > 1).reindex(steady.index)]
+        if len(moved):
+            most = str(moved.abs().idxmax())
+            way = "better" if moved[most] > 0 else "worse"
+            sentences.append(
+                f"{most} did {way} than forecast on each of {int(by_source.size()[most])} targets, by {abs(moved[most]):.3f}: "
+                f"a predictor that learns from this ranks it {'higher' if moved[most] > 0 else 'lower'} in the next plan."
+            )
+        return sentences
+
+    def plot(self, path: str | Path) -> None:
+        """Draw forecasts against outcomes: .svg, .png or .pdf.
+
+        Raises:
+            InputError: if no training was forecast, for another ending, or if the file cannot be written.
+        """
+        from transfercast.report.figures import forecasts_figure, save
+
+        errors = self.forecast_errors()
+        if errors.empty:
+            raise InputError("no finished training of this search was forecast with a score, so there is nothing to draw.")
+        targets = {str(name): part[["forecast", "score"]].to_numpy().T for name, part in errors.groupby("target", sort=False)}
+        save(forecasts_figure(targets), Path(path))
+
+    def __str__(self) -> str:
+        """The trainings as a table, the best first in each target, then what stopped or failed, and what the figures say."""
+        lines = [f"{'target':20} {'source':20} {'recipe':12} {'forecast':>8} {'score':>6} {'gain':>6} {'time':>8}"]
+        for one in sorted(self.trainings, key=lambda one: (one.step.target, -one.observation.score)):
+            lines.append(
+                f"{one.step.target:20} {one.step.source:20} {one.step.recipe:12} {_number(forecast_of(one.step)):>8} "
+                f"{one.observation.score:6.3f} {_number(one.gain, '+'):>6} {duration(one.observation.hours) or '-':>8}"
+            )
+        ended = [*map(str, self.stopped), *(f"{one.what}: failed, {one.cause}" for one in self.failures)]
+        return "\n".join([*lines, *ended, *self.notes(), *self.learned(), self.headline()])
+
     def __repr__(self) -> str:
         return (
             f"SearchResult({len(self.bests)} targets, {len(self.trainings)} trainings, {len(self.failures)} failures; "
@@ -243,6 +313,15 @@ _FRAME_COLUMNS = ("trial", "source", "encoder", "target", "recipe", "forecast", 
 def forecast_of(step: Step) -> float | None:
     """A step's forecast; None where its score was measured: the target alone, and what a history held already."""
     return None if step.source == ALONE or step.done else step.score
+
+
+def _inside(training: Training) -> bool | None:
+    lower, upper = training.step.lower, training.step.upper
+    return None if lower is None or upper is None else lower <= training.observation.score <= upper
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:{sign}.3f}"
 
 
 def _named(candidates: tuple[Candidate, ...]) -> str:

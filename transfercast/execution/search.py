@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from transfercast.core.progress import progress
 from transfercast.core.text import redacted
 from transfercast.execution import claims
 from transfercast.execution.checkpoints import CheckpointStore
+from transfercast.execution.events import OnTrial, told
 from transfercast.execution.inputs import PlanInputs
 from transfercast.execution.result import SearchResult
 from transfercast.execution.stopping import pruner_of
@@ -41,6 +42,7 @@ def search(
     stop: Stop | optuna.pruners.BasePruner = "none",
     stop_level: float = STOP_LEVEL,
     trial_minutes: float | None = None,
+    on_trial: OnTrial | Sequence[OnTrial] = (),
 ) -> SearchResult:
     """Run the steps of a plan that are not finished yet, and report on all of them.
 
@@ -58,6 +60,8 @@ def search(
             their target; `median`, `halving` and `hyperband` as Optuna's pruners of these names say, or any pruner.
         stop_level: of `learned`, the probability below which a trial is stopped.
         trial_minutes: a training that takes longer fails after the epoch that it is at.
+        on_trial: called with a `TrialEvent` when a trial of this plan starts, has done an epoch, or ends, wherever it runs; in
+            a thread, about once a second. `execution.trackers` has such functions for MLflow and Weights & Biases.
 
     Raises:
         InputError: before any training, if the plan is not whole, if the pool or a task is no longer what the plan was made
@@ -75,7 +79,8 @@ def search(
         worker = _workers[setting.id] = setting.worker(inputs, past)
         try:
             worker.enter()
-            _run_all(worker, setting, jobs)
+            with told(plan, worker.record, [on_trial] if callable(on_trial) else on_trial):
+                _run_all(worker, setting, jobs)
             return worker.result()
         finally:
             del _workers[setting.id]

@@ -82,6 +82,15 @@ class TrialRecord:
             pruner=self._pruner or optuna.pruners.NopPruner(),
         )
 
+    def trials(self, target: str) -> list[FrozenTrial]:
+        """All trials of a target, in the order in which they began."""
+        study = optuna.load_study(study_name=self.name_of(target), storage=self._storage)
+        return study.get_trials(deepcopy=False)
+
+    def end_thread(self) -> None:
+        """Give back the connection of this thread."""
+        self._storage.remove_session()
+
     def begin(self, step: Step) -> optuna.Trial:
         """A running trial of a step; what an earlier attempt left running is closed as failed.
 

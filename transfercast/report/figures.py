@@ -87,6 +87,21 @@ def reasons_figure(names: Sequence[str], groups: Sequence[str], why: np.ndarray)
     return figure
 
 
+def forecasts_figure(forecasts: Mapping[str, np.ndarray]) -> Figure:
+    """Outcomes against what was forecast; on the line they are the same.
+
+    Args:
+        forecasts: (2, n) forecast and outcome of a target's n trainings, by target.
+    """
+    figure, axes = _canvas("score that was forecast", "score on validation")
+    for target, (expected, outcome) in forecasts.items():
+        axes.plot(expected, outcome, "o", label=target, alpha=0.8)
+    ends = [float(end) for values in forecasts.values() for end in (values.min(), values.max())]
+    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#444", linewidth=0.8)
+    axes.legend(frameon=False, fontsize="small")
+    return figure
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as its file's ending says.
 
