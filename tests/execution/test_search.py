@@ -95,6 +95,16 @@ def test_the_storage_may_be_the_path_of_a_file(table, storage, tmp_path):
     assert len(optuna.get_all_study_summaries(storage=f"sqlite:///{tmp_path}/h.db")) == len(made.targets)
 
 
+def test_trials_may_lie_in_another_database_than_observations(table, database_url, tmp_path):
+    made = planned(table, 1)
+    result = search(made, database_url, history=tmp_path / "own.db", stop="learned")
+    assert len(result.observations) + len(result.stopped) == len(made.steps)
+    trials = optuna.storages.RDBStorage(database_url.replace("postgresql:", "postgresql+psycopg:"))
+    assert sum(study.n_trials for study in optuna.get_all_study_summaries(trials)) == len(made.steps)
+    trials.remove_session()
+    trials.engine.dispose()
+
+
 @pytest.mark.parametrize("storage", ["nonsense://x", "sqlite:////nowhere/at/all.db"])
 def test_a_storage_that_cannot_be_opened_is_reported_before_any_training(table, tmp_path, storage, monkeypatch):
     monkeypatch.setattr("transfercast.execution.worker.fine_tune", lambda *a, **k: pytest.fail("trained"))

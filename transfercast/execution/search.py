@@ -27,6 +27,7 @@ from transfercast.execution.result import SearchResult
 from transfercast.execution.stopping import pruner_of
 from transfercast.execution.study import TrialRecord
 from transfercast.execution.worker import Worker
+from transfercast.history.places import with_driver
 from transfercast.history.store import History
 
 POLL_SECONDS = 0.5
@@ -69,7 +70,7 @@ def search(
         TransfercastError: if a database fails during the search, or a process is killed; finished trainings are kept.
     """
     inputs = PlanInputs(plan, device)
-    trials_url = str(storage) if "://" in str(storage) else f"sqlite:///{Path(storage).resolve()}"
+    trials_url = with_driver(str(storage)) if "://" in str(storage) else f"sqlite:///{Path(storage).resolve()}"
     past = History(trials_url if history is None else history)
     pruner = pruner_of(stop, stop_level, past.trainings()) if isinstance(stop, str) else stop
     storage_url = trials_url if history is not None else past.url
@@ -84,6 +85,7 @@ def search(
             return worker.result()
         finally:
             del _workers[setting.id]
+            worker.record.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,11 @@ class TrialRecord:
         """Give back the connection of this thread."""
         self._storage.remove_session()
 
+    def close(self) -> None:
+        """Close the connections, which Optuna leaves open."""
+        self.end_thread()
+        self._storage.engine.dispose()
+
     def begin(self, step: Step) -> optuna.Trial:
         """A running trial of a step; what an earlier attempt left running is closed as failed.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -27,6 +28,15 @@ def is_table(place: str | Path) -> bool:
     return str(place).lower().endswith(TABLE_ENDINGS)
 
 
+def with_driver(url: str) -> str:
+    """A URL with psycopg 3 for PostgreSQL, where it names no driver.
+
+    >>> with_driver("postgresql://me@host/db")
+    'postgresql+psycopg://me@host/db'
+    """
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+
+
 def database_url(place: str | Path) -> sa.URL:
     """The URL of a history; PostgreSQL is spoken to by psycopg 3 where no driver is named.
 
@@ -37,11 +47,9 @@ def database_url(place: str | Path) -> sa.URL:
         url = sa.URL.create("sqlite", database=str(Path(place).resolve()))
     else:
         try:
-            url = sa.make_url(str(place))
+            url = sa.make_url(with_driver(str(place)))
         except (sa.exc.ArgumentError, ValueError) as error:
             raise InputError(f"history {shown_url(place)!r}: no database URL. {_EXAMPLE}") from error
-    if url.drivername in ("postgresql", "postgres"):
-        url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in DATABASES:
         raise InputError(f"history {shown_url(place)!r}: {url.get_backend_name()} is not supported. {_EXAMPLE}")
     file = file_of(url)
