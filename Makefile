@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test check docs clean
+.PHONY: install demo predictor test check docs clean
 
 install: $(STAMP)
 
@@ -19,6 +19,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: install
 	$(BIN)/python -m transfercast demo
+
+predictor: install
+	$(BIN)/python -m transfercast.retraining.bundled
 
 test: install
 	$(BIN)/python -m pytest

@@ -1,4 +1,4 @@
-"""Makes transfercast/atlas/data/hub_models.parquet from the published table, and says how good recommendations from it are.
+"""Makes transfercast/corpus/data/hub_models.parquet from the published table, and says how good recommendations from it are.
 
 python -m benchmarks.hub_table [--write]     last line: {"kept": ..., "gain_first": ..., "gain_best_of_five": ..., ...}
 
@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.data import DATA
-from transfercast.atlas import hub
+from transfercast.corpus import hub
 
 PUBLISHED = DATA / "transfer" / "suite" / "model_recycling.csv"
 SHIPPED = Path(hub.__file__).parent / "data" / "hub_models.parquet"

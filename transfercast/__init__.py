@@ -23,10 +23,11 @@ _HOME = {
     "Recipe": "core.records",
     "SourcePool": "sources.pool",
     "Task": "tasks.task",
+    "atlas": "corpus.measured",
     "collect": "collection.collector",
     "extract_features": "features.extract",
     "fit_maps": "features.fit_maps",
-    "hub_models": "atlas.hub",
+    "hub_models": "corpus.hub",
     "plan": "planning.order",
     "pull": "sharing.hub",
     "push": "sharing.hub",
@@ -52,6 +53,7 @@ __all__ = [
     "SourcePool",
     "Task",
     "__version__",
+    "atlas",
     "collect",
     "extract_features",
     "fit_maps",
@@ -69,13 +71,14 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from transfercast.atlas.hub import hub_models
     from transfercast.attribution.conductance import term_conductance
     from transfercast.collection.collector import collect
     from transfercast.core.forecast import Forecast
     from transfercast.core.plan import Budget, Plan
     from transfercast.core.records import Observation, Pair, Recipe
     from transfercast.core.table import FeatureTable
+    from transfercast.corpus.hub import hub_models
+    from transfercast.corpus.measured import atlas
     from transfercast.execution.recommend import recommend
     from transfercast.execution.search import search
     from transfercast.features.extract import extract_features

@@ -70,8 +70,8 @@ def test_the_baseline_of_each_target_comes_first_and_then_the_best_forecast(lear
 
 def test_without_evidence_a_plan_is_an_order_without_scores_and_says_what_would_change_it(tmp_path):
     some = table()
-    made = plan(Predictor.load(), some, Budget(trials=10))
-    forecast = Predictor.load().predict(some)
+    made = plan(Predictor(), some, Budget(trials=10))
+    forecast = Predictor().predict(some)
     best_first = [
         forecast.candidates[row].source for row in np.argsort(-forecast.score) if forecast.candidates[row].target == "t0"
     ]
@@ -90,17 +90,17 @@ def test_without_evidence_a_plan_is_an_order_without_scores_and_says_what_would_
 
 def test_a_budget_is_kept_for_each_target_or_over_all():
     for per, expected in (("target", 6), ("total", 3)):
-        made = plan(Predictor.load(), table(), Budget(trials=3, per=per))
+        made = plan(Predictor(), table(), Budget(trials=3, per=per))
         assert sum(step.source != ALONE for step in made.steps) == expected
 
 
 def test_hours_are_kept_with_the_baseline_s_in_them():
     # 360 rows are 23 batches, which get 9 epochs: 360 rows x 9 epochs x 1 s = 0.9 h a training, and the same for the baseline
-    made = plan(Predictor.load(), table(), Budget(hours=3.0))
+    made = plan(Predictor(), table(), Budget(hours=3.0))
     assert made.hours <= 3.0
     assert made.hours == pytest.approx(0.9 * len(made.steps))
     with pytest.raises(InputError, match=r"buys no training: the first would take 108.0 min"):
-        plan(Predictor.load(), table(), Budget(hours=1.5))
+        plan(Predictor(), table(), Budget(hours=1.5))
 
 
 def test_a_budget_larger_than_all_candidates_runs_them_once(learned):
@@ -111,7 +111,7 @@ def test_a_budget_larger_than_all_candidates_runs_them_once(learned):
 
 def test_cheap_recipes_come_first_by_the_hour():
     recipes = [Recipe(epochs=30), Recipe(epochs=1)]
-    made = plan(Predictor.load(), table(("t0",)).with_recipes(recipes), Budget(hours=8.0))
+    made = plan(Predictor(), table(("t0",)).with_recipes(recipes), Budget(hours=8.0))
     assert Recipe.parse(made.steps[1].recipe).epochs == 1
     assert made.steps[0].recipe == made.steps[1].recipe  # the target alone is trained, and paid, like its first transfer
     assert made.steps[0].hours == pytest.approx(0.1)
@@ -127,13 +127,13 @@ def test_a_training_that_does_not_fit_leaves_its_hours_to_others(learned):
 def test_hours_that_nobody_knows_are_refused_for_a_budget_of_hours_and_shown_as_unknown_otherwise():
     unknown = table(facts=FACTS.model_copy(update={"seconds_per_row_epoch": None}))
     with pytest.raises(InputError, match=r"how long a training of t0, t1 takes.*Give a number of trials"):
-        plan(Predictor.load(), unknown, Budget(hours=0.001))
-    made = plan(Predictor.load(), unknown, Budget(trials=3))
+        plan(Predictor(), unknown, Budget(hours=0.001))
+    made = plan(Predictor(), unknown, Budget(trials=3))
     assert made.hours is None
     assert "unknown" in str(made)
     without_facts = FeatureTable(unknown.frame, unknown.schema, Provenance())
     with pytest.raises(InputError, match="how long a training"):
-        plan(Predictor.load(), without_facts, Budget(hours=0.001))
+        plan(Predictor(), without_facts, Budget(hours=0.001))
 
 
 @pytest.mark.parametrize("alone", [0.5, 0.97])
@@ -176,7 +176,7 @@ def test_an_id_changes_with_all_that_a_plan_rests_on(learned):
         plan(learned, table(), Budget(trials=4)),
         plan(learned, table(), Budget(trials=3), 0.8),
         plan(learned, table(), Budget(trials=3), bounds="hierarchical"),
-        plan(Predictor.load(), table(), Budget(trials=3)),
+        plan(Predictor(), table(), Budget(trials=3)),
         plan(learned, table(facts=FACTS.model_copy(update={"train_rows": 361})), Budget(trials=3)),
         plan(learned, table(), Budget(trials=3), history=history_with([("s0", 0.9)])),
     ]

@@ -67,7 +67,7 @@ def test_another_format_is_refused(version, number, told):
 
 @pytest.mark.parametrize("name", ["model.json", "matrix.safetensors", "residuals.json", "ranker.json", "manifest.json"])
 @pytest.mark.parametrize("content", [b'{"a": [1, ', b"[" * 100_000, b"\xff\xfe", b"[]", b"1" * 5_000,
-                                     b'{"format": 4, "sha256": {"\\u0000": ""}}'],
+                                     b'{"format": 5, "sha256": {"\\u0000": ""}}'],
                          ids=["cut", "deep", "not UTF-8", "a list", "5,000 digits", "a name that no file has"])  # fmt: skip
 def test_what_is_no_json_of_ours_is_refused_in_one_line_even_with_matching_hashes(version, name, content):
     if name == "manifest.json":
@@ -163,8 +163,8 @@ def test_a_table_without_any_of_its_columns_is_refused(version):
         Predictor.load(version).predict(FeatureTable(frame, schema, table.provenance))
 
 
-def test_a_predictor_of_format_4_that_was_kept_is_read_and_forecasts_as_it_did():
-    kept = Predictor.load(Path(__file__).parents[1] / "artifacts" / "predictor-4")
+def test_a_predictor_of_format_5_that_was_kept_is_read_and_forecasts_as_it_did():
+    kept = Predictor.load(Path(__file__).parents[1] / "artifacts" / "predictor-5")
     forecast = kept.predict(table_of(past(4, 4, seed=1), "t0"))
     assert kept.id == "0001-00000000"
     np.testing.assert_allclose(forecast.score, [0.4429049, 0.4365048, 0.4197435, 0.4172515], atol=1e-6)

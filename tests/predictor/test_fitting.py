@@ -16,7 +16,7 @@ from transfercast.predictor.calibration import (
     Calibration,
     calibration_of_prior,
     levels_of,
-    prior_range_of,
+    prior_scale_of,
     slope_of,
 )  # fmt: skip
 from transfercast.predictor.data import Transfers, candidates_of
@@ -25,7 +25,7 @@ from transfercast.predictor.fitting import FittedModel, fit, fit_prior, held_out
 from transfercast.predictor.folds import folds_by
 from transfercast.predictor.masking import COLD, REGIMES
 from transfercast.predictor.predictor import Predictor
-from transfercast.predictor.prior import RANGE, centred_ranks
+from transfercast.predictor.prior import RANGE, prior_points
 
 
 def scores(fitted: FittedModel, rows) -> np.ndarray:
@@ -47,10 +47,10 @@ def test_the_score_is_the_formula_that_docs_state():
     some = observed(targets=6)
     rows = some.candidates
     relative = np.linspace(-1, 1, len(some))
-    calibration = Calibration(levels_of(some), {COLD: 0.2}, prior_range=0.1)
+    calibration = Calibration(levels_of(some), {COLD: 0.2}, {"logme@1": 0.3}, prior_scale=0.1)
     b, r = rows.baseline, 1 - rows.baseline
     g, p = calibration.levels.gain_with["e"], 20 / (20 + len(some))
-    q = centred_ranks(rows, rows.evidence_groups).sum(axis=1)
+    q = prior_points(rows, rows.evidence_groups, r, {"logme@1": 0.3}).sum(axis=1)
     expected = b + g * r + (1 - p) * 0.2 * r * relative + p * 0.1 * q
     np.testing.assert_allclose(calibration.scores(rows, relative, cold(rows)), np.clip(expected, 0, 1))
     silent = replace(calibration, slopes={COLD: 0.0})
@@ -90,12 +90,15 @@ def test_the_slope_is_the_least_squares_one_within_queries_in_shares_of_the_head
     assert slope_of(some, -relative, levels_of(some)) == 0
 
 
-def test_the_prior_s_range_is_learned_by_targets_worked_by_hand():
+def test_the_prior_s_scale_is_learned_by_targets_worked_by_hand():
     candidates = [(source, target, "full") for target in "tu" for source in "ab"]
     rows = candidates_of(np.array([[1.0], [2.0], [5.0], [3.0]]), [column("m0")], candidates, {}, "e")
     some = Transfers(rows, np.array([0.4, 0.6, 0.7, 0.5]), np.zeros(4))
     # centred ranks of two are -.25 and .25, scores move by -.1 and .1: slope .4, of which two targets keep 2 / 5
-    assert prior_range_of(some) == pytest.approx(0.4 * 0.4 + 0.6 * RANGE)
+    # of an equal vote, whose slope is RANGE
+    assert prior_scale_of(some, levels_of(some), {}) == pytest.approx(0.4 * 0.4 / RANGE + 0.6)
+    # what stands in for baselines is .4 * .55 + .6 * .5, so the headroom is .48, and a weight of .1 says .048 a rank
+    assert prior_scale_of(some, levels_of(some), {"m0@1": 0.1}) == pytest.approx(0.4 * 0.4 / 0.048 + 0.6)
 
 
 def test_held_out_forecasts_do_not_rest_on_the_fold_s_scores():
@@ -123,11 +126,11 @@ def test_the_slope_is_bounded_however_small_the_forecasts_are(monkeypatch):
 
     some = observed(targets=4)
     outcome = fitting.relative_scores(some.score, some.candidates.query_ids)
-    deviations, calibration = fitting._calibrated(some, np.stack([outcome, outcome], axis=1))
+    deviations, calibration = fitting._calibrated(some, np.stack([outcome, outcome], axis=1), {})
     honest = slope_of(some, outcome / outcome.std(), levels_of(some))
     assert calibration.slopes[COLD] == pytest.approx(honest)
     np.testing.assert_allclose(deviations, outcome.std())
-    wrong = fitting._calibrated(some, np.stack([-outcome, -outcome], axis=1))[1]
+    wrong = fitting._calibrated(some, np.stack([-outcome, -outcome], axis=1), {})[1]
     assert wrong.slopes[COLD] == 0  # forecasts that are wrong are worth nothing
 
 
@@ -142,8 +145,8 @@ def test_each_regime_with_examples_is_calibrated():
 def test_below_three_targets_the_prior_orders_and_levels_are_those_observed(targets):
     some = observed(targets=targets, sources=8)
     new = observed(targets=4, sources=8, seed=5).candidates
-    fitted = fit(some)
-    ours, theirs = scores(fitted, new), centred_ranks(new, new.evidence_groups).sum(axis=1)
+    fitted = fit(some, weights={})
+    ours, theirs = scores(fitted, new), prior_points(new, new.evidence_groups, np.ones(len(new)), {}).sum(axis=1)
     for query in range(4):
         rows = new.query_ids == query
         assert np.corrcoef(ours[rows], theirs[rows])[0, 1] == pytest.approx(1)
@@ -171,6 +174,6 @@ def test_the_errors_of_the_prior_are_those_by_the_levels_of_the_other_targets():
     some = observed(targets=2, sources=4)
     first = some.candidates.targets == "t0"
     rows = some.candidates.take(first)
-    others = calibration_of_prior(some.take(~first))
+    others = calibration_of_prior(some.take(~first), {})
     expected = (some.score[first] - others.scores(rows, np.zeros(4), cold(rows))) / others.levels.headroom(rows)
-    np.testing.assert_allclose(fit_prior(some).residuals["t0"], expected)
+    np.testing.assert_allclose(fit_prior(some, weights={}).residuals["t0"], expected)

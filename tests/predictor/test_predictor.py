@@ -25,7 +25,7 @@ def test_a_trained_predictor_ranks_better_than_the_prior_and_than_f1_alone(tmp_p
 
 def test_without_history_the_order_is_the_mean_rank_of_the_measures_and_the_output_says_so():
     table = table_of(past(), "t0")
-    forecast = Predictor.load().predict(table)
+    forecast = Predictor().predict(table)
     frame = table.frame.drop(columns="target_score")  # the same for all candidates of a target
     # rank of each column, averaged: the group single-task scores holds one column, as do the others
     expected = frame.rank().mean(axis=1).to_numpy()
@@ -149,8 +149,8 @@ def test_the_probability_to_beat_the_baseline_grows_with_the_forecast(tmp_path):
 
 def test_without_history_a_forecast_says_that_it_is_an_order_only(tmp_path):
     table = table_of(past(), "t0")
-    assert Predictor.load().predict(table).is_order_only
-    assert repr(Predictor.load().predict(table)) == "<Forecast of 5 candidates, 1 targets: an order only; predictor prior>"
+    assert Predictor().predict(table).is_order_only
+    assert repr(Predictor().predict(table)) == "<Forecast of 5 candidates, 1 targets: an order only; predictor prior>"
     train_meta(past(12), tmp_path, minutes=0)
     assert not Predictor.load(tmp_path).predict(table).is_order_only
 

@@ -30,7 +30,7 @@ from transfercast.core.errors import InputError
 from transfercast.core.records import Recipe, checked_seed
 
 if TYPE_CHECKING:
-    from transfercast.atlas.hub import HubModel
+    from transfercast.corpus.hub import HubModel
 
 DEFAULT_POOL = Path("pool")
 
@@ -133,7 +133,7 @@ def recommend(
 
 def _show_hub_models(data: Path, encoder: str, pairs: bool, most: int, as_json: bool) -> None:
     """Which fine-tuned models of an encoder helped published data sets."""
-    from transfercast.atlas.hub import hub_models
+    from transfercast.corpus.hub import hub_models
 
     models = hub_models(encoder, pairs=pairs, most=most)
     show([asdict(model) for model in models] if as_json else [_for_people(model) for model in models], as_json)

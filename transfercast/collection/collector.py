@@ -1,9 +1,9 @@
 """Training the transfers of a design, resumable and by several processes.
 
 In the folder of an atlas lie `design.json`, the pool (`pool/`), evidence that was taken (`cache/`), what was observed
-(`history.db`), and, written after each batch, all observations as one table (`atlas.parquet`) and the learning curves
-(`curves.parquet`). A finished training is an observation of its validation and one of its test score; a process that is
-killed loses the training that it was at.
+(`history.db`), and, written after each batch, all observations as one table (`atlas.parquet`), what its feature columns mean
+(`columns.json`) and the learning curves (`curves.parquet`). A finished training is an observation of its validation and one
+of its test score; a process that is killed loses the training that it was at.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 import torch
 
-from transfercast.collection.design import Batch, Design, Run, Settings, draw, settings_of
+from transfercast.collection.design import FORMAT, Batch, Design, Run, Settings, draw, settings_of
 from transfercast.core.cache import ArrayCache
 from transfercast.core.errors import TransfercastError
-from transfercast.core.files import check_place, reason
+from transfercast.core.files import check_place, reason, write_json
 from transfercast.core.progress import progress
 from transfercast.core.records import ALONE, Observation, Recipe, run_key_of
 from transfercast.core.trainings import EpochRecord, TrainingRecord
@@ -298,8 +298,10 @@ class Collector:
         )
 
     def write(self) -> None:
-        """Write all observations, and the curves of all trainings, as tables."""
+        """Write all observations, what their features mean, and the curves of all trainings."""
         self.history.export_file(self.out / "atlas.parquet")
+        columns = [column.model_dump() for column in self.history.schema()]
+        write_json(self.out / "columns.json", {"format": FORMAT, "columns": columns})
         self.history.export_curves(self.out / "curves.parquet")
 
 

@@ -1,4 +1,4 @@
-"""One version of a predictor on disk: a folder of JSON and Markdown, no pickle. Format 4.
+"""One version of a predictor on disk: a folder of JSON and Markdown, no pickle. Format 5.
 
     meta/versions/ID/manifest.json    format, what it was fitted on, SHA-256 of the other files
     meta/versions/ID/ranker.json      XGBoost's own JSON
@@ -9,7 +9,7 @@
     meta/versions/ID/CARD.md          the same for people
 
 Hashes show damage. What is inside is checked in `persistence`, and boosters in `boosters`; which version is in force is
-kept in `versions`. Raise FORMAT when an older version would misread a folder. Formats 1 to 3 (other models) are
+kept in `versions`. Raise FORMAT when an older version would misread a folder. Formats 1 to 4 (other models) are
 refused: their histories can be learned from anew.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from transfercast.core.errors import ArtifactError
 from transfercast.core.files import parse_json, read_json, reason, sha256_of, write_json
 
-FORMAT = 4
+FORMAT = 5
 FILES = ("model.json", "residuals.json", "report.json")
 
 

@@ -1,13 +1,13 @@
 """From relative scores to scores: the target's baseline, its headroom, and what a relative score is worth.
 
 With b the no-transfer baseline, r the headroom (from b to the metric's highest value), f the models' relative score and q the
-prior's centred rank in [-0.5, 0.5], a forecast is
+score units that the prior's order is worth (`prior`), a forecast is
 
     b + g r + (1 - p) a r f + p c q,    p = HALF / (HALF + n)
 
 cut to the metric's range; n observations, so p of the order is prior, and all of it (p = 1) where a = 0: nothing was learned
 that held-out targets bear out. g is the intercept of the encoder, a the slope of the row's regime (both shares of the
-headroom) and c what the prior's range is worth in score units.
+headroom) and c the prior's scale, 1 until observations show another.
 
 Rows of one target err together, so whatever is a mean over targets is shrunk toward what is assumed without any, by TARGETS.
 """
@@ -20,7 +20,7 @@ import numpy as np
 
 from transfercast.predictor.data import Candidates, Transfers
 from transfercast.predictor.masking import Regime
-from transfercast.predictor.prior import RANGE, SPREAD, centred_ranks
+from transfercast.predictor.prior import SPREAD, Weights, prior_points
 
 HALF = 20.0
 """Observations at which half of the order is prior."""
@@ -29,7 +29,7 @@ ENCODER_ROWS = 30.0
 """Observations at which an encoder's own intercept counts as much as that of all encoders."""
 
 TARGETS = 3.0
-"""Targets at which what was observed counts as much as what is assumed without any: scores of ASSUMED, gains of 0, RANGE.
+"""Targets at which what was observed counts as much as what is assumed: scores of ASSUMED, gains of 0, a scale of 1.
 
 Where the assumption is right, the mean of G targets shrunk like that costs at most 4 % of RMSE for any G: with w = G / (G + 3),
 the squared error grows from 1 to 1 + w^2 / G, which is 1.08 for two targets, 1.083 for three, and 1.082 for four.
@@ -109,14 +109,16 @@ class Calibration:
     Attributes:
         levels: of scores.
         slopes: share of the headroom that a relative score of 1 is worth, by regime.
-        prior_range: score units from the lowest to the highest rank of the prior.
+        weights: of the prior's columns; see `prior`.
+        prior_scale: what the prior's points are multiplied by.
         shared_error: standard deviation of the error that the rows of a target share, as a share of the headroom.
         own_error: that of the rest of a row's error.
     """
 
     levels: Levels
     slopes: dict[Regime, float] = field(default_factory=dict)
-    prior_range: float = RANGE
+    weights: Weights = field(default_factory=dict)
+    prior_scale: float = 1.0
     shared_error: float = 0.0
     own_error: float = SPREAD
 
@@ -145,7 +147,8 @@ class Calibration:
 
     def prior_points(self, rows: Candidates, regimes: np.ndarray, groups: tuple[str, ...]) -> np.ndarray:
         """(n, g) score units that each group of evidence adds by the prior."""
-        return np.asarray(self.prior_range * self.prior_share(regimes)[:, None] * centred_ranks(rows, groups))
+        points = prior_points(rows, groups, self.levels.headroom(rows), self.weights)
+        return np.asarray(self.prior_scale * self.prior_share(regimes)[:, None] * points)
 
     def scores(self, rows: Candidates, relative: np.ndarray, regimes: np.ndarray) -> np.ndarray:
         """(n,) scores in the metric's range."""
@@ -163,19 +166,20 @@ def slope_of(transfers: Transfers, relative: np.ndarray, levels: Levels) -> floa
     return max(float(said @ moved) / total, 0.0) if total > 1e-12 else 0.0
 
 
-def prior_range_of(transfers: Transfers) -> float:
-    """Score units that the prior's ranks are worth: RANGE, shrunk by the observed targets to what those show."""
+def prior_scale_of(transfers: Transfers, levels: Levels, weights: Weights) -> float:
+    """What the prior's points are to be multiplied by: 1, shrunk by the observed targets to what those show, at least 0."""
     rows = transfers.candidates
-    rank = centred_ranks(rows, rows.evidence_groups).sum(axis=1)
-    ranked = float((rank**2).sum())
-    shown = max(float(rank @ _centred(transfers.score, rows.query_ids)) / ranked, 0.0) if ranked > 1e-12 else RANGE
+    points = prior_points(rows, rows.evidence_groups, levels.headroom(rows), weights).sum(axis=1)
+    total = float((points**2).sum())
+    shown = max(float(points @ _centred(transfers.score, rows.query_ids)) / total, 0.0) if total > 1e-12 else 1.0
     kept = _kept(rows.targets)
-    return kept * shown + (1 - kept) * RANGE
+    return kept * shown + (1 - kept)
 
 
-def calibration_of_prior(transfers: Transfers) -> Calibration:
+def calibration_of_prior(transfers: Transfers, weights: Weights) -> Calibration:
     """Observed levels, and the prior for the order: nothing was learned."""
-    return Calibration(levels_of(transfers), {}, prior_range_of(transfers))
+    levels = levels_of(transfers)
+    return Calibration(levels, {}, weights, prior_scale_of(transfers, levels, weights))
 
 
 def _centred(values: np.ndarray, query_ids: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from transfercast.predictor.calibration import (
     Levels,
     calibration_of_prior,
     levels_of,
-    prior_range_of,
+    prior_scale_of,
     slope_of,
 )  # fmt: skip
 from transfercast.predictor.data import Candidates, Transfers
@@ -30,12 +30,16 @@ from transfercast.predictor.feature_sets import columns_of, uses_history
 from transfercast.predictor.folds import folds_by
 from transfercast.predictor.intervals import Residuals, shared_and_own
 from transfercast.predictor.masking import COLD, REGIMES, Regime
+from transfercast.predictor.prior import Weights, bundled_weights
 from transfercast.predictor.relative import relative_scores
 
 FEWEST_TARGETS = 3
 """With fewer nothing is learned: the prior orders, and levels are those observed."""
 
 FOLDS = 5
+ATLAS = "atlas"
+"""The feature set of a prior that was learned from other tasks; see `prior_fit`."""
+
 MOST_MASKS = 24
 """Queries, encoders or sources that are held out to calibrate a regime."""
 
@@ -45,7 +49,7 @@ class FittedModel:
     """What was fitted.
 
     Attributes:
-        features: the feature set.
+        features: the feature set, or ATLAS.
         schema: columns of measures and recipes that it was fitted on, in order.
         models: base models; None where nothing was learned.
         deviations: (m,) of the base models' held-out forecasts, by which these are divided before their mean is taken. That
@@ -91,44 +95,52 @@ def of_prior(calibration: Calibration, residuals: Residuals, schema: tuple[Colum
 NOTHING_OBSERVED = of_prior(Calibration(Levels({}, {}, 0.0, {})), {})
 
 
-def fit(transfers: Transfers, features: str = "all", regimes: tuple[Regime, ...] = REGIMES) -> FittedModel:
+def fit(
+    transfers: Transfers, features: str = "all", regimes: tuple[Regime, ...] = REGIMES, weights: Weights | None = None
+) -> FittedModel:
     """Fit base models, stack, calibration and intervals; in one thread, for the matrices are small.
 
     Args:
         transfers: n observed transfers.
         features: a feature set; see `feature_sets`.
         regimes: to be calibrated, where the transfers have examples; target cold start always is.
+        weights: of the prior; None takes the bundled ones.
 
     Raises:
         InputError: if a name in `features` is unknown.
     """
     columns = columns_of(transfers.candidates.schema, features)
+    weights = bundled_weights() if weights is None else weights
     if len(np.unique(transfers.candidates.targets)) < FEWEST_TARGETS:
-        return fit_prior(transfers, columns)
+        return fit_prior(transfers, columns, weights)
     with threadpool_limits(1):
-        return _fit(transfers, features, columns, regimes)
+        return _fit(transfers, features, columns, regimes, weights)
 
 
-def fit_prior(transfers: Transfers, schema: tuple[Column, ...] = ()) -> FittedModel:
+def fit_prior(transfers: Transfers, schema: tuple[Column, ...] = (), weights: Weights | None = None) -> FittedModel:
     """The prior with the levels that were observed; its errors are those of each target by the levels of the others."""
+    weights = bundled_weights() if weights is None else weights
     targets, errors = transfers.candidates.targets, np.full(len(transfers), np.nan)
     for own in (targets == name for name in np.unique(targets)):
         if not own.all():
-            errors[own] = _errors(calibration_of_prior(transfers.take(~own)), transfers.take(own), np.zeros(int(own.sum())))
-    return of_prior(*_judged(calibration_of_prior(transfers), transfers, errors), schema)
+            without = calibration_of_prior(transfers.take(~own), weights)
+            errors[own] = held_out_errors(without, transfers.take(own), np.zeros(int(own.sum())))
+    return of_prior(*judged(calibration_of_prior(transfers, weights), transfers, errors), schema)
 
 
-def _fit(transfers: Transfers, features: str, columns: tuple[Column, ...], regimes: tuple[Regime, ...]) -> FittedModel:
+def _fit(
+    transfers: Transfers, features: str, columns: tuple[Column, ...], regimes: tuple[Regime, ...], weights: Weights
+) -> FittedModel:
     history, targets = uses_history(features), transfers.candidates.targets
     folds = folds_by(targets, min(FOLDS, len(np.unique(targets))))
     forecasts, errors = held_out_forecasts(transfers, columns, history, folds), np.zeros(len(transfers))
     for out in (folds == fold for fold in np.unique(folds)):
-        deviations, calibration = _calibrated(transfers.take(~out), forecasts[~out])
-        errors[out] = _errors(calibration, transfers.take(out), (forecasts[out] / deviations).mean(axis=1))
-    deviations, calibration = _calibrated(transfers, forecasts)
+        deviations, calibration = _calibrated(transfers.take(~out), forecasts[~out], weights)
+        errors[out] = held_out_errors(calibration, transfers.take(out), (forecasts[out] / deviations).mean(axis=1))
+    deviations, calibration = _calibrated(transfers, forecasts, weights)
     models = fit_base_models(transfers, columns, history)
     calibration.slopes.update(_slopes(models, transfers, regimes, calibration.levels))
-    calibration, residuals = _judged(calibration, transfers, errors)
+    calibration, residuals = judged(calibration, transfers, errors)
     return FittedModel(features, columns, models, deviations, calibration, residuals)
 
 
@@ -141,7 +153,7 @@ def held_out_forecasts(transfers: Transfers, columns: tuple[Column, ...], histor
     return forecasts
 
 
-def _calibrated(transfers: Transfers, forecasts: np.ndarray) -> tuple[np.ndarray, Calibration]:
+def _calibrated(transfers: Transfers, forecasts: np.ndarray, weights: Weights) -> tuple[np.ndarray, Calibration]:
     """(m,) deviations of the models and the calibration of their mean, from (n, m) held-out forecasts."""
     deviations = forecasts.std(axis=0)
     deviations = np.where(deviations > 1e-9, deviations, 1.0)
@@ -149,7 +161,7 @@ def _calibrated(transfers: Transfers, forecasts: np.ndarray) -> tuple[np.ndarray
     outcome = relative_scores(transfers.score, transfers.candidates.query_ids)
     steepest = STEEPEST * slope_of(transfers, outcome / (outcome.std() or 1.0), levels)
     slope = min(slope_of(transfers, (forecasts / deviations).mean(axis=1), levels), steepest)
-    return deviations, Calibration(levels, {COLD: slope}, prior_range_of(transfers))
+    return deviations, Calibration(levels, {COLD: slope}, weights, prior_scale_of(transfers, levels, weights))
 
 
 def _slopes(models: BaseModels, transfers: Transfers, regimes: tuple[Regime, ...], levels: Levels) -> dict[Regime, float]:
@@ -165,14 +177,14 @@ def _slopes(models: BaseModels, transfers: Transfers, regimes: tuple[Regime, ...
     return slopes
 
 
-def _errors(calibration: Calibration, transfers: Transfers, relative: np.ndarray) -> np.ndarray:
+def held_out_errors(calibration: Calibration, transfers: Transfers, relative: np.ndarray) -> np.ndarray:
     """(n,) truth minus forecast as a share of the headroom, in target cold start."""
     rows = transfers.candidates
     scores = calibration.scores(rows, relative, np.full(len(rows), COLD, dtype=object))
     return np.asarray((transfers.score - scores) / calibration.levels.headroom(rows))
 
 
-def _judged(calibration: Calibration, transfers: Transfers, errors: np.ndarray) -> tuple[Calibration, Residuals]:
+def judged(calibration: Calibration, transfers: Transfers, errors: np.ndarray) -> tuple[Calibration, Residuals]:
     """The calibration with the spread of (n,) held-out errors, and these by target; NaN where nothing was held out."""
     if not np.isfinite(errors).all():
         return calibration, {}

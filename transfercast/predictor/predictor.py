@@ -19,17 +19,19 @@ from transfercast.core.table import FeatureTable
 from transfercast.history.store import History, opened
 from transfercast.predictor import persistence, versions
 from transfercast.predictor.data import Candidates, Transfers, candidates_of_table, transfers_of
-from transfercast.predictor.fitting import NOTHING_OBSERVED, FittedModel, fit
+from transfercast.predictor.fitting import ATLAS, NOTHING_OBSERVED, FittedModel, fit
 from transfercast.predictor.intervals import FEWEST_TO_POOL, Intervals
+from transfercast.predictor.prior import BUNDLED
 
 PRIOR = "prior"
+"""The id of a predictor that knows nothing: each measure has one vote."""
 
 
 @dataclass(frozen=True)
 class Predictor:
     """Forecasts scores of candidate pairs.
 
-    >>> Predictor.load()
+    >>> Predictor()
     <Predictor prior: nothing observed>
 
     Attributes:
@@ -47,14 +49,14 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: str | Path | None = None) -> Predictor:
-        """The predictor in force in a folder; without a folder the bundled one, which is the prior.
+        """The predictor in force in a folder; without a folder the bundled one, or, where there is none, the prior.
 
         Raises:
             InputError: if there is none.
             ArtifactError: if it is damaged, tampered with or of another format.
         """
         if folder is None:
-            return cls()
+            return cls(*persistence.from_folder(BUNDLED)) if BUNDLED.is_dir() else cls()
         return cls(*persistence.from_folder(versions.current(Path(folder))))
 
     @classmethod
@@ -237,6 +239,8 @@ class Predictor:
         else:
             width = f"pooled over the rows of {held_out} targets held out"
             width += "" if held_out >= FEWEST_TO_POOL else ", too few to cover as much as they say"
+        if self.fitted.features == ATLAS:
+            return f"Rests on {count} measured transfers between other tasks (the atlas), none of your own. Bounds: {width}."
         learned = f"{share.mean():.0%} of each order is prior"
         if share.min() == 1:
             learned = "nothing was learned that other targets bear out, so the prior orders"

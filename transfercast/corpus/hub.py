@@ -149,5 +149,5 @@ def _scores(encoder: str) -> _Scores:
 
 @cache
 def _table() -> pd.DataFrame:
-    with (files("transfercast.atlas") / "data" / "hub_models.parquet").open("rb") as file:
+    with (files("transfercast.corpus") / "data" / "hub_models.parquet").open("rb") as file:
         return pd.read_parquet(file)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from transfercast.atlas import hub
 from transfercast.core.errors import InputError
+from transfercast.corpus import hub
 
 
 def with_table(monkeypatch, scores: dict[str, list[float]], sets: list[str]) -> None:
@@ -66,5 +66,5 @@ def test_no_score_of_a_two_class_set_is_below_what_guessing_gives_by_far():
 
 def test_neither_torch_nor_xgboost_is_loaded_for_it():
     heavy = "'torch' in sys.modules or 'xgboost' in sys.modules"
-    code = f"import sys, transfercast.atlas.hub as hub; hub.hub_models('roberta-base'); sys.exit({heavy})"
+    code = f"import sys, transfercast.corpus.hub as hub; hub.hub_models('roberta-base'); sys.exit({heavy})"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

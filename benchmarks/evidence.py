@@ -1,0 +1,427 @@
+"""What the atlas says: makes docs/evidence.md and its plots from the committed atlas.
+
+    python -m benchmarks.evidence [--write] [--draws 1000]
+
+Each family of tasks is held out whole, its sources, too: what a newcomer meets. The bundled predictor is learned anew without
+it and ranks the sources of its targets by the evidence alone. Figures are means over targets with 95 % bootstrap intervals
+over targets; a single measure is the best one *in hindsight* on the same targets. Nothing is trained here. `--write` writes
+the page; without, it is printed. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from transfercast.core.records import ALONE
+from transfercast.corpus.measured import atlas, families
+from transfercast.predictor.calibration import calibration_of_prior
+from transfercast.predictor.data import Transfers
+from transfercast.predictor.fitting import fit
+from transfercast.predictor.intervals import Intervals
+from transfercast.predictor.masking import COLD
+from transfercast.predictor.metrics import ndcg, regret, share_of_time
+from transfercast.predictor.predictor import Predictor
+from transfercast.predictor.prior import centred_ranks, ranks_of
+from transfercast.predictor.prior_fit import fit_on_families, held_out_families, learned_weights
+from transfercast.predictor.relative import rows_by_query
+from transfercast.retraining.bundled import atlas_transfers
+
+DOCS = Path(__file__).parents[1] / "docs"
+FEWEST = 5
+"""Candidates that a target must have to be judged."""
+
+SEED = 0
+FIGURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "NDCG": lambda said, true: 100 * ndcg(said, true),
+    "R@1": lambda said, true: regret(said, true, 1),
+    "R@3": lambda said, true: regret(said, true, 3),
+    "R@5": lambda said, true: regret(said, true, 5),
+    "Spearman": lambda said, true: float(np.nan_to_num(spearmanr(said, true)[0])) if np.ptp(said) else 0.0,
+}
+
+SIGNS = {"NDCG": 1, "R@1": -1, "R@3": -1, "Spearman": 1}
+LEARNED, MODELS, VOTES, STATIC = (
+    "learned weights (the bundled predictor)", "process and trees, learned on the other families", "equal votes",
+    "static order of sources (only the target held out)",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One figure a target, by name of the figure."""
+
+    by_target: dict[str, np.ndarray]
+
+    def mean(self, figure: str) -> float:
+        """Over targets."""
+        return float(self.by_target[figure].mean())
+
+    def interval(self, figure: str, draws: int) -> tuple[float, float]:
+        """95 % of the means of targets drawn with replacement."""
+        values = self.by_target[figure]
+        drawn = np.random.default_rng(SEED).choice(values, (draws, len(values))).mean(axis=1)
+        return float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975))
+
+
+def judged(said: np.ndarray, some: Transfers, rows: list[np.ndarray]) -> Judged:
+    """Figures of forecasts, for each of the targets' rows."""
+    return Judged({name: np.array([figure(said[own], some.score[own]) for own in rows]) for name, figure in FIGURES.items()})
+
+
+def without_family(some: Transfers, how: Callable[[Transfers, Transfers], np.ndarray]) -> np.ndarray:
+    """(n,) what `how(known, asked)` says of each family, learned without it; NaN where nothing is known."""
+    said = np.full(len(some), np.nan)
+    for known, asked in held_out_families(some, families()):
+        if known.any():
+            said[asked] = how(some.take(known), some.take(asked))
+    return said
+
+
+def by_prior(known: Transfers, asked: Transfers) -> np.ndarray:
+    """Scores by weights and gains that the known transfers teach."""
+    calibration = calibration_of_prior(known, learned_weights(known))
+    return calibration.scores(asked.candidates, np.zeros(len(asked)), cold(asked))
+
+
+def by_models(known: Transfers, asked: Transfers) -> np.ndarray:
+    """Scores by process and trees that were fitted on the known transfers."""
+    return Predictor("known", fit(known, regimes=(COLD,), weights=learned_weights(known))).forecast(
+        asked.candidates, 0.9, explain=False
+    ).score  # fmt: skip
+
+
+def cold(some: Transfers) -> np.ndarray:
+    """(n,) regime of rows that nothing is known of."""
+    return np.full(len(some), COLD, dtype=object)
+
+
+def static_order(some: Transfers) -> np.ndarray:
+    """(n,) mean score of the source on the other targets, as a rank within these: the order that asks nothing of the target."""
+    rows = some.candidates
+    gain = some.score - pd.Series(some.score).groupby(rows.query_ids).transform("mean").to_numpy()
+    by_source = pd.Series(gain).groupby(rows.sources)
+    total, count = by_source.transform("sum").to_numpy(), by_source.transform("count").to_numpy()
+    return np.asarray((total - gain) / np.maximum(count - 1, 1))
+
+
+def single_measures(some: Transfers, rows: list[np.ndarray]) -> dict[str, Judged]:
+    """Each column with a direction, as a ranker."""
+    schema = some.candidates.schema
+    directed = np.array([number for number, column in enumerate(schema) if column.better != "unknown"])
+    ranks = ranks_of(some.candidates, directed)
+    told = [(schema[number].name, ranks[:, place]) for place, number in enumerate(directed)]
+    return {name: judged(said, some, rows) for name, said in told if np.abs(said).max() > 0}
+
+
+def seed_deviation(table: pd.DataFrame) -> tuple[float, int]:
+    """Pooled standard deviation between seeds of the same training, and how many trainings that rests on."""
+    same = ["source", "target", "recipe", "encoder"]
+    scores = table[table.split == "validation"].groupby(same).score.agg(["var", "count"]).query("count > 1")
+    freedom = scores["count"] - 1
+    return float(np.sqrt((scores["var"] * freedom).sum() / freedom.sum())) if len(scores) else float("nan"), len(scores)
+
+
+def ceiling(some: Transfers, rows: list[np.ndarray], deviation: float, draws: int = 50) -> float:
+    """NDCG of an order by true means where one seed of known noise is judged: simulated from scores shrunk by that noise."""
+    rng, found = np.random.default_rng(SEED), []
+    for own in rows:
+        scores = some.score[own]
+        kept = np.sqrt(max(1 - deviation**2 / max(scores.var(ddof=1), 1e-12), 0.0))
+        true = scores.mean() + kept * (scores - scores.mean())
+        found += [100 * ndcg(true, true + rng.normal(scale=deviation, size=len(own))) for _ in range(draws)]
+    return float(np.mean(found))
+
+
+def rmse_of_groups(some: Transfers, groups: tuple[str, ...] | None, measures: tuple[str, ...] = ()) -> np.ndarray:
+    """(n,) errors of the forecast scores by some groups of evidence and measures alone, families held out; None takes all."""
+    chosen = [
+        column for column in some.candidates.schema
+        if groups is None or column.group in groups or column.measure in measures
+    ]  # fmt: skip
+    narrowed = Transfers(some.candidates.only(chosen), some.score, some.hours)
+    return some.score - without_family(narrowed, by_prior)
+
+
+def rmse_at(errors: np.ndarray, said: np.ndarray, rows: list[np.ndarray], k: int | None) -> float:
+    """Root mean square error over the k best-ranked candidates of each target."""
+    best = [own if k is None else own[np.argsort(-said[own], kind="stable")[:k]] for own in rows]
+    return float(np.sqrt(np.mean(errors[np.concatenate(best)] ** 2)))
+
+
+def rq1(some: Transfers, rows: list[np.ndarray]) -> pd.DataFrame:
+    """Feature sets of the ANSAT paper's first question."""
+    sets: dict[str, tuple[tuple[str, ...] | None, tuple[str, ...]]] = {
+        "F1 alone": (("single-task scores",), ()),
+        "F1 + ANSAT": (("single-task scores", "attribution"), ()),
+        "F1 + WSS": (("single-task scores",), ("wss",)),
+        "all evidence": (None, ()),
+    }
+    found = {}
+    for name, (groups, measures) in sets.items():
+        errors = rmse_of_groups(some, groups, measures)
+        said = some.score - errors
+        found[name] = {f"RMSE@{k or 'all'}": rmse_at(errors, said, rows, k) for k in (1, 3, 5, None)}
+    return pd.DataFrame(found).T
+
+
+def performance_by_hours(said: dict[str, np.ndarray], some: Transfers, rows: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """(101,) mean best score found, over the best there is, by share of the hours of trying all, for each order."""
+    shares = np.linspace(0, 1, 101)
+    found = {}
+    for name, forecast in said.items():
+        curves = []
+        for own in rows:
+            order = own[np.argsort(-forecast[own], kind="stable")]
+            spent = np.cumsum(some.hours[order]) / some.hours[order].sum()
+            best = np.maximum.accumulate(some.score[order]) / some.score[own].max()
+            curves.append(np.where(shares < spent[0], np.nan, best[np.searchsorted(spent, shares + 1e-9, side="right") - 1]))
+        found[name] = np.nanmean(np.array(curves), axis=0)
+    return found
+
+
+def trust(some: Transfers, rows: list[np.ndarray], by: dict[str, str]) -> pd.DataFrame:
+    """Mean Spearman correlation of the ten best measures with the scores, by family of the target."""
+    singles = single_measures(some, rows)
+    of_target = np.array([by[str(some.candidates.targets[own[0]])] for own in rows])
+    best = sorted(singles, key=lambda name: -singles[name].mean("Spearman"))[:10]
+    table = {name: {"all": singles[name].mean("Spearman")} for name in best}
+    for family in dict.fromkeys(of_target):
+        for name in best:
+            table[name][f"{family} ({(of_target == family).sum()})"] = (
+                singles[name].by_target["Spearman"][of_target == family].mean()
+            )
+    return pd.DataFrame(table).T
+
+
+def when_it_hurts(some: Transfers, by: dict[str, str], deviation: float) -> pd.DataFrame:
+    """Share of transfers below the no-transfer baseline, by kinship and by what the target reaches alone."""
+    rows = some.candidates
+    gain = some.score - rows.baseline
+    same = np.array([by[s] == by[t] for s, t in zip(rows.sources, rows.targets, strict=True)])
+    low = rows.baseline <= np.median(rows.baseline)
+    parts = {
+        "all": np.ones(len(gain), dtype=bool), "source of the target's family": same, "source of another family": ~same,
+        "target that reaches less alone": low, "target that reaches more alone": ~low,
+    }  # fmt: skip
+    return pd.DataFrame({
+        name: {
+            "pairs": int(part.sum()), "mean gain": gain[part].mean(), "below alone": (gain[part] < 0).mean(),
+            "below by over 2 deviations": (gain[part] < -2 * np.sqrt(2) * deviation).mean(),
+        }
+        for name, part in parts.items() if part.any()
+    }).T  # fmt: skip
+
+
+def recipes(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean validation score of the pairs that were trained with every recipe, by recipe."""
+    scores = table[(table.split == "validation") & (table.source != ALONE)].pivot_table("score", ["source", "target"], "recipe")
+    complete = scores.dropna()
+    if scores.shape[1] < 2 or complete.empty:
+        return pd.DataFrame()
+    best = complete.idxmax(axis=1).value_counts(normalize=True)
+    return pd.DataFrame({"mean score": complete.mean(), "best of the pair": best}).fillna(0.0).assign(pairs=len(complete))
+
+
+def table_of(frame: pd.DataFrame, digits: int = 3) -> str:
+    """A Markdown table."""
+
+    def cell(value: object) -> str:
+        if isinstance(value, str):
+            return value
+        return "-" if value != value else f"{value:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:g}"
+
+    lines = ["| |" + "|".join(f" {name} " for name in frame.columns) + "|", "|---|" + "---|" * len(frame.columns)]
+    lines += [
+        f"| {name} | " + " | ".join(cell(value) for value in row) + " |"
+        for name, row in zip(frame.index, frame.to_numpy(), strict=True)
+    ]
+    return "\n".join(lines)
+
+
+def plots(hours: dict[str, np.ndarray], some: Transfers, said: np.ndarray, folder: Path) -> None:
+    """`evidence-hours.svg` and `evidence-forecast.svg`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, curve in hours.items():
+        axes.plot(np.linspace(0, 100, len(curve)), 100 * curve, label=name)
+    axes.set(xlabel="hours spent, % of trying all", ylabel="best score found, % of the best", ylim=(None, 100.2))
+    axes.legend(frameon=False)
+    figure.savefig(folder / "evidence-hours.svg", metadata={"Date": None})
+    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    known = np.isfinite(said)
+    axes.plot([0, 1], [0, 1], color="0.8")
+    axes.scatter(said[known], some.score[known], s=8, alpha=0.5)
+    axes.set(xlabel="forecast, family held out", ylabel="score on validation", xlim=(0, 1), ylim=(0, 1))
+    figure.savefig(folder / "evidence-forecast.svg", metadata={"Date": None})
+
+
+def fidelity(said: np.ndarray, some: Transfers, rows: list[np.ndarray]) -> float:
+    """Pearson correlation of forecast and true differences within a target."""
+    forecast, true = (np.concatenate([values[own] - values[own].mean() for own in rows]) for values in (said, some.score))
+    return float(np.corrcoef(forecast, true)[0, 1])
+
+
+def crossed_coverage(residuals: dict[str, np.ndarray], by: dict[str, str]) -> float:
+    """Share of each family's held-out errors inside the 90 % interval that the other families' errors give."""
+    inside = []
+    for family in dict.fromkeys(by[name] for name in residuals):
+        others = {name: errors for name, errors in residuals.items() if by[name] != family}
+        half = Intervals(others).half_width(0.9)
+        inside += [np.abs(errors) <= half for name, errors in residuals.items() if by[name] == family]
+    return float(np.concatenate(inside).mean())
+
+
+def page_of(
+    result: dict[str, object], figures: dict[str, Judged], errors: pd.DataFrame, trusted: pd.DataFrame, hurts: pd.DataFrame,
+    by_recipe: pd.DataFrame, draws: int,
+) -> str:  # fmt: skip
+    """docs/evidence.md."""
+
+    def with_interval(found: Judged, figure: str) -> str:
+        low, high = found.interval(figure, draws)
+        return f"{found.mean(figure):.2f} ({low:.2f} to {high:.2f})"
+
+    ranking = pd.DataFrame(
+        {name: {figure: with_interval(one, figure) for figure in FIGURES} for name, one in figures.items()}
+    ).T
+    return PAGE.format(
+        ranking=table_of(ranking), errors=table_of(errors, 4), trusted=table_of(trusted, 2), hurts=table_of(hurts),
+        recipes=table_of(by_recipe) if len(by_recipe) else "No pair was trained with several recipes yet.", **result,
+    )  # fmt: skip
+
+
+PAGE = """# Evidence: what the atlas says
+
+Made by `python -m benchmarks.evidence --write` from the committed atlas ([how it was measured](atlas.md)): {pairs} pairs of
+source and target, {pairs_repeated} trainings repeated with further seeds. {targets} targets have at least five sources that
+were tried, and are judged. The standard deviation between seeds of one training is {seed_deviation}: differences of scores
+below twice that are noise.
+
+## 1. What a newcomer meets: tasks of a kind that nobody has seen
+
+Each family (emotions, questions, tweets, reviews, assistants, entities) is held out whole, sources and targets. Means over
+targets, 95 % bootstrap intervals over targets. R@k is how far the best of the k first falls short of the best, in percent
+of it. A measure "alone" is the best one of all *in hindsight*, on these very targets, which nobody can know beforehand. An
+order by the true means, judged on one seed of that noise, would have an NDCG of {ndcg_ceiling}.
+
+{ranking}
+
+Fidelity, the correlation of forecast and true differences within a target: {fidelity}. Intervals for nine of ten held for
+{coverage90:.1%} (those of a family by the errors of the other families), {half_width} of the headroom to either side.
+
+![forecast against score](evidence-forecast.svg)
+
+## 2. Does more evidence forecast the score better?
+
+Root mean square error of the forecast score over the k candidates ranked best, families held out (the first question of the
+ANSAT paper).
+
+{errors}
+
+## 3. Performance against training hours
+
+Hours until within 1 % of the best: {hours_share_1pct:.1%} of trying all, mean over targets (the ANSAT paper's second
+question).
+
+![best score against hours](evidence-hours.svg)
+
+## 4. Which measures deserve trust
+
+Mean Spearman correlation of a measure with the scores within a target, by family of the target (how many targets).
+
+{trusted}
+
+## 5. When transfer hurts
+
+Gain is the score minus that of the target trained alone from the encoder.
+
+{hurts}
+
+## 6. Recipes
+
+{recipes}
+"""
+
+
+def main() -> None:
+    """Judge, and print or write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="write docs/evidence.md and its plots")
+    parser.add_argument("--draws", type=int, default=1000, help="bootstrap draws")
+    given = parser.parse_args()
+    table, some, by = atlas(), atlas_transfers(), families()
+    result, page = evidence(table, some, by, given.draws)
+    if given.write:
+        (DOCS / "evidence.md").write_text(page, encoding="utf-8")
+    else:
+        sys.stdout.write(page)
+    print(json.dumps(result))
+
+
+def evidence(table: pd.DataFrame, some: Transfers, by: dict[str, str], draws: int) -> tuple[dict[str, object], str]:
+    """The figures, and the page."""
+    prior, models = without_family(some, by_prior), without_family(some, by_models)
+    rows = [own for own in rows_by_query(some.candidates.query_ids) if len(own) >= FEWEST and np.isfinite(prior[own]).all()]
+    singles = single_measures(some, rows)
+    best = {figure: max(singles, key=lambda name: sign * singles[name].mean(figure)) for figure, sign in SIGNS.items()}
+    votes = centred_ranks(some.candidates, some.candidates.evidence_groups).sum(axis=1)
+    orders = {
+        LEARNED: prior,
+        MODELS: models,
+        VOTES: votes,
+        STATIC: static_order(some),
+        "random": np.zeros(len(some)),
+    }
+    figures = {name: judged(said, some, rows) for name, said in orders.items()}
+    figures |= {f"{name} alone": singles[name] for name in dict.fromkeys(best.values())}
+    deviation, repeated = seed_deviation(table)
+    top = ceiling(some, rows, deviation)
+    errors = rq1(some, rows)
+    compared = {LEARNED: prior, STATIC: orders[STATIC], VOTES: votes}
+    hours = performance_by_hours(compared, some, rows)
+    used = np.concatenate(rows)
+    share = float(np.mean([share_of_time(prior[own], some.score[own], some.hours[own]) for own in rows]))
+    fitted = fit_on_families(some, by)
+    half = Intervals(fitted.residuals).half_width(0.9)
+    started = time.perf_counter()
+    Predictor.load()
+    loading = time.perf_counter() - started
+    ours = figures[LEARNED]
+    result = {
+        "pairs": len(some), "pairs_repeated": repeated, "targets": len(rows), "ndcg": round(ours.mean("NDCG"), 1),
+        **{f"r{k}": round(ours.mean(f"R@{k}"), 2) for k in (1, 3, 5)},
+        "ndcg_best_measure": round(singles[best["NDCG"]].mean("NDCG"), 1),
+        **{f"r{k}_best_measure": round(singles[best[f"R@{k}"]].mean(f"R@{k}"), 2) for k in (1, 3)},
+        "ndcg_equal_votes": round(figures[VOTES].mean("NDCG"), 1),
+        "ndcg_static": round(figures[STATIC].mean("NDCG"), 1),
+        "ndcg_models": round(figures[MODELS].mean("NDCG"), 1),
+        "ndcg_ceiling": round(top, 1), "seed_deviation": round(deviation, 4),
+        "fidelity": round(fidelity(prior, some, rows), 3),
+        "rmse_f1": round(errors.loc["F1 alone", "RMSE@all"], 4),
+        "rmse_f1_ansat": round(errors.loc["F1 + ANSAT", "RMSE@all"], 4),
+        "rmse_all": round(errors.loc["all evidence", "RMSE@all"], 4), "hours_share_1pct": round(share, 3),
+        "coverage90": round(crossed_coverage(fitted.residuals, by), 3), "half_width": round(half, 3),
+        "load_s": round(loading, 3),
+        "versions": {name: version(name) for name in ("numpy", "xgboost", "scipy")}, "seed": SEED,
+    }  # fmt: skip
+    page = page_of(result, figures, errors, trust(some, rows, by), when_it_hurts(some, by, deviation), recipes(table), draws)
+    plots(hours, some.take(used), prior[used], DOCS)
+    return result, page
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What transfers between other tasks teach of a transfer between tasks that nobody knows: weights of the evidence.
+
+Within each target, with x the columns' ranks in [-0.5, 0.5] and y the relative scores, the weights are
+
+    w = v + argmin_d  |y - X (v + d)|^2 + RIDGE n |d|^2
+
+where v is the equal vote of the measures, times what it is worth by least squares; so a column that shows nothing keeps its
+vote, and a few transfers change little (ridge regression toward a prior mean; Hoerl and Kennard 1970). Names of sources and
+targets are not used. Weights, gains and intervals are judged on families of tasks that were held out whole, their sources,
+too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from transfercast.predictor.calibration import calibration_of_prior, levels_of, slope_of
+from transfercast.predictor.data import Candidates, Transfers
+from transfercast.predictor.fitting import ATLAS, FittedModel, held_out_errors, judged, of_prior
+from transfercast.predictor.prior import Weights, key_of, ranks_of
+from transfercast.predictor.relative import relative_scores
+
+RIDGE = 0.05
+"""Penalty, as a share of the observations."""
+
+SMALLEST = 1e-4
+"""Weights below this share of the headroom are not kept."""
+
+
+def fit_on_families(transfers: Transfers, families: Mapping[str, str]) -> FittedModel:
+    """The prior with learned weights, observed gains, and the errors that both make of families that they do not know.
+
+    Args:
+        transfers: n observed transfers.
+        families: of each task; a task that is not named is a family of its own.
+    """
+    errors = np.full(len(transfers), np.nan)
+    for known, asked in held_out_families(transfers, families):
+        if not known.any():
+            continue
+        rest, own = transfers.take(known), transfers.take(asked)
+        errors[asked] = held_out_errors(calibration_of_prior(rest, learned_weights(rest)), own, np.zeros(len(own)))
+    calibration = calibration_of_prior(transfers, learned_weights(transfers))
+    return replace(of_prior(*judged(calibration, transfers, errors), transfers.candidates.schema), features=ATLAS)
+
+
+def held_out_families(transfers: Transfers, families: Mapping[str, str]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each family, (n,) whether a transfer has no task of it, and (n,) whether its target is of it."""
+    of_source, of_target = (
+        np.array([families.get(name, name) for name in names], dtype=object)
+        for names in (transfers.candidates.sources, transfers.candidates.targets)
+    )
+    return [((of_source != one) & (of_target != one), of_target == one) for one in dict.fromkeys(of_target)]
+
+
+def learned_weights(transfers: Transfers) -> Weights:
+    """Weights of the columns of measures, in shares of the headroom."""
+    rows = transfers.candidates
+    columns = np.array([number for number, column in enumerate(rows.schema) if column.group != "recipe"], dtype=np.int64)
+    ranks, outcome = ranks_of(rows, columns), relative_scores(transfers.score, rows.query_ids)
+    votes = _votes(rows, columns)
+    joined = ranks @ votes
+    votes = votes * max(float(joined @ outcome) / max(float(joined @ joined), 1e-12), 0.0)
+    gram = ranks.T @ ranks + RIDGE * len(rows) * np.eye(len(columns))
+    weights = votes + np.linalg.solve(gram, ranks.T @ (outcome - ranks @ votes))
+    weights = weights * slope_of(transfers, ranks @ weights, levels_of(transfers))
+    kept = zip(columns, weights.tolist(), strict=True)
+    return {key_of(rows.schema[number]): round(weight, 6) for number, weight in kept if abs(weight) >= SMALLEST}
+
+
+def _votes(rows: Candidates, columns: np.ndarray) -> np.ndarray:
+    """(f,) one vote for each measure, shared by its columns; none where the direction is not known."""
+    measures = [(rows.schema[number].group, rows.schema[number].measure) for number in columns]
+    directed = np.array([rows.schema[number].better != "unknown" for number in columns])
+    counts = {name: sum(d for d, own in zip(directed, measures, strict=True) if own == name) for name in measures}
+    return np.array([float(d) / max(counts[name], 1) for d, name in zip(directed, measures, strict=True)]) / max(len(counts), 1)

@@ -1,0 +1,66 @@
+"""The predictor that comes with the package, made from the atlas by `make predictor`.
+
+It is the learned prior of `predictor.prior_fit`: what the evidence said of transfers between other tasks. The same atlas
+gives the same files, byte for byte.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from transfercast.core.files import sha256_of
+from transfercast.corpus.measured import OBSERVATIONS, columns, families
+from transfercast.history.store import opened
+from transfercast.predictor.data import Transfers, transfers_of
+from transfercast.predictor.predictor import Predictor
+from transfercast.predictor.prior import BUNDLED
+from transfercast.predictor.prior_fit import fit_on_families
+
+
+def atlas_transfers() -> Transfers:
+    """The atlas's transfers on validation rows, seeds averaged."""
+    known = columns()
+    return transfers_of(opened(OBSERVATIONS, known).frames(), known)
+
+
+def make(folder: Path = BUNDLED) -> Predictor:
+    """Learn from the atlas and write the version folder.
+
+    Args:
+        folder: is replaced.
+    """
+    transfers = atlas_transfers()
+    with threadpool_limits(1):
+        fitted = fit_on_families(transfers, families())
+    data = sha256_of(OBSERVATIONS)
+    made = Predictor(f"atlas-{data[:8]}", fitted)
+    targets, sources = (len(np.unique(names)) for names in (transfers.candidates.targets, transfers.candidates.sources))
+    about = {"data": data, "transfers": len(transfers), "sources": sources, "targets": targets}
+    made.save(folder, about, about, _card(made, about))
+    return made
+
+
+def _card(made: Predictor, about: dict[str, object]) -> str:
+    weights = sorted(made.fitted.calibration.weights.items(), key=lambda item: -abs(item[1]))
+    lines = [
+        f"# transfercast predictor {made.id}",
+        "",
+        f"Learned from {about['transfers']} measured transfers from {about['sources']} sources to {about['targets']} targets, "
+        "the atlas (docs/atlas.md). It orders the sources of tasks that nobody has seen by their evidence. What a column's "
+        "highest rank adds over its lowest, in percent of the headroom (the distance from the score without transfer to the "
+        "highest there is):",
+        "",
+        "| column | adds |",
+        "|---|---|",
+        *(f"| {name.replace('@', ', version ')} | {100 * weight:+.2f} |" for name, weight in weights),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{make()!r} in {BUNDLED}\n")
