@@ -20,6 +20,12 @@ EVERYWHERE = ("0.0.0.0", "::", "")  # addresses that stand for all of the machin
 def serve(
     predictor: Annotated[Path | None, typer.Option(help="Folder that train-meta wrote; without it, the prior.")] = None,
     history: Annotated[str | None, typer.Option(help="A database: then observations are taken and retraining is done.")] = None,
+    folder: Annotated[
+        Path, typer.Option(help="Folder whose feature tables and plans the page offers.", file_okay=False)
+    ] = Path(),
+    pool: Annotated[
+        Path | None, typer.Option(help="Pool whose sources the page explains, where torch is installed.", file_okay=False)
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to bind; beyond loopback a key is needed.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
     workers: Annotated[
@@ -29,7 +35,7 @@ def serve(
         list[str] | None, typer.Option(help="A name that clients reach the service by, besides HOST and loopback; repeatable.")
     ] = None,
 ) -> None:
-    """Serve forecasts and plans over HTTP, and learn from observations. Set TRANSFERCAST_API_KEY to ask for a key.
+    """Serve a page and the HTTP routes: forecasts, plans, searches, learning. TRANSFERCAST_API_KEY is the key to ask for.
 
     Example: transfercast serve --predictor meta --history history.db --port 8000 --workers 2
     """
@@ -47,7 +53,7 @@ def serve(
     named = [host, *LOOPBACK, *(allowed_host or ())]
     hosts = None if host in EVERYWHERE and not allowed_host else named
     uvicorn.run(
-        create_app(predictor, key, history, workers, hosts),
+        create_app(predictor, key, history, workers, hosts, folder, pool),
         host=host,
         port=port,
         http=BoundedProtocol,

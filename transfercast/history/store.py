@@ -20,6 +20,7 @@ from transfercast.history.database import BUSY_SECONDS, insert_or_ignore, migrat
 from transfercast.history.descriptions import describe, described, in_force
 from transfercast.history.frames import Frames, Recorded, frames_of, recorded, summary, table_of
 from transfercast.history.importing import observations_of
+from transfercast.history.listing import Listing, gains, listing, step_states
 from transfercast.history.places import database_url, file_of, is_table, shown_url
 from transfercast.history.rows import storable
 from transfercast.history.tables import OBSERVATIONS, TRAININGS
@@ -182,6 +183,31 @@ class History:
         """
         with self._reading() as connection:
             return noted(connection, self.shown, *(TRAININGS.c[name] == value for name, value in values.items()))
+
+    def latest_trainings(self, limit: int) -> list[TrainingRecord]:
+        """How the trainings went that ended last, the last of all first.
+
+        Raises:
+            ArtifactError: naming the training whose row is damaged.
+        """
+        last = sa.select(TRAININGS.c.id).order_by(TRAININGS.c.id.desc()).limit(limit).scalar_subquery()
+        with self._reading() as connection:
+            return noted(connection, self.shown, TRAININGS.c.id.in_(last))[::-1]
+
+    def listed(self, words: str = "", offset: int = 0, limit: int = 100) -> Listing:
+        """Some observations, the latest first; see `listing.listing`."""
+        with self._reading() as connection:
+            return listing(connection, words, offset, limit)
+
+    def gains(self) -> list[dict[str, Any]]:
+        """Mean gain of each source on each target; see `listing.gains`."""
+        with self._reading() as connection:
+            return gains(connection)
+
+    def step_states(self) -> dict[str, dict[int, str]]:
+        """State of each step of each plan; see `listing.step_states`."""
+        with self._reading() as connection:
+            return step_states(connection)
 
     def matching(self, **values: str) -> list[dict[str, Any]]:
         """Names and scores of the observations with the given field values, also where a row is damaged."""

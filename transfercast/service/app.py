@@ -17,14 +17,19 @@ from transfercast.core.plan import Plan
 from transfercast.core.version import VERSION
 from transfercast.service.answering import Kind, Question, answered
 from transfercast.service.bodies import describe, described, json_body
+from transfercast.service.files import Files
 from transfercast.service.guard import Guard
 from transfercast.service.jobs import Jobs
 from transfercast.service.learning import observation_routes, retraining_routes, version_routes
-from transfercast.service.messages import ForecastAnswer, ForecastRequest, Observations, PlanRequest, Refusal, Retrain
+from transfercast.service.looking import history_routes, search_routes
+from transfercast.service.messages import ForecastAnswer, ForecastRequest, Observations, PlanRequest, Refusal, Retrain, Terms
+from transfercast.service.page import about_routes, page_routes
 from transfercast.service.pages import page_of
 from transfercast.service.recording import Recorder
 from transfercast.service.refusals import BusyError, WrongBodyError, answer, mistakes, refusal
 from transfercast.service.served import Served
+from transfercast.service.tables import table_routes
+from transfercast.service.terms import term_routes
 from transfercast.service.workers import Workers
 
 _NO_SCRIPTS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "X-Content-Type-Options": "nosniff"}
@@ -36,6 +41,8 @@ def create_app(
     history: str | None = None,
     workers: int = 0,
     hosts: Collection[str] | None = None,
+    folder: Path | None = None,
+    pool: Path | None = None,
 ) -> FastAPI:
     """The service on one predictor.
 
@@ -46,11 +53,14 @@ def create_app(
         workers: processes that forecast and plan; with 0 threads of this one do, without a time limit.
         hosts: names that the service goes by; requests to other names are refused. None takes any, which is safe only
             where no browser can reach the service, or a key is asked for.
+        folder: of feature tables and plans that the page offers; None offers none.
+        pool: of sources whose words the page explains; None explains none.
 
     Raises:
         InputError, ArtifactError: if predictor or history cannot be opened.
     """
     served = Served(predictor)
+    offered = Files(folder)
     processes = Workers(predictor, workers) if workers else None
     recorder = None if history is None else Recorder(history)
     jobs = None if recorder is None or predictor is None else Jobs(recorder.url, predictor, served.refresh)
@@ -94,14 +104,17 @@ def create_app(
         """An order of trainings within a budget."""
         return await ask("plan", request)
 
-    @app.get("/", include_in_schema=False)
     @app.get("/docs", include_in_schema=False)
     async def page(request: Request) -> HTMLResponse:
         return HTMLResponse(page_of(app.openapi(), str(request.base_url).rstrip("/")), headers=_NO_SCRIPTS)
 
-    for routes in (observation_routes(recorder), version_routes(served), retraining_routes(jobs)):
+    for routes in (
+        observation_routes(recorder), version_routes(served), retraining_routes(jobs), history_routes(recorder),
+        table_routes(offered), search_routes(recorder, offered), term_routes(pool), about_routes(served, recorder, jobs),
+        page_routes(),
+    ):  # fmt: skip
         app.include_router(routes)
-    describe(app, [ForecastRequest, PlanRequest, Observations, Retrain], Refusal)
+    describe(app, [ForecastRequest, PlanRequest, Observations, Retrain, Terms], Refusal)
     app.add_middleware(Guard, key=key, hosts=hosts)
     return app
 

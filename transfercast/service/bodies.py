@@ -36,6 +36,31 @@ async def json_body(request: Request, empty: bytes | None = None) -> bytes:
     return body
 
 
+async def file_body(request: Request, kind: str) -> bytes:
+    """The body of a request that sends a file.
+
+    Args:
+        request: of a client.
+        kind: media type that it must say; no form of a page can.
+
+    Raises:
+        HTTPException: if it says another, is empty, or its client went away before all of it was there.
+    """
+    try:
+        body = await request.body()
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the connection was closed before the body was whole") from error
+    said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if said != kind:
+        raise HTTPException(415, f"send the file as Content-Type: {kind}, not {said[:100] or 'nothing'!r}")
+    return body
+
+
+def described_file(kind: str) -> dict[str, Any]:
+    """What the OpenAPI schema says of a route whose body is a file of a media type."""
+    return {"requestBody": {"required": True, "content": {kind: {"schema": {"type": "string", "format": "binary"}}}}}
+
+
 def described(model: type[BaseModel], required: bool = True) -> dict[str, Any]:
     """What the OpenAPI schema says of a route whose body is of `model`."""
     schema = {"$ref": _PLACE.format(model=model.__name__)}

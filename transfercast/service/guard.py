@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from transfercast.service.limits import MOST_BYTES, MOST_HELD_BYTES, RETRY_SECONDS
 from transfercast.service.refusals import refusal
 
-OPEN_PATHS = ("/", "/docs", "/openapi.json", "/healthz")
+OPEN_PATHS = ("/", "/page.js", "/page.css", "/icon.svg", "/docs", "/openapi.json", "/healthz")
 """Say nothing that is not public, so they ask for no key."""
 
 READING = ("GET", "HEAD", "OPTIONS")

@@ -16,9 +16,10 @@ from transfercast.predictor import artifact, versions
 from transfercast.predictor.predictor import Predictor
 from transfercast.service.bodies import described, json_body
 from transfercast.service.jobs import Job, Jobs
-from transfercast.service.messages import Appended, JobRow, ModelRow, Observations, Retrain
+from transfercast.service.messages import Appended, JobRow, ModelReport, ModelRow, Observations, Retrain
 from transfercast.service.recording import Recorder
 from transfercast.service.refusals import parsed
+from transfercast.service.reports import report_of
 from transfercast.service.served import Served
 
 
@@ -46,6 +47,14 @@ def version_routes(served: Served) -> APIRouter:
         folder = _folder(served)
         promoted = versions.promoted_ids(folder)
         return [_row(folder, version, promoted) for version in reversed(versions.all_ids(folder))]
+
+    @router.get("/models/{name}")
+    def model(name: str) -> ModelReport:
+        """What a version rests on and how it was judged: the report of its retraining."""
+        folder = _folder(served)
+        if name not in versions.all_ids(folder):
+            raise HTTPException(404, f"no version {name!r}; GET /v1/models lists them.")
+        return report_of(folder, name)
 
     @router.post("/models/{name}/promote")
     def promote(name: str) -> ModelRow:

@@ -42,3 +42,18 @@ MOST_TOGETHER = 8
 
 MOST_RETRAININGS = 50
 """Retrainings that are remembered."""
+
+MOST_TABLE_BYTES = 128 * 2**20
+"""Of a feature table that is sent, unpacked."""
+
+MOST_FILES = 200
+"""Feature tables, and plans, that the page offers."""
+
+MOST_LISTED = 1_000
+"""Observations, or trainings, of an answer."""
+
+MOST_TERM_LETTERS = 5_000
+"""Of a text whose words are to be explained."""
+
+TERM_SECONDS = 300.0
+"""That explaining a text, or two sources, may take."""

@@ -22,7 +22,7 @@ from transfercast.history import rows
 from transfercast.predictor.data import Candidates, candidates_of
 from transfercast.predictor.fitting import FittedModel
 from transfercast.service.jobs import State
-from transfercast.service.limits import MOST_FEATURES, MOST_ROWS, MOST_TARGETS
+from transfercast.service.limits import MOST_FEATURES, MOST_ROWS, MOST_TARGETS, MOST_TERM_LETTERS
 
 OWN_SCORE = Column(name="target_score", measure="target_score", version=1, better="unknown", group="single-task scores")
 """Known without a description: the target trained alone, where `targets` does not say it."""
@@ -78,6 +78,9 @@ class Target(Request):
     def _known_metric(self) -> Target:
         if self.metric not in METRICS:
             raise ValueError(f"metric {self.metric!r} is unknown; known are {', '.join(METRICS)}")
+        metric = METRICS[self.metric]
+        if self.score is not None and not metric.lowest <= self.score <= metric.highest:
+            raise ValueError(f"score {self.score:g} is outside [{metric.lowest:g}, {metric.highest:g}] of {self.metric}")
         return self
 
 
@@ -237,6 +240,29 @@ class ModelRow(BaseModel):
     reason: str
 
 
+class Quality(BaseModel):
+    """How forecasts of targets held out did, with one set of features; regrets in percent of the best score."""
+
+    name: str
+    rmse: float
+    coverage: float
+    ndcg: float
+    regret: dict[str, float]
+    time_share: float
+
+
+class ModelReport(BaseModel):
+    """What a version rests on and how it was judged; `curves` has the best in hand at even shares of all hours, by order."""
+
+    id: str
+    observations: int
+    targets: int
+    features: str
+    reason: str
+    rows: list[Quality]
+    curves: dict[str, list[float]]
+
+
 class Retrain(Request):
     """How to retrain; an empty body takes the defaults."""
 
@@ -255,6 +281,140 @@ class JobRow(BaseModel):
     promoted: bool | None
     message: str
     rows: list[dict[str, Any]]
+
+
+class TableNames(BaseModel):
+    """Feature tables to choose from."""
+
+    tables: list[str]
+
+
+class TableRows(BaseModel):
+    """A feature table as POST /v1/plans takes it, once a budget is added."""
+
+    rows: list[dict[str, Any]]
+    targets: dict[str, dict[str, Any]]
+    columns: list[dict[str, Any]]
+    encoder: str
+
+
+class About(BaseModel):
+    """What this service can do."""
+
+    version: str
+    predictor: str
+    history: bool
+    versions: bool
+    retrains: bool
+
+
+class HistoryRow(BaseModel):
+    """An observation, without its features; `baseline` is the target trained alone, `gain` the difference."""
+
+    source: str
+    target: str
+    recipe: str
+    encoder: str
+    seed: int
+    metric: str
+    split: str
+    score: float
+    hours: float
+    finished_at: str
+    baseline: float | None
+    gain: float | None
+
+
+class HistoryRows(BaseModel):
+    """Some observations, the latest first, and how many there are."""
+
+    total: int
+    rows: list[HistoryRow]
+
+
+class TrainingRow(BaseModel):
+    """How a training went: `curve` holds its score after each epoch."""
+
+    source: str
+    target: str
+    recipe: str
+    encoder: str
+    ended: str
+    why: str
+    curve: list[float]
+    epoch: int | None
+    seconds: float
+    finished_at: str
+
+
+class GainRow(BaseModel):
+    """Mean gain of a source on a target, over so many trainings."""
+
+    source: str
+    target: str
+    gain: float
+    trainings: int
+
+
+class SearchStep(BaseModel):
+    """A training of a plan: its forecast, and what came of it."""
+
+    position: int
+    source: str
+    target: str
+    recipe: str
+    state: str
+    forecast: float | None
+    lower: float | None
+    upper: float | None
+    score: float | None
+    why: str
+
+
+class SearchRow(BaseModel):
+    """A plan of the folder and how its search goes."""
+
+    name: str
+    id: str
+    budget: str
+    basis: str
+    steps: list[SearchStep]
+
+
+class Terms(Request):
+    """Either a source and a text, whose words are explained; or two sources, whose shared terms are listed."""
+
+    source: Name
+    text: Annotated[str, Field(min_length=1, max_length=MOST_TERM_LETTERS, pattern=r"^[^\x00]+$")] | None = None
+    second: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Terms:
+        if (self.text is None) == (self.second is None):
+            raise ValueError("give either text or second")
+        return self
+
+
+class TermRow(BaseModel):
+    """A word of a text and its activity; or a term that two sources share, its weight, and in how many documents."""
+
+    term: str
+    value: float
+    documents: int | None = None
+
+
+class TermAnswer(BaseModel):
+    """Words in the order of the text, or terms by weight; `about` says it in a sentence."""
+
+    about: str
+    terms: list[TermRow]
+
+
+class TermSources(BaseModel):
+    """Sources whose words can be explained; where there are none, `needs` says what is needed."""
+
+    sources: list[str]
+    needs: str
 
 
 class Mistake(BaseModel):

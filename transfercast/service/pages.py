@@ -1,4 +1,4 @@
-"""The page at / and /docs: all routes, their bodies and examples, from the OpenAPI schema. It fetches nothing."""
+"""The page at /docs: all routes, their bodies and examples, from the OpenAPI schema. It fetches nothing."""
 
 from __future__ import annotations
 

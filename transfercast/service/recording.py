@@ -20,13 +20,16 @@ class Recorder:
     Args:
         history: URL or file.
 
+    Attributes:
+        past: the history, to read from.
+
     Raises:
         InputError: if the history cannot be opened.
     """
 
     def __init__(self, history: str) -> None:
-        self._past = History(history, wait_seconds=WRITE_SECONDS)
-        self.url = self._past.url
+        self.past = History(history, wait_seconds=WRITE_SECONDS)
+        self.url = self.past.url
         self._turn = asyncio.Lock()
 
     async def record(self, body: bytes) -> Appended:
@@ -51,7 +54,7 @@ class Recorder:
         records = sent.records()
         try:
             columns = [description.column() for description in sent.columns]
-            return Appended(new=self._past.append(records, columns), total=len(self._past))
+            return Appended(new=self.past.append(records, columns), total=len(self.past))
         except sa.exc.SQLAlchemyError as error:
             raise InputError(f"the history does not take these observations ({reason(error)}).") from error
         except TransfercastError as error:
