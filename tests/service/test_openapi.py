@@ -50,4 +50,4 @@ def test_no_request_ends_in_a_mistake_of_ours(service, mode):
             case.validate_response(case.call(), checks=CHECKS)
 
         ask()
-    assert len(asked) == (23 if mode == schemathesis.GenerationMode.POSITIVE else 5)
+    assert len(asked) == (24 if mode == schemathesis.GenerationMode.POSITIVE else 5)

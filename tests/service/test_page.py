@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from tests.builders import SCHEMA, past, table_of
 from transfercast.core.plan import Budget
 from transfercast.core.trainings import EpochRecord, TrainingRecord
+from transfercast.corpus import measured
 from transfercast.execution.claims import DONE, FAILED, claim, enter, update
 from transfercast.history.store import History
 from transfercast.planning.order import plan
@@ -25,6 +27,7 @@ from transfercast.retraining.retrain import train_meta
 testclient = pytest.importorskip("fastapi.testclient")
 app = pytest.importorskip("transfercast.service.app")
 page = pytest.importorskip("transfercast.service.page")
+evidence = pytest.importorskip("transfercast.service.evidence")
 terms = pytest.importorskip("transfercast.service.terms")
 tables = pytest.importorskip("transfercast.service.tables")
 
@@ -169,6 +172,20 @@ def test_gains_are_means_over_the_targets_alone(client, folder):
     (cell,) = [row for row in client.get("/v1/gains").json() if (row["source"], row["target"]) == ("s1", "t2")]
     assert cell["gain"] == pytest.approx(float((records.score - records.baseline).mean()))
     assert cell["trainings"] == 1
+
+
+def test_the_atlas_shows_its_gains_and_nothing_where_there_is_none(client, tmp_path, monkeypatch):
+    rows = [("(alone)", "x", 0.5, "validation"), ("(alone)", "x", 0.6, "validation"), ("a", "x", 0.7, "validation"),
+            ("a", "x", 0.9, "test"), ("a", "y", 0.9, "validation")]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["source", "target", "score", "split"])
+    frame.assign(encoder="e", metric="accuracy", recipe="full").to_parquet(tmp_path / "atlas.parquet")
+    for place, expected in ((tmp_path / "none.parquet", []), (tmp_path / "atlas.parquet", [("a", "x", 1)])):
+        monkeypatch.setattr(measured, "OBSERVATIONS", place)
+        evidence._gains.cache_clear()
+        found = client.get("/v1/atlas").json()
+        assert [(one["source"], one["target"], one["trainings"]) for one in found] == expected
+    assert found[0]["gain"] == pytest.approx(0.15)
+    evidence._gains.cache_clear()
 
 
 def test_the_last_trainings_come_with_their_curves(client):

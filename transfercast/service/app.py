@@ -17,6 +17,7 @@ from transfercast.core.plan import Plan
 from transfercast.core.version import VERSION
 from transfercast.service.answering import Kind, Question, answered
 from transfercast.service.bodies import describe, described, json_body
+from transfercast.service.evidence import evidence_routes
 from transfercast.service.files import Files
 from transfercast.service.guard import Guard
 from transfercast.service.jobs import Jobs
@@ -111,7 +112,7 @@ def create_app(
     for routes in (
         observation_routes(recorder), version_routes(served), retraining_routes(jobs), history_routes(recorder),
         table_routes(offered), search_routes(recorder, offered), term_routes(pool), about_routes(served, recorder, jobs),
-        page_routes(),
+        evidence_routes(), page_routes(),
     ):  # fmt: skip
         app.include_router(routes)
     describe(app, [ForecastRequest, PlanRequest, Observations, Retrain, Terms], Refusal)

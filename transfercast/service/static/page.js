@@ -478,11 +478,11 @@ const MOST_CELLS = 40;
 
 async function evidenceView() {
   view.replaceChildren(el("h1", {}, "Evidence"), el("p", { class: "lead" }, "What each source gained on each target over the target trained alone, on validation rows."));
-  if (!about.history) return view.append(say("There is no history. Start the service with --history.", "warn"));
-  const cells = await ask("v1/gains");
-  view.append(card("Your history", cells.length ? heat(cells) : el("p", { class: "soft" }, "No transfer with a target alone to compare was observed yet.")));
-  if (cells.length) view.append(card("Leaderboard", leaderboard(cells)));
-  view.append(card("Atlas", el("p", { class: "soft" }, "No atlas comes with this version. 'transfercast collect' makes one of your own tasks; its history shows here.")));
+  const [own, atlas] = await Promise.all([about.history ? ask("v1/gains") : [], ask("v1/atlas")]);
+  const part = (title, cells, nothing) => view.append(card(title, cells.length ? heat(cells) : el("p", { class: "soft" }, nothing)),
+    cells.length ? card(`${title}: sources by mean gain`, leaderboard(cells)) : "");
+  part("Your history", own, about.history ? "No transfer with a target alone to compare was observed yet." : "There is no history. Start the service with --history.");
+  part("Atlas", atlas, "No atlas comes with this version. 'transfercast collect' makes one of your own tasks; its history shows above.");
 }
 
 function sums(cells, key) {
