@@ -147,7 +147,7 @@ def _killed_until_done(
             for number in range(job.workers)
         ]
         for child in children:
-            patience = LONGEST if spared else rng.uniform(0, 1.1 * seconds)
+            patience = LONGEST if spared else rng.uniform(0, 1.1 * seconds / job.workers)
             if not child.wait(patience):
                 child.kill()
                 killed += not spared

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.data import DATA
 from benchmarks.robustness_base import make_inputs, preload
+from benchmarks.robustness_kills import BOTH
 from benchmarks.search_hands import killed, throughput
 from benchmarks.search_order import reorder
 from benchmarks.search_stops import recorded, stops
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--atlas", type=Path, help="folder of an atlas, for stops and learn")
     parser.add_argument("--data", type=Path, default=DATA / "transfer")
     parser.add_argument("--kills", type=int, default=200, help="on each database")
+    parser.add_argument("--database", action="append", choices=BOTH, help="of kills; by default both")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     told: dict[str, object] = dict.fromkeys(KEYS)

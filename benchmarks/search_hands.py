@@ -56,15 +56,16 @@ def killed(inputs: Path, given: argparse.Namespace) -> dict[str, object]:
     """Kill workers of three on each database; what was lost, trained again, or left running."""
     told: dict[str, object] = {}
     search = next(job for job in JOBS if job.name == "search")
-    for kind in BOTH:
+    for kind in given.database or BOTH:
         tally = Tally()
-        with asleep(0.6):
+        with asleep(0.3):
             job = replace(search, name=f"search by three on {kind}", workers=3, databases=(kind,))
             kills(inputs, tally, given.kills, given.seed, (job,))
         told[f"kills_{kind}"] = tally.kills
         told |= {f"{name}_{kind}": getattr(tally, name) for name in PROBLEMS}
         for line in (*tally.problems, *tally.skipped):
             print(line)
+        print(f"{kind}: {tally.kills} kills, {[getattr(tally, name) for name in PROBLEMS]}", flush=True)
     return told
 
 

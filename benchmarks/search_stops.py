@@ -29,6 +29,7 @@ CLOSE = 0.99
 LEVELS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 MOST_REGRET = 0.05
 """Percent of the best: the default level is the highest that loses no more."""
+ORDERS = 5
 FEWEST_TRIALS = 4
 NAMES = ("fixed", "median", "halving", "hyperband")
 
@@ -111,7 +112,7 @@ class Outcome:
 
 def replay(trials: Sequence[Recorded], pruner: Pruner) -> Outcome:
     """Run a target's trainings in turn."""
-    study = optuna.create_study(direction="maximize", pruner=pruner)
+    study = optuna.create_study(study_name=trials[0].target, direction="maximize", pruner=pruner)  # brackets go by the name
     best, spent, reached, in_hand = max(trial.end for trial in trials), 0.0, np.inf, -np.inf
     for trial in trials:
         ended = _run(study, trial)
@@ -150,26 +151,36 @@ def outcomes(atlas: dict[str, list[Recorded]], make: Callable[[str], Pruner]) ->
     return {name: replay(trials, make(name)) for name, trials in atlas.items()}
 
 
-def level_of(by_level: dict[float, dict[str, Outcome]], targets: Iterable[str]) -> float:
+def losses(trials: Sequence[Recorded], pruner: Pruner) -> float:
+    """Percent of the best that is lost, the mean over ORDERS random orders, in which the best has more to survive."""
+    rng = np.random.default_rng(0)
+    alone, transfers = trials[0], list(trials[1:])
+    orders = [[alone, *(transfers[number] for number in rng.permutation(len(transfers)))] for _ in range(ORDERS)]
+    return float(np.mean([replay(order, pruner).regret for order in orders]))
+
+
+def level_of(lost: dict[float, dict[str, float]], targets: Iterable[str]) -> float:
     """The highest level that loses no more than MOST_REGRET on some targets; the lowest where each loses more."""
     names = list(targets)
-    good = [
-        level for level, by_target in by_level.items() if np.mean([by_target[name].regret for name in names]) <= MOST_REGRET
-    ]
-    return max(good, default=min(by_level))
+    good = [level for level, by_target in lost.items() if np.mean([by_target[name] for name in names]) <= MOST_REGRET]
+    return max(good, default=min(lost))
 
 
 def stops(folder: Path) -> dict[str, object]:
     """Hours and regret of each policy, means over targets; the level of ours is chosen by the other targets."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     atlas = recorded(folder)
-    trials = sum(map(len, atlas.values()))
-    print(f"{len(atlas)} targets, {trials} trainings with curves")
+    number = sum(map(len, atlas.values()))
+    print(f"{len(atlas)} targets, {number} trainings with curves")
     by_name = {name: outcomes(atlas, lambda _, n=name: pruner_of("none" if n == "fixed" else n)) for name in NAMES}
     by_level = {
         level: outcomes(atlas, lambda target, at=level: LearnedPruner(learned_without(atlas, target), at)) for level in LEVELS
     }
-    chosen = {target: level_of(by_level, [name for name in atlas if name != target]) for target in atlas}
+    lost = {
+        level: {name: losses(trials, LearnedPruner(learned_without(atlas, name), level)) for name, trials in atlas.items()}
+        for level in LEVELS
+    }
+    chosen = {target: level_of(lost, [name for name in atlas if name != target]) for target in atlas}
     by_name["learned"] = {target: by_level[level][target] for target, level in chosen.items()}
     print(f"{'policy':16}{'hours to 1 %':>14}{'hours in all':>14}{'regret %':>10}")
     rows = {**by_name, **{f"learned at {level}": by_target for level, by_target in by_level.items()}}
@@ -185,9 +196,9 @@ def stops(folder: Path) -> dict[str, object]:
         **{f"regret_{name}": _mean(by_name[name], "regret") for name in by_name if name != "fixed"},
         "learned_over_fixed": hours["hours_learned"] / hours["hours_fixed"],
         "learned_over_best_pruner": hours["hours_learned"] / best_pruner,
-        "stop_level": level_of(by_level, atlas),
+        "stop_level": level_of(lost, atlas),
         "targets": len(atlas),
-        "trainings": trials,
+        "trainings": number,
     }
 
 

@@ -163,6 +163,7 @@ def test_a_result_prints_as_an_aligned_table_with_what_stopped_and_failed():
     assert len(set(ends)) == 1
     assert lines[3] == "y -> a: stopped after 2 of 10 epochs at 0.300"
     assert lines[4] == "z -> a: failed, MemoryError: MemoryError"
+    assert lines[-1].endswith("1 training was stopped, and not counted.")
 
 
 def test_forecasts_are_drawn_against_outcomes_with_a_colour_a_target(tmp_path):

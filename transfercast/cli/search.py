@@ -80,7 +80,9 @@ def search(
             result = found(live)
     else:
         result = found()
-    if plot is not None and not result.forecast_errors().empty:
+    if plot is not None and result.forecast_errors().empty:
+        say(f"No finished training had a forecast score, so {plot} is not drawn.", as_json)
+    elif plot is not None:
         result.plot(plot)
     report(result, history or storage, as_json, then_retrain)
 

@@ -165,7 +165,7 @@ class SearchResult:
         """One or two sentences: how transfers did against the targets alone."""
         gains = self.transfer_gains
         if not gains:
-            return "No transfer can be compared with its target trained alone."
+            return f"No transfer can be compared with its target trained alone.{self._stopped_too()}"
         better = sum(gain > 0 for gain in gains)
         text = (
             f"{better} of {len(gains)} {'transfer' if len(gains) == 1 else 'transfers'} beat the target alone on validation; "
@@ -173,7 +173,12 @@ class SearchResult:
         )
         if not math.isnan(self.test_gain):
             text += f" On test, the chosen models differ from the targets alone by {self.test_gain:+.3f} on average."
-        return text
+        return text + self._stopped_too()
+
+    def _stopped_too(self) -> str:
+        """What the figures leave out."""
+        number = len(self.stopped)
+        return f" {number} {'training was' if number == 1 else 'trainings were'} stopped, and not counted." if number else ""
 
     def notes(self) -> list[str]:
         """Sentences on what the figures cannot say: ties, scores of zero, targets without a baseline; and which it is."""
