@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from tests.builders import SCHEMA, observed, past, table_of
 from tests.core.test_core import column
 from transfercast.core.errors import InputError
-from transfercast.core.records import Pair
+from transfercast.core.records import Adaptation, Candidate, Pair
 from transfercast.core.table import FeatureTable, Provenance
 from transfercast.predictor.data import candidates_of
 from transfercast.predictor.predictor import Predictor
@@ -171,3 +173,11 @@ def test_the_error_that_rows_share_and_their_own_are_learned_and_kept(tmp_path):
     forecast = Predictor.load(tmp_path).predict(table_of(past(), "t1"))
     assert 0 < forecast.own_spread[0] < forecast.spread[0]
     assert forecast.shared_spread[0] >= 0
+
+
+def test_recipes_of_every_adaptation_are_told_apart_whatever_their_rates():
+    adaptations = get_args(Adaptation)
+    candidates = [Candidate("s", "t", adaptation) for adaptation in adaptations]
+    found = candidates_of(np.empty((len(candidates), 0)), (), candidates, {}, "e")
+    kinds = [number for number, column in enumerate(found.schema) if column.name not in ("recipe_log_lr", "recipe_epochs")]
+    assert len(np.unique(found.values[:, kinds], axis=0)) == len(adaptations)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
 
 from transfercast.core.errors import InputError
 from transfercast.core.kinds import METRIC_OF, METRICS, Kind, metric_for, metrics_of
 from transfercast.core.records import Recipe
 from transfercast.sources.finetune import fine_tune
-from transfercast.sources.scores import score_of
+from transfercast.sources.scores import chance_of, chance_warning, score_of
 from transfercast.sources.source import identity_of
 from transfercast.tasks.task import Examples, Task
 
@@ -90,3 +91,37 @@ def test_a_training_is_scored_by_the_task_s_metric_and_known_by_it(tiny_encoder)
     default = identity_of(binary_task(""), tiny_encoder, recipe, 0)
     assert identity_of(binary_task("positive_f1"), tiny_encoder, recipe, 0) == default
     assert identity_of(binary_task("mcc"), tiny_encoder, recipe, 0) != default
+
+
+def test_chance_on_a_rare_label_is_what_one_of_twenty_random_rankings_reaches():
+    rng = np.random.default_rng(1)
+    for positives, rows in ((3, 60), (30, 300), (150, 300)):
+        labels = np.arange(rows) < positives
+        chance = chance_of(Kind.BINARY, "positive_f1", labels.astype(int))
+        random = [average_precision_score(labels, rng.random(rows)) for _ in range(2000)]
+        assert positives / rows < chance
+        assert 0.02 < np.mean([one > chance for one in random]) < 0.09  # 5 % at most of them but for 200 draws
+
+
+def test_chance_of_other_tasks_is_the_best_answer_that_is_the_same_for_all_rows():
+    classes = np.array([0, 1, 1, 1, 2, 2])
+    assert chance_of(Kind.MULTICLASS, "accuracy", classes) == 0.5
+    assert chance_of(Kind.MULTICLASS, "macro_f1", classes) == pytest.approx((2 * 3 / 9) / 3)  # of class 1: P 1/2, R 1
+    assert chance_of(Kind.MULTICLASS, "mcc", classes) == 0
+    labels = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 1]])
+    # the first label for all rows: 3 right, 1 wrong, 2 missed
+    assert chance_of(Kind.MULTILABEL, "micro_f1", labels) == pytest.approx(6 / 9)
+    # every label for all rows: F1 of 6/7, 2/5 and 2/5
+    assert chance_of(Kind.MULTILABEL, "macro_f1", labels) == pytest.approx((6 / 7 + 2 / 5 + 2 / 5) / 3)
+    assert chance_of(Kind.REGRESSION, "pearson", np.array([0.1, 0.2])) == 0
+    assert chance_of(Kind.SEQUENCE, "span_f1", (("O", "B-x"),)) == 0
+
+
+def test_a_rare_label_that_is_ranked_at_random_is_told_although_its_f1_is_not_zero():
+    told = chance_warning(0.06, "positive_f1", Kind.BINARY, 0.08)
+    assert told.startswith(
+        "average precision is 0.060, and one of twenty random rankings of the rows reaches 0.080: it learned"
+    )
+    assert "more of them positive" in told
+    assert chance_warning(0.09, "positive_f1", Kind.BINARY, 0.08) is None
+    assert chance_warning(0.5, "accuracy", Kind.MULTICLASS, 0.5).startswith("accuracy is 0.500, and one answer for all rows")

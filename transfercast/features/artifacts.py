@@ -6,6 +6,7 @@ One forward pass of a model over a set of texts serves every measure that looks 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,17 @@ class Artifacts:
 
 def unigrams(encoder: str | Path, examples: Examples, max_tokens: int, *, split: bool) -> np.ndarray:
     """(V,) how often each word piece of a base encoder occurs in rows; special tokens are not counted."""
-    tokenizer = load_tokenizer(checkpoint_folder(str(encoder)))
+    tokenizer = _tokenizer_of(checkpoint_folder(str(encoder)))
     pieces = np.concatenate(tokenized(tokenizer, examples.texts, max_tokens, words=split)["input_ids"])
     counts = np.bincount(pieces, minlength=len(tokenizer)).astype(np.float64)
     counts[[number for number in tokenizer.all_special_ids if number != tokenizer.unk_token_id]] = 0
     return counts
+
+
+@lru_cache(maxsize=4)
+def _tokenizer_of(base: Path) -> Any:
+    """Of a base encoder, which does not change while rows are measured; each pair needs it four times."""
+    return load_tokenizer(base)
 
 
 def _plain(label: Any) -> Any:

@@ -18,7 +18,11 @@ from transfercast.history.frames import Frames
 
 log = logging.getLogger(__name__)
 
-RECIPE_COLUMNS = ("recipe_log_lr", "recipe_epochs", "recipe_batch_size", "recipe_frozen", "recipe_ulmfit")
+ADAPTATIONS = {"features": "frozen", "ulmfit": "ulmfit", "lora": "lora", "multitask": "multitask"}
+"""Adaptations but `full`, and the names of their columns."""
+RECIPE_COLUMNS = (
+    "recipe_log_lr", "recipe_epochs", "recipe_batch_size", *(f"recipe_{name}" for name in ADAPTATIONS.values()),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -291,6 +295,5 @@ def _recipe_row(key: str) -> tuple[float, ...]:
         np.nan if recipe.rate is None else float(np.log10(recipe.rate)),
         np.nan if recipe.epochs is None else float(recipe.epochs),
         float(recipe.batch_size),
-        float(recipe.adaptation == "features"),
-        float(recipe.adaptation == "ulmfit"),
+        *(float(recipe.adaptation == adaptation) for adaptation in ADAPTATIONS),
     )

@@ -24,7 +24,7 @@ from transfercast.sources.language import tune_language
 from transfercast.sources.models import new_model
 from transfercast.sources.multitask import Companion
 from transfercast.sources.precision import Precision
-from transfercast.sources.scores import average_precision, score_of
+from transfercast.sources.scores import average_precision, chance_of, score_of
 from transfercast.sources.threshold import HALF, best_threshold, best_thresholds, head_bias, move_threshold
 from transfercast.sources.updates import AfterEpoch, Chosen, Judged, Run
 from transfercast.tasks.task import Examples, Task
@@ -43,6 +43,7 @@ class Trained:
         curve: a record an epoch; of a head that was solved for, one.
         epoch: whose weights these are, from 0.
         peak_mb: memory in MiB: on a GPU the most that tensors took, elsewhere the most that the process has taken so far.
+        chance: what it would reach on validation if it had learned nothing, see `chance_of`.
     """
 
     model: Any
@@ -51,6 +52,7 @@ class Trained:
     curve: tuple[EpochRecord, ...]
     epoch: int
     peak_mb: float
+    chance: float
 
     def score(self, task: Task, split: str, max_tokens: int) -> float:
         """The task's metric on one of its splits."""
@@ -141,6 +143,7 @@ def fine_tune(
         curve=chosen.curve,
         epoch=chosen.epoch,
         peak_mb=_peak_mb(device),
+        chance=chance_of(task.kind, task.metric, (few if task.kind is Kind.BINARY and not solved else held).labels),
     )
 
 

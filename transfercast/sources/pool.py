@@ -239,6 +239,7 @@ def trained_alone(
             curve=trained.curve,
             epoch=trained.epoch,
             peak_mb=trained.peak_mb,
+            chance=trained.chance,
             train_rows=len(task.splits["train"]),
             max_tokens=min(recipe.max_tokens, most_tokens(trained.model)),
             device=str(where),

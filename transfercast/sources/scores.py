@@ -8,7 +8,11 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, matthews_corrcoef
 
+from transfercast.core.kinds import Kind
 from transfercast.sources.spans import dice, spans_of
+
+RANKINGS, REACHED = 200, 0.95
+"""Random rankings of a binary task's rows that are drawn, and the quantile of their average precision that counts as chance."""
 
 
 def score_of(metric: str, predicted: Any, labels: Any) -> float:
@@ -69,6 +73,37 @@ def average_precision(positive: np.ndarray, labels: np.ndarray) -> float | None:
     return float(average_precision_score(labels, positive))
 
 
+def chance_of(kind: Kind, metric: str, labels: Any) -> float:
+    """What a model that learned nothing may reach.
+
+    Args:
+        kind: of the task.
+        metric: a key of METRICS that judges it.
+        labels: of n rows, as of `Examples`.
+
+    Returns:
+        Of a binary task the average precision that one of twenty random rankings reaches: a little above the share of
+        positive rows, the more so the fewer they are. Else the metric of the best prediction that is the same for all rows;
+        of values, and of sentences, 0.
+
+    >>> chance_of(Kind.MULTICLASS, "accuracy", np.array([0, 1, 1, 2]))
+    0.5
+    """
+    match kind:
+        case Kind.BINARY:
+            shuffled = np.random.default_rng(0).permuted(np.tile(labels, (RANKINGS, 1)), axis=1)
+            precision = np.cumsum(shuffled, axis=1) / np.arange(1, len(labels) + 1)
+            return float(np.quantile((precision * shuffled).sum(1) / max(labels.sum(), 1), REACHED))
+        case Kind.MULTICLASS:
+            return max(score_of(metric, np.full_like(labels, one), labels) for one in np.unique(labels))
+        case Kind.MULTILABEL:
+            rank = np.argsort(np.argsort(-labels.sum(0), kind="stable"))  # of each label, the most frequent first
+            constant = (np.broadcast_to(rank < most, labels.shape).astype(int) for most in range(len(rank) + 1))
+            return max(score_of(metric, predicted, labels) for predicted in constant)
+        case _:
+            return 0.0
+
+
 _NO_ROW_RIGHT = ("it gets no row right; it learned too little, or the labels are mixed up", "more rows")
 _NO_NUMBER = ("it predicts no number, or one for all rows; it learned too little, or its training diverged", "more rows")
 
@@ -87,6 +122,8 @@ _CAUSE_AND_REMEDY = {
     "span_f1": ("it finds no span; spans are rare, or learned too little", "more rows, more of them with spans"),
 }
 
+_REMEDY = "more epochs or another learning rate (as in --recipe full/lr=3e-4/epochs=8). What rests on this score means little."
+
 
 def warning_of(score: float, metric: str) -> str | None:
     """Why a score is not to be relied on, and what to do; None where nothing is wrong with it.
@@ -98,7 +135,21 @@ def warning_of(score: float, metric: str) -> str | None:
     if score != 0:
         return None
     cause, remedy = _CAUSE_AND_REMEDY[metric]
-    return (
-        f"{metric} is 0.000: {cause}. Give it {remedy}, more epochs or another learning rate "
-        f"(as in --recipe full/lr=3e-4/epochs=8). What rests on this score means little."
-    )
+    return f"{metric} is 0.000: {cause}. Give it {remedy}, {_REMEDY}"
+
+
+def chance_warning(judged: float, metric: str, kind: Kind, chance: float) -> str | None:
+    """Why a model is not to be relied on, and what to do; None where it is better than chance on validation.
+
+    Args:
+        judged: its average precision, if it is of a binary task; else its score.
+        metric, kind: of the task.
+        chance: as `chance_of` gives it for the same rows.
+    """
+    if judged > chance:
+        return None
+    if kind is Kind.BINARY:
+        found = f"average precision is {judged:.3f}, and one of twenty random rankings of the rows reaches {chance:.3f}"
+    else:
+        found = f"{metric} is {judged:.3f}, and one answer for all rows reaches {chance:.3f}"
+    return f"{found}: it learned too little, or its label is rare. Give it {_CAUSE_AND_REMEDY[metric][1]}, {_REMEDY}"

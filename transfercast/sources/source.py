@@ -47,7 +47,7 @@ class Source(BaseModel):
         encoder: name of the base encoder; "unknown" for checkpoints that were adopted before it was asked for.
         metric: by which `scores` are measured; scores has `validation` and `test` where they are known.
         recipe, seed, seconds, train_rows: of the training; None or 0 for adopted checkpoints.
-        curve, epoch, peak_mb: of the training, see `Trained`; empty or None for adopted checkpoints.
+        curve, epoch, peak_mb, chance: of the training, see `Trained`; empty or None for adopted checkpoints.
         max_tokens: at which its texts are cut; never more than its encoder has positions for.
         task: the task's fingerprint, or "" for adopted checkpoints.
         identity: fingerprint of what was trained (task, encoder weights, recipe, seed).
@@ -70,6 +70,7 @@ class Source(BaseModel):
     curve: tuple[EpochRecord, ...] = ()
     epoch: Annotated[int, Field(ge=0)] | None = None
     peak_mb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    chance: Annotated[float, Field(ge=0, le=1)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] = 128
     device: str = "cpu"
     task: str = ""
@@ -100,8 +101,13 @@ class Source(BaseModel):
     @property
     def warning(self) -> str | None:
         """Why its scores are not to be relied on, and what to do; None where nothing is wrong with them."""
-        from transfercast.sources.scores import warning_of  # with scikit-learn, which reading a pool does not need
+        from transfercast.sources.scores import chance_warning, warning_of  # with scikit-learn, which a pool does not need
 
+        judged = self.average_precision if self.kind is Kind.BINARY else self.scores.get("validation")
+        if judged is not None and self.chance is not None:
+            wrong = chance_warning(judged, self.metric, self.kind, self.chance)
+            if wrong is not None:
+                return f"on validation, {wrong}"
         for split, score in self.scores.items():
             if (wrong := warning_of(score, self.metric)) is not None:
                 return f"on {split}, {wrong}"

@@ -26,4 +26,5 @@ def task_emb(source_fisher: Sequence[np.ndarray], target_fisher: Sequence[np.nda
     """
     if [block.shape for block in source_fisher] != [block.shape for block in target_fisher]:
         return float("nan")
-    return float(np.mean([cosine(a, b) for a, b in zip(source_fisher, target_fisher, strict=True)]))
+    pairs = zip(source_fisher, target_fisher, strict=True)  # of half precision, in which numpy multiplies slowly and roughly
+    return float(np.mean([cosine(a.astype(np.float32), b.astype(np.float32)) for a, b in pairs]))
