@@ -70,7 +70,21 @@ def plan(
             say(f"Recipe of all: {rows[0]['recipe']}", as_json)
         rows = for_people(rows)
     show(rows, as_json)
+    say_published(made, as_json)
     say(f"{expected(made)} In {out}. Next: transfercast search {out}", as_json)
+
+
+def say_published(made: Plan, as_json: bool) -> None:
+    """Models of the hub that may do as well as the plan's own, where results of its encoders are published."""
+    from transfercast.planning.published import published_models
+
+    for one in published_models(made):
+        say(
+            f"Also worth a trial for {one.target}, by published results on other data: {one.model} (from {one.encoder}), "
+            f"{one.score:.3f} expected, {one.lower:.3f} to {one.upper:.3f}. To measure it: transfercast fit-sources "
+            f"--pool {made.provenance.pool or 'pool'} --adopt NAME={one.model} --encoder {one.encoder}",
+            as_json,
+        )
 
 
 def for_people(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from transfercast.cli.data import (
     target_of,
 )
 from transfercast.cli.output import AsJson, Device, say, say_tasks, show
-from transfercast.cli.plan import expected, for_people
+from transfercast.cli.plan import expected, for_people, say_published
 from transfercast.cli.search import report
 from transfercast.core.errors import InputError
 from transfercast.core.records import Recipe, checked_seed
@@ -128,6 +128,7 @@ def recommend(
         return
     say(made.basis, as_json)
     show(made.rows() if as_json else for_people(made.rows()), as_json)
+    say_published(made, as_json)
     say(f"{expected(made)} In {out}. Next: transfercast search {out} --storage {history}", as_json)
 
 
