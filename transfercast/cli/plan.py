@@ -39,6 +39,7 @@ def plan(
     history: Annotated[
         str | None, typer.Option(help="A history: what it holds is done, costs nothing and is not proposed again.")
     ] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write the plan as a page, with charts.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw what each forecast is made of: .svg, .png, .pdf.")] = None,
     out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("plan.json"),
     as_json: AsJson = False,
@@ -47,7 +48,7 @@ def plan(
 
     Example: transfercast plan features.parquet --trials 8 --lr 1e-4 --lr 3e-4 --epochs 3 --out plan.json
     """
-    _check(trials, hours, out, plot)
+    _check(trials, hours, out, plot, html)
 
     from transfercast.core.table import FeatureTable
     from transfercast.planning.order import plan as planned
@@ -63,6 +64,11 @@ def plan(
     made.save(out)
     if plot is not None:
         _draw(made, plot)
+    if html is not None:
+        from transfercast.core.files import write_text
+        from transfercast.report.plan import plan_page
+
+        write_text(html, plan_page(made, expected(made)))
     say(f"{made.budget}, out of {made.candidates} candidates. {made.basis}", as_json)
     rows = made.rows()
     if not as_json:
@@ -99,7 +105,7 @@ def for_people(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{titles.get(name, name): duration(row[name]) if name == "hours" else row[name] for name in kept} for row in rows]
 
 
-def _check(trials: int | None, hours: float | None, out: Path, plot: Path | None) -> None:
+def _check(trials: int | None, hours: float | None, out: Path, plot: Path | None, html: Path | None) -> None:
     """Before anything is read or loaded."""
     if (trials is None) == (hours is None):
         raise InputError("give a budget: either --trials 8 or --hours 2.5.")
@@ -108,11 +114,13 @@ def _check(trials: int | None, hours: float | None, out: Path, plot: Path | None
     if out.is_dir():
         raise InputError(f"--out {out}: is a folder; name a file for the plan.")
     if plot is not None:
-        from transfercast.core.files import check_file
         from transfercast.report.figures import check_ending
 
         check_ending(plot)
-        check_file(plot)
+    from transfercast.core.files import check_file
+
+    check_file(plot)
+    check_file(html)
 
 
 def expected(made: Plan) -> str:
@@ -130,16 +138,12 @@ def expected(made: Plan) -> str:
 
 
 def _draw(made: Plan, path: Path) -> None:
-    import numpy as np
-
     from transfercast.report.figures import reasons_figure, save
+    from transfercast.report.plan import reasons
 
-    steps = [step for step in made.steps if step.why]
-    if not steps:
+    if not any(step.why for step in made.steps):
         raise InputError(f"--plot {path}: every step is done, so there is no forecast to draw.")
-    groups = list(dict.fromkeys(group for step in steps for group in step.why))
-    why = np.array([[step.why.get(group, 0.0) for group in groups] for step in steps])
-    save(reasons_figure([f"{step.source} > {step.target}" for step in steps], groups, why), path)
+    save(reasons_figure(*reasons(made.steps, len(made.steps))), path)
 
 
 def _grid(

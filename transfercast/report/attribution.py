@@ -7,55 +7,57 @@ from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup
 
-_STYLE = """<style>
-body { font: 16px/1.6 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222 }
+from transfercast.core.version import VERSION
+from transfercast.report.glossary import explained
+from transfercast.report.html import STYLE
+
+_MORE = """
 .text { font-size: 1.25em; line-height: 2.2 } .text span { padding: .2em .25em; border-radius: .2em }
-table { border-collapse: collapse; margin: 1em 0 } th, td { padding: .2em .7em; text-align: right }
-th:first-child, td:first-child { text-align: left } th { border-bottom: 2px solid #ddd }
-.bar { display: inline-block; height: .8em; background: hsl(150 60% 45%) } .wide { overflow-x: auto }
-.note { padding: .6em 1em; background: #f3f6f9; border-left: 4px solid #4078c0 }
-</style>"""
-
-_WORDS = (
-    """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{{ decision }}</title>
+.bar { display: inline-block; height: .8em; background: hsl(150 60% 45%); border-radius: 2px }
 """
-    + _STYLE
-    + """
-<h1>{{ decision }}</h1>
-<p>{{ model }}: probability {{ "%.3f" | format(probability) }}; of a blank text {{ "%.3f" | format(blank) }}.</p>
-<p class="text">{% for word in words %}<span style="background: {{ (word.activity / scale) | colour }}"
- title="{{ "%+.3f" | format(word.activity) }}">{{ word.word }}</span> {% endfor %}</p>
-<p>Green words move the model towards the decision, red ones away from it. A word's activity is the mean over layers of its
-conductance, the part of the change of probability that goes through the word. Full colour is {{ "%.3f" | format(scale) }}.</p>
-{% if note %}<p class="note">{{ note }}</p>{% endif %}
+
+_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title><style>{{ style }}</style></head><body>
+<h1>{{ title }}</h1>
+<p class="sum">{{ summary }}</p>
+"""
+
+_FOOT = """
+<h2 id="columns">What the columns mean</h2>
+<dl>{% for name, meaning in columns.items() %}<dt>{{ name }}</dt><dd>{{ meaning }}</dd>{% endfor %}</dl>
+<footer>transfercast {{ version }}</footer>
+</body></html>
+"""
+
+_LINK = '<p class="soft"><a href="#columns">What the columns mean</a></p>'
+
+_WORDS = f"""{_HEAD}
+<p class="text">{{% for word in words %}}<span style="background: {{{{ (word.activity / scale) | colour }}}}"
+ title="{{{{ "%+.3f" | format(word.activity) }}}}">{{{{ word.word }}}}</span> {{% endfor %}}</p>
+<p class="soft">Green words move the model towards the decision, red ones away from it; full colour is
+{{{{ "%.3f" | format(scale) }}}}.</p>
+{{% if note %}}<p class="sum">{{{{ note }}}}</p>{{% endif %}}
+{_LINK}
 <div class="wide"><table><tr><th>word</th><th>activity</th>
-{% for _ in words[0].layers %}<th>layer {{ loop.index }}</th>{% endfor %}</tr>
-{% for word in words %}<tr><td>{{ word.word }}</td><td>{{ "%+.3f" | format(word.activity) }}</td>
-{% for value in word.layers %}<td style="background: {{ (value / scale) | colour }}">{{ "%+.3f" | format(value) }}</td>
-{% endfor %}</tr>
-{% endfor %}</table></div>
-</html>
-"""
-)
+{{% for _ in words[0].layers %}}<th>layer {{{{ loop.index }}}}</th>{{% endfor %}}</tr>
+{{% for word in words %}}<tr><td>{{{{ word.word }}}}</td><td>{{{{ "%+.3f" | format(word.activity) }}}}</td>
+{{% for value in word.layers %}}<td style="background: {{{{ (value / scale) | colour }}}}">
+{{{{ "%+.3f" | format(value) }}}}</td>
+{{% endfor %}}</tr>
+{{% endfor %}}</table></div>
+{_FOOT}"""
 
-_PAIR = (
-    """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{{ first }} and {{ second }}</title>
-"""
-    + _STYLE
-    + """
-<h1>What drives both {{ first }} and {{ second }}</h1>
-<p>{{ terms | length }} terms have an activity of at least {{ threshold }} in both models, on {{ documents }} positive documents
-of the two tasks. A term's weight is the sum, over the places where it is active in both, of the smaller activity.</p>
-<table><tr><th>term</th><th>weight</th><th>documents</th><th></th></tr>
-{% for term in terms %}<tr><td>{{ term.term }}</td><td>{{ "%.2f" | format(term.weight) }}</td><td>{{ term.documents }}</td>
-<td style="text-align: left"><span class="bar" style="width: {{ term.weight | length_of(terms[0].weight) }}em"></span></td></tr>
-{% endfor %}</table>
-</html>
-"""
-)
+_PAIR = f"""{_HEAD}
+{_LINK}
+<div class="wide"><table><tr><th>term</th><th class="text">weight as a bar</th><th>weight</th><th>documents</th></tr>
+{{% for term in terms %}}<tr><td>{{{{ term.term }}}}</td>
+<td class="text"><span class="bar" style="width: {{{{ term.weight | length_of(terms[0].weight) }}}}em"></span></td>
+<td>{{{{ "%.2f" | format(term.weight) }}}}</td><td>{{{{ term.documents }}}}</td></tr>
+{{% endfor %}}</table></div>
+{_FOOT}"""
 
 
 PALEST = 0.05
@@ -101,10 +103,10 @@ def words_page(words: Sequence[Word], *, decision: str, model: str, probability:
         probability, blank: of the decision, for the text and for a blank one.
         note: a caution, or nothing.
     """
-    return _rendered(
-        _WORDS, words=words, scale=fullest(words), decision=decision, model=model, probability=probability, blank=blank,
-        note=note,
-    )  # fmt: skip
+    strongest = max(words, key=lambda word: abs(word.activity)).word
+    moved = f"a blank text {blank:.3f}; {strongest} moves it most."
+    summary = f"{model} gives {decision} a probability of {probability:.3f}, and {moved}"
+    return _rendered(_WORDS, decision, summary, ("word", "activity"), words=words, scale=fullest(words), note=note)
 
 
 def pair_page(terms: Sequence[Any], *, first: str, second: str, threshold: float, documents: int) -> str:
@@ -116,10 +118,17 @@ def pair_page(terms: Sequence[Any], *, first: str, second: str, threshold: float
         threshold: activity that both reach, in units of probability.
         documents: on how many it rests.
     """
-    return _rendered(_PAIR, terms=terms, first=first, second=second, threshold=threshold, documents=documents)
+    summary = (
+        f"{len(terms)} terms have an activity of at least {threshold} in both models, on {documents} positive documents of the "
+        "two tasks."
+    )
+    title = f"What drives both {first} and {second}"
+    return _rendered(_PAIR, title, summary, ("term", "weight", "documents"), terms=terms)
 
 
-def _rendered(page: str, **values: Any) -> str:
+def _rendered(template: str, title: str, summary: str, columns: Sequence[str], **values: Any) -> str:
     environment = Environment(autoescape=True)
     environment.filters |= {"colour": colour, "length_of": lambda weight, most: round(20 * weight / most, 2)}
-    return environment.from_string(page).render(**values)
+    return environment.from_string(template).render(
+        title=title, summary=summary, columns=explained(columns), style=Markup(STYLE + _MORE), version=VERSION, **values
+    )

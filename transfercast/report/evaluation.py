@@ -13,13 +13,15 @@ from transfercast.evaluation.evaluate import FEWEST_FOR_AN_INTERVAL, RANDOM, SHA
 from transfercast.evaluation.history import HistoryEvaluation
 from transfercast.evaluation.holdout import ORACLE, PREDICTOR, STATIC
 from transfercast.report.figures import first_figure, hours_figure, inline, rmse_figure, save
-from transfercast.report.html import evaluation_page
+from transfercast.report.html import Section, page
 
 FIGURES_SHOW = 8
 """Orders in a figure, the best first."""
 
 MOST_ROWS = 12
 """Orders in a table; evaluation.json has all."""
+
+INTERVALS = "Intervals are 95 %, by bootstraps over targets (BCa); over fewer than ten targets there is none."
 
 ALWAYS = (PREDICTOR, STATIC, RANDOM, ORACLE)
 KINDS_OF_BOUNDS: dict[str, str] = {"grouped": "pooled over rows (grouped)", "hierarchical": "hierarchical"}
@@ -103,12 +105,15 @@ class Report:
                 for ending in ("svg", "png"):
                     save(figure, folder / f"{by}-{name}.{ending}")
             rows = self.rows(by)
-            inlined = [inline(figure) for figure in figures.values()]
-            sections.append({"title": f"Each {by} held out", "texts": self.told(by), "rows": rows, "figures": inlined})
+            inlined = [inline(figures[name]) for name in ("hours", "first", "rmse")]
+            verdict, *notes = self.told(by)
+            sections.append(Section(f"Each {by} held out", verdict, inlined, rows, [*notes, INTERVALS]))
         found = self.found.by["target"]
-        lead = f"{found.rows} observed transfers to {found.targets} targets in {redacted(self.name)}. transfercast {VERSION}."
+        lead = (
+            f"How good forecasts are for {found.targets} targets, on {found.rows} observed transfers in {redacted(self.name)}."
+        )
         write_json(folder / "evaluation.json", self.as_json())
-        write_text(folder / "report.html", evaluation_page(lead, sections))
+        write_text(folder / "report.html", page("How good the forecasts are", lead, sections))
 
 
 def _shown(found: Evaluation) -> list[Order]:

@@ -74,7 +74,7 @@ def reasons_figure(names: Sequence[str], groups: Sequence[str], why: np.ndarray)
         groups: g groups.
         why: (n, g) contributions in the metric's units.
     """
-    figure, axes = _canvas("points of the metric", "", height=1.2 + 0.32 * len(names))
+    figure, axes = _canvas("contribution, in score units", "", height=1.2 + 0.32 * len(names))
     places = np.arange(len(names))[::-1]
     right, left = np.zeros(len(names)), np.zeros(len(names))
     for group, values in zip(groups, why.T, strict=True):
@@ -84,6 +84,21 @@ def reasons_figure(names: Sequence[str], groups: Sequence[str], why: np.ndarray)
     axes.set_yticks(places, names)
     axes.axvline(0, color="#444", linewidth=0.8)
     axes.legend(frameon=False, fontsize="small", bbox_to_anchor=(1.0, 1.0), loc="upper left")
+    return figure
+
+
+def best_figure(best: np.ndarray, stop: int | None) -> Figure:
+    """The best score that a plan expects in hand, against trainings.
+
+    Args:
+        best: (k,) after each training; NaN where nothing is known yet.
+        stop: the number of the training after which to stop; None for none.
+    """
+    figure, axes = _canvas("trainings", "best score expected in hand, mean over targets", height=3.4)
+    axes.plot(np.arange(1, len(best) + 1), best, marker="o", markersize=3.5)
+    if stop is not None:
+        axes.axvline(stop, color="#e08a2b", linestyle="--", label="advised stop")
+        axes.legend(frameon=False, loc="lower right")
     return figure
 
 
