@@ -76,7 +76,7 @@ def rmse(scores: np.ndarray, truth: np.ndarray) -> float:
 
 def scores(fitted: FittedModel, rows: Candidates) -> np.ndarray:
     """(n,) forecast scores."""
-    return fitted.calibration.scores(rows, *fitted.relative(rows))
+    return fitted.calibration.scores(rows, *fitted.relative(rows)[:2])
 
 
 def compared(observed: Transfers, count: int, draws: int) -> dict[str, float]:

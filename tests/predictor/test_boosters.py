@@ -14,7 +14,7 @@ import pytest
 import xgboost
 
 from transfercast.core.errors import ArtifactError
-from transfercast.predictor import ranker
+from transfercast.predictor import trees as module
 from transfercast.predictor.boosters import checked_json, read_booster
 
 COLUMNS = 4
@@ -25,9 +25,9 @@ def trained() -> bytes:
     query_ids = np.repeat(np.arange(6), 10)
     outcome = ROWS[:, 0] + np.random.default_rng(1).normal(size=60)
     with pytest.MonkeyPatch.context() as few:
-        few.setattr(ranker, "ROUNDS", 2)
-        few.setitem(ranker._PARAMETERS, "min_child_weight", 0.01)
-        return bytes(ranker.fit_ranker(ROWS, outcome, query_ids).save_raw("json"))
+        few.setattr(module, "ROUNDS", 2)
+        few.setitem(module._PARAMETERS, "min_child_weight", 0.01)
+        return bytes(module.fit_ranker(ROWS, outcome, query_ids).save_raw("json"))
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from transfercast.predictor.prior import RANGE, prior_points
 
 
 def scores(fitted: FittedModel, rows) -> np.ndarray:
-    return fitted.calibration.scores(rows, *fitted.relative(rows))
+    return fitted.calibration.scores(rows, *fitted.relative(rows)[:2])
 
 
 def cold(rows) -> np.ndarray:
@@ -126,11 +126,12 @@ def test_the_slope_is_bounded_however_small_the_forecasts_are(monkeypatch):
 
     some = observed(targets=4)
     outcome = fitting.relative_scores(some.score, some.candidates.query_ids)
-    deviations, calibration = fitting._calibrated(some, np.stack([outcome, outcome], axis=1), {})
+    halves = np.full(2, 0.5)
+    deviations, calibration = fitting._calibrated(some, np.stack([outcome, outcome], axis=1), halves, {})
     honest = slope_of(some, outcome / outcome.std(), levels_of(some))
     assert calibration.slopes[COLD] == pytest.approx(honest)
     np.testing.assert_allclose(deviations, outcome.std())
-    wrong = fitting._calibrated(some, np.stack([-outcome, -outcome], axis=1), {})[1]
+    wrong = fitting._calibrated(some, np.stack([-outcome, -outcome], axis=1), halves, {})[1]
     assert wrong.slopes[COLD] == 0  # forecasts that are wrong are worth nothing
 
 

@@ -46,8 +46,6 @@ def test_a_matrix_averages_recipes_and_tells_facts_of_targets_from_evidence():
     matrix = performance_matrix(twice, columns)
     assert len(matrix.outcome) == 4
     assert [column.name for column in matrix.columns] == ["m0"]
-    assert [column.name for column in matrix.fact_columns] == ["m1"]
-    assert matrix.profiles.facts.tolist() == [[8.0], [9.0]]
     assert matrix.tasks == ("a", "b", "t", "u")
     np.testing.assert_allclose(performance_matrix(some, columns).dense()[0, :, :2], [[1, -1], [-1, 1]])
     np.testing.assert_allclose(signed(some.candidates, matrix.columns)[:, 0], [-1, 1, 1, -1])

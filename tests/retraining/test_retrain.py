@@ -228,7 +228,7 @@ def test_two_targets_give_a_predictor_that_orders_as_the_prior_does(tmp_path):
     assert np.argsort(forecast.score).tolist() == np.argsort(prior.score).tolist()
     assert not forecast.is_order_only
     assert "so the prior orders" in forecast.basis
-    assert (forecast.upper == 1).all()  # two targets held out are too few for 90 % bounds
+    assert (forecast.upper - forecast.lower > 0.5).all()  # two targets held out say little of a third
 
 
 @pytest.mark.parametrize(

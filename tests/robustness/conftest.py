@@ -14,7 +14,7 @@ import typer
 from tests.builders import SCHEMA, past, table_of
 from tests.conftest import sentences, write_csv
 from tests.robustness.campaign import contents, run
-from transfercast.predictor import ranker
+from transfercast.predictor import trees
 from transfercast.retraining.retrain import train_meta
 
 RECIPE = "full/lr=0.01/epochs=1/batch=8/tokens=16"
@@ -83,6 +83,6 @@ def _learned(folder: Path) -> None:
     assert outcome.code == 0, outcome.output
     table_of(history, "t0").save(folder / "candidates.parquet")
     with pytest.MonkeyPatch.context() as splitting:
-        splitting.setitem(ranker._PARAMETERS, "min_child_weight", 0.01)  # so few rows would else give trees of one leaf
+        splitting.setitem(trees._PARAMETERS, "min_child_weight", 0.01)  # so few rows would else give trees of one leaf
         train_meta(history, folder / "meta", minutes=0)
     (folder / "meta" / ".retraining.lock").unlink(missing_ok=True)

@@ -101,7 +101,7 @@ def for_people(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if any(row[name] is not None for row in rows)
         and not (name in ("encoder", "recipe", "state") and len({row[name] for row in rows}) == 1)
     ]
-    titles = {"hours": "time"}
+    titles = {"hours": "time", "beats_baseline": "P(better)"}
     return [{titles.get(name, name): duration(row[name]) if name == "hours" else row[name] for name in kept} for row in rows]
 
 

@@ -57,6 +57,7 @@ class Step(BaseModel):
     `encoder` is the base encoder of the source, or that from which the target alone is trained; None in old plans.
     `score`, `lower`, `upper` are forecasts, None where nothing was observed that they could rest on; bounds that would be the
     metric's whole range are None, too. Of a training that is `done`, and of a target alone, `score` is what was measured.
+    `beats_baseline` is the probability of a score above the no-transfer baseline, None where that is not known.
     `expected_best` is the best score expected to be in hand for this target after the step; `hours` is None where nothing says
     how long a training takes; `why` holds contributions by group of evidence.
     """
@@ -161,7 +162,7 @@ class Plan(BaseModel):
         return plan
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a step: rank, source, encoder, target, recipe, state, score, lower, upper, expected_best, hours, why."""
+        """One row a step: what `Step` says of it, with its rank, its state (done or new) and its main reasons in words."""
         return [
             {
                 "rank": step.position,
@@ -173,6 +174,7 @@ class Plan(BaseModel):
                 "score": step.score,
                 "lower": step.lower,
                 "upper": step.upper,
+                "beats_baseline": step.beats_baseline,
                 "expected_best": step.expected_best,
                 "hours": step.hours,
                 "why": _main_reasons(step),
@@ -197,15 +199,17 @@ class Plan(BaseModel):
         encoder = f"{'encoder':20} " if several else ""
         lines = [
             head,
-            f"{'rank':>4}  {'source':20} {encoder}{'target':20} {'state':5} {'score':>6} {'bounds':>13} {'best':>6} "
-            f"{'time':>8}  why",
+            f"{'rank':>4}  {'source':20} {encoder}{'target':20} {'state':5} {'score':>6} {'bounds':>13} {'P(better)':>9} "
+            f"{'best':>6} {'time':>8}  why",
         ]
         for row in rows:
             bounds = "" if row["lower"] is None else f"[{row['lower']:.2f}, {row['upper']:.2f}]"
+            better = "" if row["beats_baseline"] is None else f"{row['beats_baseline']:.2f}"
             encoder = f"{row['encoder']:20} " if several else ""
             lines.append(
                 f"{row['rank']:>4}  {row['source']:20} {encoder}{row['target']:20} {row['state']:5} {_number(row['score'])} "
-                f"{bounds:>13} {_number(row['expected_best'])} {duration(row['hours']) or 'unknown':>8}  {row['why']}".rstrip()
+                f"{bounds:>13} {better:>9} {_number(row['expected_best'])} {duration(row['hours']) or 'unknown':>8}  "
+                f"{row['why']}".rstrip()
             )
         return "\n".join(lines)
 

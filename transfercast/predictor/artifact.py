@@ -1,15 +1,15 @@
-"""One version of a predictor on disk: a folder of JSON and Markdown, no pickle. Format 5.
+"""One version of a predictor on disk: a folder of JSON and Markdown, no pickle. Format 6.
 
     meta/versions/ID/manifest.json    format, what it was fitted on, SHA-256 of the other files
-    meta/versions/ID/ranker.json      XGBoost's own JSON
-    meta/versions/ID/model.json       columns, weights of the stack, calibration, names of the matrix
+    meta/versions/ID/ranker.json, regressor.json   XGBoost's own JSON
+    meta/versions/ID/model.json       columns, shares of the models, calibration, difficulty, names of the matrix
     meta/versions/ID/matrix.safetensors   the performance matrix and the targets' profiles
     meta/versions/ID/residuals.json   held-out residuals by target
     meta/versions/ID/report.json      metrics, and whether and why it was promoted
     meta/versions/ID/CARD.md          the same for people
 
 Hashes show damage. What is inside is checked in `persistence`, and boosters in `boosters`; which version is in force is
-kept in `versions`. Raise FORMAT when an older version would misread a folder. Formats 1 to 4 (other models) are
+kept in `versions`. Raise FORMAT when an older version would misread a folder. Formats 1 to 5 (other models) are
 refused: their histories can be learned from anew.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from transfercast.core.errors import ArtifactError
 from transfercast.core.files import parse_json, read_json, reason, sha256_of, write_json
 
-FORMAT = 5
+FORMAT = 6
 FILES = ("model.json", "residuals.json", "report.json")
 
 

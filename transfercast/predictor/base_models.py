@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,28 +13,29 @@ from transfercast.predictor.data import Candidates, Transfers
 from transfercast.predictor.masking import COLD, Regime, hidden_together, regimes_of
 from transfercast.predictor.performance import PerformanceMatrix, Rows, performance_matrix
 from transfercast.predictor.process import RECIPROCITY, PairProcess
-from transfercast.predictor.ranker import contributions, fit_ranker, margins
 from transfercast.predictor.relative import relative_scores
+from transfercast.predictor.trees import contributions, fit_ranker, fit_regressor, margins
 
 if TYPE_CHECKING:
     from xgboost import Booster
 
-MODELS = ("process", "ranker")
+MODELS = ("process", "ranker", "regressor")
+TREES = MODELS[1:]
 
 
 @dataclass(frozen=True)
 class BaseModels:
-    """Process and ranker, given some transfers.
+    """Process, ranker and regressor, given some transfers.
 
     Attributes:
         process: given all cells.
         columns: measures and recipes that were learned from.
-        booster: the ranker's trees, fitted on rows described as in target cold start; None before.
+        boosters: trees by name, fitted on rows described as in target cold start; none before.
     """
 
     process: PairProcess
     columns: tuple[Column, ...]
-    booster: Booster | None = None
+    boosters: dict[str, Booster] = field(default_factory=dict)
 
     @property
     def matrix(self) -> PerformanceMatrix:
@@ -53,12 +54,8 @@ class BaseModels:
         rows = self.matrix.rows_of(candidates)
         total = self.process.forecast(rows).total
         inputs = self._inputs(self.process, rows, total, candidates)
-        return np.stack([total, margins(self._trees, inputs, candidates.query_ids)], axis=1)
-
-    @property
-    def _trees(self) -> Booster:
-        assert self.booster is not None, "the ranker was not fitted"
-        return self.booster
+        ranker, regressor = (margins(self.boosters[name], inputs, candidates.query_ids) for name in TREES)
+        return np.stack([total, ranker, total + regressor], axis=1)
 
     def regimes(self, candidates: Candidates) -> np.ndarray:
         """(n,) the cold-start regime of each row."""
@@ -80,7 +77,8 @@ class BaseModels:
         own = np.zeros((len(chosen), inputs.shape[1]))
         own[:, 0], own[:, 1] = parts.effects[chosen], parts.reciprocity[chosen]
         own[:, 3 : 3 + len(self.matrix.columns)] = parts.evidence[chosen]
-        return np.stack([own, contributions(self._trees, inputs[chosen])])
+        ranker, regressor = (contributions(self.boosters[name], inputs[chosen]) for name in TREES)
+        return np.stack([own, ranker, own + regressor])
 
     def _inputs(self, process: PairProcess, rows: Rows, total: np.ndarray, candidates: Candidates) -> np.ndarray:
         values = candidates.matrix([column.name for column in self.columns])
@@ -133,4 +131,5 @@ def fit_base_models(transfers: Transfers, columns: Sequence[Column], history: bo
     models = BaseModels(PairProcess(performance_matrix(transfers, measures), history), tuple(columns))
     inputs, query_ids = models.examples(transfers), transfers.candidates.query_ids
     outcome = relative_scores(transfers.score, query_ids)
-    return replace(models, booster=fit_ranker(inputs, outcome, query_ids))
+    ranker, regressor = fit_ranker(inputs, outcome, query_ids), fit_regressor(inputs, outcome - inputs[:, 0])
+    return replace(models, boosters=dict(zip(TREES, (ranker, regressor), strict=True)))

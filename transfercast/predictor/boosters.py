@@ -112,13 +112,22 @@ class _Ranking(_Exact):
     lambdarank_param: _RankingParam
 
 
+class _LossParam(_Exact):
+    scale_pos_weight: Literal["1"]
+
+
+class _Squares(_Exact):
+    name: Literal["reg:squarederror"]
+    reg_loss_param: _LossParam
+
+
 class _Learner(_Exact):
     attributes: _Nothing
     feature_names: _Empty
     feature_types: _Empty
     gradient_booster: _GradientBooster
     learner_model_param: _LearnerParam
-    objective: _Ranking
+    objective: Annotated[_Ranking | _Squares, Field(discriminator="name")]
 
 
 class _Model(_Exact):

@@ -1,11 +1,15 @@
 """Prediction intervals from residuals of targets that were held out whole (normalised split conformal prediction).
 
-Residuals are in shares of the headroom, as are the forecasts' spreads: a target at 0.93 errs less than one at 0.5. `grouped`
-intervals pool all held-out rows and take the absolute residual of rank ceil(coverage (n + 1)). Rows of one target err
-together, so with few targets that covers less than it says. `hierarchical` ones give each of G targets the weight 1 / (G + 1),
-shared by its rows, and the last to infinity: safe for a target like those held out, and wider (close to Dunn, Wasserman and
-Ramdas 2022). Where the residuals are too few for the coverage asked for, the width is infinite, and the metric's whole range
-is what can honestly be said. Below FEWEST_TO_POOL targets, intervals are hierarchical unless pooled ones are asked for.
+Residuals are in shares of the headroom and divided by the pair's difficulty, as are the widths: a target at 0.93 errs less than
+one at 0.5. `grouped` intervals pool all held-out rows and take the absolute residual of rank ceil(coverage (n + 1)). Rows of
+one target err together, so with few targets that covers less than it says. `hierarchical` ones give each of G targets the
+weight 1 / (G + 1), shared by its rows, and the last to infinity: safe for a target like those held out, and wider (close to
+Dunn, Wasserman and Ramdas 2022). Where that leaves no end, errors are taken as normal with one mean square m a target, and
+
+    half the width = t((1 + coverage) / 2; G - 1) sqrt((1 + 1 / G) m)
+
+which is infinite below two targets: the metric's whole range is what can be said. Below FEWEST_TO_POOL targets, intervals are
+hierarchical unless pooled ones are asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import math
 from typing import get_args
 
 import numpy as np
+from scipy.stats import t as student
 
 from transfercast.core.choices import Bounds
 from transfercast.predictor.prior import SPREAD
@@ -27,7 +32,7 @@ FEWEST_TO_POOL = 10
 BOUNDS: tuple[Bounds, ...] = get_args(Bounds)
 
 Residuals = dict[str, np.ndarray]
-"""Truth minus forecast as a share of the headroom, (n,) by held-out target."""
+"""Truth minus forecast as a share of the headroom, over the difficulty; (n,) by held-out target."""
 
 
 def shared_and_own(errors: np.ndarray, query_ids: np.ndarray) -> tuple[float, float]:
@@ -55,7 +60,7 @@ def shared_and_own(errors: np.ndarray, query_ids: np.ndarray) -> tuple[float, fl
 
 
 class Intervals:
-    """What held-out residuals say of forecasts; sorted once, asked often. All widths are shares of the headroom.
+    """What held-out residuals say of forecasts; sorted once, asked often. All in the unit of the residuals.
 
     Args:
         residuals: by held-out target.
@@ -88,7 +93,12 @@ class Intervals:
             place = math.ceil(coverage * (len(self._sizes) + 1) - 1e-9) - 1
         else:
             place = int(np.searchsorted(self._reached, coverage - 1e-9))
-        return math.inf if place >= len(self._sizes) else float(self._sizes[place])
+        if place < len(self._sizes):
+            return float(self._sizes[place])
+        targets = len(self.residuals)
+        if kind == "grouped" or targets < 2:
+            return math.inf
+        return float(student.ppf((1 + coverage) / 2, targets - 1) * self.spread * math.sqrt(1 + 1 / targets))
 
     def improvement(self, margins: np.ndarray) -> np.ndarray:
         """(n,) probability that the score lies above the baseline, for forecasts that lie `margins` (n,) above it.

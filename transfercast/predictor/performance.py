@@ -1,4 +1,4 @@
-"""The performance matrix: relative scores by encoder, target and source, and what is known of the targets besides.
+"""The performance matrix: relative scores by encoder, target and source, and what measures say of the targets besides.
 
 A task may be a target here and a source there, so sources and targets share one list of names. Recipes are averaged.
 """
@@ -22,14 +22,10 @@ class TargetProfiles:
     Attributes:
         names: of the targets.
         measures: (t, f, u) z-scores of the evidence over the sources; NaN where not measured.
-        baselines: (t, e) no-transfer baselines by encoder; NaN where not known.
-        facts: (t, q) columns that say the same of all candidates of a target; NaN where not known.
     """
 
     names: tuple[str, ...]
     measures: np.ndarray
-    baselines: np.ndarray
-    facts: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -52,9 +48,7 @@ class Rows:
     def take(self, rows: np.ndarray) -> Rows:
         """Some rows, by mask or number, with the profiles of their targets only."""
         kept, target = np.unique(self.target[rows], return_inverse=True)
-        own = self.profiles
-        names = tuple(own.names[index] for index in kept)
-        profiles = TargetProfiles(names, own.measures[kept], own.baselines[kept], own.facts[kept])
+        profiles = TargetProfiles(tuple(self.profiles.names[index] for index in kept), self.profiles.measures[kept])
         return Rows(self.encoder[rows], target, self.source[rows], self.evidence[rows], profiles)
 
 
@@ -66,7 +60,6 @@ class PerformanceMatrix:
         encoders: e names.
         tasks: u names of sources and targets.
         columns: f evidence columns that differ between the candidates of a target.
-        fact_columns: q columns that do not.
         rows: the c cells.
         outcome: (c,) relative scores.
     """
@@ -74,7 +67,6 @@ class PerformanceMatrix:
     encoders: tuple[str, ...]
     tasks: tuple[str, ...]
     columns: tuple[Column, ...]
-    fact_columns: tuple[Column, ...]
     rows: Rows
     outcome: np.ndarray
 
@@ -108,15 +100,8 @@ class PerformanceMatrix:
         encoders = {name: index for index, name in enumerate(self.encoders)}
         encoder = np.array([encoders.get(name, -1) for name in candidates.encoder.tolist()], dtype=np.int64)
         source, measures = self.task_numbers(candidates.sources.tolist()), signed(candidates, self.columns)
-        return Rows(
-            encoder, target, source, np.nan_to_num(measures),
-            TargetProfiles(
-                names,
-                _mean_at((target, source), measures, (len(names), len(self.tasks))).transpose(0, 2, 1),
-                _mean_at((target, encoder), candidates.baseline[:, None], (len(names), len(self.encoders)))[:, :, 0],
-                _mean_at((target,), candidates.matrix([c.name for c in self.fact_columns]), (len(names),)),
-            ),
-        )  # fmt: skip
+        profiles = _mean_at((target, source), measures, (len(names), len(self.tasks))).transpose(0, 2, 1)
+        return Rows(encoder, target, source, np.nan_to_num(measures), TargetProfiles(names, profiles))
 
 
 def performance_matrix(transfers: Transfers, columns: Sequence[Column]) -> PerformanceMatrix:
@@ -127,11 +112,10 @@ def performance_matrix(transfers: Transfers, columns: Sequence[Column]) -> Perfo
         columns: evidence to use, recipes not included.
     """
     candidates, known = transfers.candidates, transfers.with_measured()
-    facts = tuple(column for column in columns if _is_fact(candidates, column))
-    evidence = tuple(column for column in columns if column not in facts)
+    evidence = tuple(column for column in columns if not _is_fact(candidates, column))
     tasks, encoders = tuple(sorted({*known.targets, *known.sources})), tuple(sorted(set(candidates.encoder)))
-    empty = Rows(*(np.empty(0, np.int64),) * 3, np.empty((0, len(evidence))), TargetProfiles((), *(np.empty(0),) * 3))
-    blank = PerformanceMatrix(encoders, tasks, evidence, facts, empty, np.empty(0))
+    empty = Rows(*(np.empty(0, np.int64),) * 3, np.empty((0, len(evidence))), TargetProfiles((), np.empty(0)))
+    blank = PerformanceMatrix(encoders, tasks, evidence, empty, np.empty(0))
     profiles = blank.rows_of(known).profiles
     rows = replace(blank.rows_of(candidates), profiles=profiles)
     number = {name: index for index, name in enumerate(profiles.names)}

@@ -19,9 +19,10 @@ from transfercast.core.files import reason, replaced_folder
 from transfercast.core.table import Column
 from transfercast.core.validation import checked
 from transfercast.predictor import artifact
-from transfercast.predictor.base_models import MODELS, BaseModels
+from transfercast.predictor.base_models import MODELS, TREES, BaseModels
 from transfercast.predictor.boosters import read_booster
 from transfercast.predictor.calibration import Calibration
+from transfercast.predictor.difficulty import Difficulty
 from transfercast.predictor.feature_sets import uses_history
 from transfercast.predictor.fitting import FittedModel
 from transfercast.predictor.performance import PerformanceMatrix, Rows, TargetProfiles
@@ -31,8 +32,8 @@ MOST_CELLS = 2**27
 """Of any matrix that is made from a few names in the file: 1 GiB."""
 
 _REMEDY = "Roll back, or train anew."
-_MATRIX, _TREES = "matrix.safetensors", "ranker.json"
-_CELLS, _PROFILES = ("encoder", "target", "source", "evidence", "outcome"), ("measures", "baselines", "facts")
+_MATRIX = "matrix.safetensors"
+_CELLS, _PROFILES = ("encoder", "target", "source", "evidence", "outcome"), ("measures",)
 
 
 class _Exact(BaseModel):
@@ -44,7 +45,6 @@ class _MatrixContent(_Exact):
     tasks: tuple[str, ...]
     targets: tuple[str, ...]
     columns: tuple[Column, ...]
-    fact_columns: tuple[Column, ...]
 
 
 class _ModelContent(_Exact):
@@ -53,7 +53,9 @@ class _ModelContent(_Exact):
     features: str
     columns: tuple[Column, ...] = Field(alias="schema")
     deviations: list[float] = Field(min_length=len(MODELS), max_length=len(MODELS))
+    shares: list[float] = Field(min_length=len(MODELS), max_length=len(MODELS))
     calibration: Calibration
+    difficulty: Difficulty
     matrix: _MatrixContent | None
 
 
@@ -66,22 +68,24 @@ def to_folder(folder: Path, fitted: FittedModel, manifest: dict[str, Any], repor
     models = fitted.models
     binary: dict[str, bytes] = {}
     names = None
-    if models is not None and models.booster is not None:
+    if models is not None:
         matrix, profiles = models.matrix, models.matrix.profiles
         arrays = {name: getattr(matrix.rows, name) for name in _CELLS[:-1]} | {"outcome": matrix.outcome}
         arrays |= {name: getattr(profiles, name) for name in _PROFILES}
         binary[_MATRIX] = save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
-        binary[_TREES] = bytes(models.booster.save_raw("json"))
+        binary |= {f"{name}.json": bytes(booster.save_raw("json")) for name, booster in models.boosters.items()}
         names = {
             "encoders": matrix.encoders, "tasks": matrix.tasks, "targets": profiles.names,
-            **{part: [column.model_dump() for column in getattr(matrix, part)] for part in ("columns", "fact_columns")},
+            "columns": [column.model_dump() for column in matrix.columns],
         }  # fmt: skip
     parts = {
         "model.json": {
             "features": fitted.features,
             "schema": [column.model_dump() for column in fitted.schema],
             "deviations": fitted.deviations.tolist(),
+            "shares": fitted.shares.tolist(),
             "calibration": asdict(fitted.calibration),
+            "difficulty": asdict(fitted.difficulty),
             "matrix": names,
         },
         "residuals.json": {name: values.tolist() for name, values in fitted.residuals.items()},
@@ -101,8 +105,8 @@ def from_folder(folder: Path) -> tuple[str, FittedModel]:
     manifest, contents, parts = artifact.read(folder)
     where = f"{folder}/model.json"
     content = checked(_ModelContent, where, parts["model.json"], ArtifactError, _REMEDY)
-    if min(content.deviations) <= 0:
-        raise ArtifactError(f"{where}: deviations that are not above 0. {_REMEDY}")
+    if min(content.deviations) <= 0 or min(content.shares) < 0:
+        raise ArtifactError(f"{where}: deviations that are not above 0, or shares below it. {_REMEDY}")
     residuals = checked(_ResidualsContent, f"{folder}/residuals.json", parts["residuals.json"], ArtifactError, _REMEDY)
     models = None if content.matrix is None else _models(content, content.matrix, contents, folder)
     return str(manifest.get("id", folder.name)), FittedModel(
@@ -110,14 +114,16 @@ def from_folder(folder: Path) -> tuple[str, FittedModel]:
         content.columns,
         models,
         np.array(content.deviations),
+        np.array(content.shares),
         content.calibration,
         {name: np.array(values, dtype=np.float64) for name, values in residuals.root.items()},
+        content.difficulty,
     )
 
 
 def _models(content: _ModelContent, names: _MatrixContent, contents: dict[str, bytes], folder: Path) -> BaseModels:
     where = f"{folder}/{_MATRIX}"
-    for file in (_MATRIX, _TREES):
+    for file in (_MATRIX, *(f"{name}.json" for name in TREES)):
         if file not in contents:
             raise ArtifactError(f"{folder}/{file}: not there, though models were learned. {_REMEDY}")
     try:
@@ -125,8 +131,9 @@ def _models(content: _ModelContent, names: _MatrixContent, contents: dict[str, b
     except (SafetensorError, ValueError, KeyError) as error:
         raise ArtifactError(f"{where}: damaged ({reason(error)}). {_REMEDY}") from error
     models = BaseModels(PairProcess(matrix, uses_history(content.features)), content.columns)
-    booster = read_booster(contents[_TREES], len(models.input_columns), f"{folder}/{_TREES}")
-    return replace(models, booster=booster)
+    columns = len(models.input_columns)
+    boosters = {name: read_booster(contents[f"{name}.json"], columns, f"{folder}/{name}.json") for name in TREES}
+    return replace(models, boosters=boosters)
 
 
 def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> PerformanceMatrix:
@@ -136,10 +143,10 @@ def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> Performance
         ValueError: if these do not fit together.
     """
     cells, encoders, tasks = len(arrays["outcome"]), len(names.encoders), len(names.tasks)
-    targets, columns, facts = len(names.targets), len(names.columns), len(names.fact_columns)
+    targets, columns = len(names.targets), len(names.columns)
     shapes = {
         "encoder": (cells,), "target": (cells,), "source": (cells,), "outcome": (cells,), "evidence": (cells, columns),
-        "measures": (targets, columns, tasks), "baselines": (targets, encoders), "facts": (targets, facts),
+        "measures": (targets, columns, tasks),
     }  # fmt: skip
     for name, shape in shapes.items():
         is_number = name in _CELLS[:3]
@@ -157,4 +164,4 @@ def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> Performance
         raise ValueError(f"{tasks} tasks and {cells} cells take more memory than a history is given")
     profiles = TargetProfiles(names.targets, *(arrays[name] for name in _PROFILES))
     rows = Rows(arrays["encoder"], arrays["target"], arrays["source"], arrays["evidence"], profiles)
-    return PerformanceMatrix(names.encoders, names.tasks, names.columns, names.fact_columns, rows, arrays["outcome"])
+    return PerformanceMatrix(names.encoders, names.tasks, names.columns, rows, arrays["outcome"])

@@ -19,7 +19,7 @@ from transfercast.core.table import FeatureTable
 from transfercast.history.store import History, opened
 from transfercast.predictor import persistence, versions
 from transfercast.predictor.data import Candidates, Transfers, candidates_of_table, transfers_of
-from transfercast.predictor.fitting import ATLAS, NOTHING_OBSERVED, FittedModel, fit
+from transfercast.predictor.fitting import ATLAS, NOTHING_OBSERVED, FittedModel, RelativeForecast, fit
 from transfercast.predictor.intervals import FEWEST_TO_POOL, Intervals
 from transfercast.predictor.prior import BUNDLED
 
@@ -134,7 +134,7 @@ class Predictor:
     def forecast(self, candidates: Candidates, coverage: float, bounds: Bounds | None = None, explain: bool = True) -> Forecast:
         """As `predict`, of candidates."""
         self.check(candidates, coverage)
-        forecast = self._forecast(candidates, *self.fitted.relative(candidates), coverage, bounds)
+        forecast = self._forecast(candidates, self.fitted.relative(candidates), coverage, bounds)
         return (
             forecast.with_reasons(*self._reasons(candidates, np.arange(len(candidates)), forecast.score))
             if explain
@@ -143,7 +143,7 @@ class Predictor:
 
     def forecast_each(self, asked: Sequence[tuple[Candidates, float, Bounds | None]]) -> list[Forecast]:
         """Forecasts without reasons for candidates that do not know of one another, which must have passed `check`."""
-        return [self._forecast(rows, *self.fitted.relative(rows), coverage, bounds) for rows, coverage, bounds in asked]
+        return [self._forecast(rows, self.fitted.relative(rows), coverage, bounds) for rows, coverage, bounds in asked]
 
     def explained(self, plan: Plan, table: FeatureTable) -> Plan:
         """A plan of this predictor's forecasts with the reasons of its steps."""
@@ -180,23 +180,23 @@ class Predictor:
         if measured and not measured & {column.name for column in candidates.schema}:
             raise ArtifactError(f"the table shares no column with those predictor {self.id} was fitted on. Retrain.")
 
-    def _forecast(
-        self, rows: Candidates, relative: np.ndarray, regimes: np.ndarray, coverage: float, bounds: Bounds | None
-    ) -> Forecast:
+    def _forecast(self, rows: Candidates, relative: RelativeForecast, coverage: float, bounds: Bounds | None) -> Forecast:
         calibration, kind = self.fitted.calibration, self.intervals.kind(bounds)
-        score, headroom = calibration.scores(rows, relative, regimes), calibration.levels.headroom(rows)
+        score = calibration.scores(rows, relative.score, relative.regimes)
+        headroom = calibration.levels.headroom(rows)
+        scale, share = headroom * relative.difficulty, calibration.prior_share(relative.regimes)
+        half = self.intervals.half_width(coverage, kind) * scale
         lowest, highest = rows.metric_range
-        half, share = self.intervals.half_width(coverage, kind) * headroom, calibration.prior_share(regimes)
         return Forecast(
             candidates=tuple(map(Candidate, rows.sources.tolist(), rows.targets.tolist(), rows.recipes.tolist())),
             encoders=tuple(rows.encoder.tolist()),
             score=score,
             lower=np.maximum(score - half, lowest),
             upper=np.minimum(score + half, highest),
-            spread=self.intervals.spread * headroom,
+            spread=self.intervals.spread * scale,
             shared_spread=calibration.shared_error * headroom,
-            own_spread=calibration.own_error * headroom,
-            beats_baseline=self.intervals.improvement((score - rows.best_baseline) / headroom),
+            own_spread=calibration.own_error * scale,
+            beats_baseline=self.intervals.improvement((score - rows.best_baseline) / scale),
             support=np.full(len(rows), calibration.observations, dtype=np.int64),
             prior_share=share,
             why=np.empty((len(rows), 0)),

@@ -1,11 +1,9 @@
 """How similar two targets are, by what is known of them before a transfer to the first was observed.
 
-The similarity of targets a and b is a weighted sum of
+The similarity of targets a and b is the mean of four parts, 0 where nothing is known:
 
     profile     cosine of the evidence's z-scores over the sources, the mean over columns
     measured    what the measures say of a as a source of b, and of b as one of a
-    baseline    exp(-2 d^2), d the difference of their no-transfer baselines in standard deviations
-    facts       exp(-d^2), d^2 the mean squared difference of what is known of the targets themselves
     effects     cosine of their relative scores as sources of the same targets, shrunk where few are shared
     transfer    the relative score of a as a source on b, and of b on a
 
@@ -17,9 +15,6 @@ from __future__ import annotations
 import numpy as np
 
 from transfercast.predictor.performance import PerformanceMatrix, TargetProfiles
-
-WEIGHTS = {"profile": 0.25, "measured": 0.25, "baseline": 0.25, "facts": 0.25, "effects": 0.5, "transfer": 0.25}
-"""By kind of evidence, set by hand: leaving one out or doubling it moved NDCG on TaskWeb by at most 1.6."""
 
 SHARED = 2.0
 """Targets (for each encoder) that two tasks must share as sources for half of the cosine to count."""
@@ -68,19 +63,20 @@ class TaskSimilarity:
 
     def among_targets(self, profiles: TargetProfiles) -> np.ndarray:
         """(n, t) similarity of n targets to those of the matrix."""
+        return np.asarray(np.mean(list(self.parts(profiles).values()), axis=0))
+
+    def parts(self, profiles: TargetProfiles) -> dict[str, np.ndarray]:
+        """(n, t) the parts of the similarity, by name."""
         own, numbers = self.matrix.profiles, self.matrix.task_numbers(profiles.names)
         directed = np.array([column.better != "unknown" for column in self.matrix.columns], dtype=bool)
         measured, there = _nan_mean(profiles.measures[:, directed].transpose(1, 0, 2))
         back, back_there = _nan_mean(own.measures[:, directed].transpose(1, 0, 2))
-        parts = {
+        return {
             "profile": _cosines(profiles.measures, own.measures),
             "measured": _both_ways((measured, there), (back, back_there), numbers, self._targets),
-            "baseline": _near(profiles.baselines, own.baselines, 2.0),
-            "facts": _near(profiles.facts, own.facts, 1.0, together=True),
             "effects": self.effects(numbers)[:, self._targets],
             "transfer": self._transfers(profiles, numbers),
         }
-        return np.asarray(sum(WEIGHTS[name] * part for name, part in parts.items()))
 
     def _transfers(self, profiles: TargetProfiles, numbers: np.ndarray) -> np.ndarray:
         """(n, t) relative score between targets, the mean over both directions where both were observed."""
@@ -121,23 +117,3 @@ def _cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     one, other = (np.nan_to_num(part).transpose(1, 0, 2) for part in (one, other))
     one, other = (part / np.maximum(np.linalg.norm(part, axis=2, keepdims=True), 1e-9) for part in (one, other))
     return np.asarray((one @ other.transpose(0, 2, 1)).sum(axis=0) / max(len(one), 1))
-
-
-def _near(one: np.ndarray, other: np.ndarray, sharpness: float, together: bool = False) -> np.ndarray:
-    """(n, t) exp(-sharpness d^2) of (n, k) and (t, k) values in standard deviations of the latter.
-
-    The mean over the columns that both know, or with `together` of their mean d^2; 0 where there is none.
-    """
-    if not other.shape[1]:
-        return np.zeros((len(one), len(other)))
-    mean, _ = _nan_mean(other)
-    spread = np.sqrt(_nan_mean((other - mean) ** 2)[0])
-    apart = ((one[:, None] - other[None]) / np.where(spread > 1e-9, spread, 1.0)) ** 2
-    both = np.isfinite(apart)
-    shared = both.sum(axis=2)
-    filled = np.where(both, apart, 0.0)
-    if together:
-        near = np.exp(-sharpness * filled.sum(axis=2) / np.maximum(shared, 1))
-    else:
-        near = np.where(both, np.exp(-sharpness * filled), 0.0).sum(axis=2) / np.maximum(shared, 1)
-    return np.where(shared > 0, near, 0.0)

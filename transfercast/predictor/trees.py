@@ -1,9 +1,9 @@
-"""Boosted trees that rank by all evidence: XGBoost's LambdaMART (`rank:ndcg`; Burges 2010).
+"""Boosted trees over all evidence (XGBoost): a ranker, and a regressor of what the process leaves.
 
-Of a row they see the process's forecast and its terms of reciprocity, each measure as a z-score within the query and as it is,
-and the recipe; their relevance is the rank from below. Bins are fine: the best few of two hundred sources must not share one.
-Trees that fit relative scores by least squares were tried beside them, and added nothing on tables that they had not been
-tried on.
+Of a row both see the process's forecast and its terms of reciprocity, each measure as a z-score within the query and as it is,
+and the recipe. The ranker is LambdaMART (`rank:ndcg`; Burges 2010), its relevance the rank from below. The regressor fits, by
+least squares, relative scores less the process's forecast, which is added again: gradient boosting that begins with the
+process. Bins are fine: the best few of two hundred sources must not share one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ MOST_RELEVANCE = 31
 """XGBoost's gains 2^relevance - 1 end there."""
 
 _PARAMETERS: dict[str, Any] = {
-    "objective": "rank:ndcg",
     "base_score": 0.0,
     "max_depth": 3,
     "eta": 0.1,
@@ -40,7 +39,7 @@ _PARAMETERS: dict[str, Any] = {
 
 
 def fit_ranker(inputs: np.ndarray, outcome: np.ndarray, query_ids: np.ndarray) -> Booster:
-    """Fit trees, in one thread.
+    """Fit trees that rank, in one thread.
 
     Args:
         inputs: (n, f), NaN where missing.
@@ -51,7 +50,15 @@ def fit_ranker(inputs: np.ndarray, outcome: np.ndarray, query_ids: np.ndarray) -
 
     order = np.argsort(query_ids, kind="stable")
     matrix = xgboost.DMatrix(inputs[order], label=relevance(outcome, query_ids)[order], qid=query_ids[order], nthread=1)
-    return xgboost.train(_PARAMETERS, matrix, num_boost_round=ROUNDS)
+    return xgboost.train({"objective": "rank:ndcg", **_PARAMETERS}, matrix, num_boost_round=ROUNDS)
+
+
+def fit_regressor(inputs: np.ndarray, residual: np.ndarray) -> Booster:
+    """Fit trees to (n,) residuals of the process, in one thread; `inputs` as in `fit_ranker`."""
+    import xgboost
+
+    matrix = xgboost.DMatrix(inputs, label=residual, nthread=1)
+    return xgboost.train({"objective": "reg:squarederror", **_PARAMETERS}, matrix, num_boost_round=ROUNDS)
 
 
 def relevance(outcome: np.ndarray, query_ids: np.ndarray) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""The ranker: relevance, margins and reasons."""
+"""The ranker and the regressor: relevance, margins and reasons."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from transfercast.predictor.ranker import MOST_RELEVANCE, contributions, fit_ranker, margins, relevance
+from transfercast.predictor.trees import MOST_RELEVANCE, contributions, fit_ranker, fit_regressor, margins, relevance
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(200, 3))
@@ -46,3 +46,9 @@ def test_reasons_differ_within_a_query_as_margins_do(booster):
         np.testing.assert_allclose(total - total.mean(), said[rows], atol=1e-5)
     assert contributions(booster, np.empty((0, 3))).shape == (0, 3)
     assert margins(booster, np.empty((0, 3)), np.empty(0, dtype=int)).shape == (0,)
+
+
+def test_the_regressor_says_how_much_and_not_only_which():
+    said = fit_regressor(INPUTS, 2 * OUTCOME).inplace_predict(INPUTS)
+    assert np.polyfit(said, 2 * OUTCOME, 1)[0] == pytest.approx(1.0, abs=0.2)
+    assert np.corrcoef(said, OUTCOME)[0, 1] > 0.9
