@@ -62,11 +62,11 @@ def test_with_target_effects_the_hierarchical_bound_covers_a_new_target_and_the_
 def test_where_targets_are_too_few_for_a_quantile_the_hierarchical_bound_is_student_s_worked_by_hand():
     nine = {str(t): np.array([0.1]) for t in range(9)}
     assert half_width(nine, 0.9, "hierarchical") == 0.1
-    # 1.8966 is the 95.3 % point of Student's t with 8 degrees, .1 the mean square's root, 10 / 9 the new target's own share
-    assert half_width(nine, 0.906, "hierarchical") == pytest.approx(1.9034 * 0.1 * math.sqrt(10 / 9), rel=1e-3)
+    # 2.306 is the table's 97.5 % point with 8 degrees of freedom, .1 the mean square's root, 10 / 9 the new target's own share
+    assert half_width(nine, 0.95, "hierarchical") == pytest.approx(2.306 * 0.1 * math.sqrt(10 / 9), rel=1e-3)
     two = {"a": np.array([0.1]), "b": np.array([-0.1])}
     assert half_width(two, 0.9, "hierarchical") == pytest.approx(6.3138 * 0.1 * math.sqrt(1.5), rel=1e-4)  # tan(.45 pi)
-    assert half_width({"a": np.array([0.1])}, 0.5, "hierarchical") == half_width({}, 0.5, "hierarchical") == math.inf
+    assert half_width({"a": np.array([0.1])}, 0.6, "hierarchical") == half_width({}, 0.5, "hierarchical") == math.inf
 
 
 @pytest.mark.parametrize("targets", [2, 4, 7])
