@@ -21,7 +21,7 @@ from benchmarks.robustness_base import make_inputs, preload
 from benchmarks.robustness_kills import BOTH
 from benchmarks.search_hands import killed, throughput
 from benchmarks.search_order import reorder
-from benchmarks.search_stops import recorded, stops
+from benchmarks.search_stops import stops, trainings
 from transfercast.execution.rises import learn
 
 KEYS = (
@@ -58,7 +58,7 @@ def learned(given: argparse.Namespace) -> dict[str, object]:
     """Write the rises of an atlas."""
     if given.atlas is None:
         raise SystemExit("name an atlas with --atlas")
-    rises = learn([trial.curve for trials in recorded(given.atlas).values() for trial in trials])
+    rises = learn([training.curve for training in trainings(given.atlas)])
     rises.save()
     return {"curves": rises.curves}
 

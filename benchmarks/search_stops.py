@@ -8,7 +8,7 @@ all; one that never does is charged the whole plan, for all must be trained then
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from transfercast.execution.rises import Curve, Rises, learn
 from transfercast.execution.stopping import LearnedPruner, pruner_of
 from transfercast.execution.study import QUANTILE_95
 from transfercast.features.registry import measures
-from transfercast.history.store import opened
+from transfercast.history.store import History, opened
 from transfercast.predictor.data import transfers_of
 
 CLOSE = 0.99
@@ -45,6 +45,7 @@ class Recorded:
         scores, seconds: of each epoch.
         end: the score that it ended with.
         hours: in all.
+        recipe, seed: of the training.
         forecast, spread: what was expected of it by a predictor that knows nothing of the target; NaN of the target alone.
     """
 
@@ -54,6 +55,8 @@ class Recorded:
     seconds: tuple[float, ...]
     end: float
     hours: float
+    recipe: str = "full"
+    seed: int = 0
     forecast: float = np.nan
     spread: float = np.nan
 
@@ -67,19 +70,26 @@ class Recorded:
         return self.hours * sum(self.seconds[:epochs]) / sum(self.seconds)
 
 
-def recorded(folder: Path, recipe: str = "full") -> dict[str, list[Recorded]]:
-    """Trainings of an atlas with one recipe and the first seed, by target, each in the order of its forecasts."""
-    columns = [column for measure in measures().values() for column in measure.schema()]
-    history = opened(folder / "atlas.parquet", columns)
+def trainings(folder: Path) -> list[Recorded]:
+    """All finished trainings of an atlas, without forecasts."""
     curves = pd.read_parquet(folder / "curves.parquet").sort_values(["run_key", "epoch"])
     rows = {str(key): part for key, part in curves.groupby("run_key")}
-    forecasts = _forecasts(history)
+    return [
+        _recorded(one, rows[one.run_key])
+        for one in opened(folder / "atlas.parquet").observations()
+        if one.split == "validation" and one.run_key in rows
+    ]
+
+
+def recorded(folder: Path, recipe: str = "full", seed: int = 0) -> dict[str, list[Recorded]]:
+    """Trainings of an atlas with one recipe and seed, by target, each in the order of its forecasts."""
+    columns = [column for measure in measures().values() for column in measure.schema()]
+    forecasts = _forecasts(opened(folder / "atlas.parquet", columns))
     found: dict[str, list[Recorded]] = {}
-    for one in history.observations():
-        if one.split == "validation" and one.recipe == recipe and one.seed == 0 and one.run_key in rows:
-            forecast = forecasts.get((one.source, one.target), (np.nan, np.nan))
-            if one.source == ALONE or np.isfinite(forecast[0]):
-                found.setdefault(one.target, []).append(_recorded(one, rows[one.run_key], *forecast))
+    for one in trainings(folder):
+        forecast, spread = forecasts.get((one.source, one.target), (np.nan, np.nan))
+        if one.recipe == recipe and one.seed == seed and (one.source == ALONE or np.isfinite(forecast)):
+            found.setdefault(one.target, []).append(replace(one, forecast=forecast, spread=spread))
     for name, trials in list(found.items()):
         trials.sort(key=lambda trial: (trial.source != ALONE, -trial.forecast))
         if len(trials) < FEWEST_TRIALS or trials[0].source != ALONE or max(trial.end for trial in trials) <= 0:
@@ -87,13 +97,13 @@ def recorded(folder: Path, recipe: str = "full") -> dict[str, list[Recorded]]:
     return found
 
 
-def _recorded(one: Observation, curve: pd.DataFrame, forecast: float, spread: float) -> Recorded:
+def _recorded(one: Observation, curve: pd.DataFrame) -> Recorded:
     scores, seconds = tuple(curve.score.tolist()), tuple(curve.seconds.tolist())
-    return Recorded(one.target, one.source, scores, seconds, one.score, one.hours, forecast, spread)
+    return Recorded(one.target, one.source, scores, seconds, one.score, one.hours, one.recipe, one.seed)
 
 
-def _forecasts(history: object) -> dict[tuple[str, str], tuple[float, float]]:
-    transfers = transfers_of(history.frames(), history.schema())  # type: ignore[attr-defined]
+def _forecasts(history: History) -> dict[tuple[str, str], tuple[float, float]]:
+    transfers = transfers_of(history.frames(), history.schema())
     forecast = held_out(transfers)
     kind = "hierarchical"
     spread = (forecast.upper[kind] - forecast.lower[kind]) / (2 * QUANTILE_95)

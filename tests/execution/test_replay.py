@@ -14,7 +14,7 @@ STEADY = Rises(mean=(0.0,) * 11, between=(0.0,) * 11, within=(0.05,) * 11)
 
 
 def recorded(source, scores, end, hours, forecast=0.7):
-    return Recorded("t", source, scores, (1.0,) * len(scores), end, hours, forecast, 0.3)
+    return Recorded("t", source, scores, (1.0,) * len(scores), end, hours, forecast=forecast, spread=0.3)
 
 
 TRIALS = [
