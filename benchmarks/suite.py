@@ -8,6 +8,9 @@ baselines of `benchmarks.baselines`, which get the same rows. Figures are means 
 and regret as in docs/methods.md, Spearman, and fidelity, the Pearson correlation of forecast and true score differences. A
 margin is the predictor's NDCG minus that of the baseline that is best on the set in hindsight. The last line is JSON.
 
+Learning from the whole of `model_recycling` is timed, and on TaskWeb forecasts of 10,000 pairs, and a plan of 20 steps with
+reasons out of them.
+
 Forecasts of baselines are kept by the content of the tables and of `baselines.py`, so that a second run takes only the
 predictor's time. `--sources N` takes N random sources of larger tables (for development).
 """
@@ -35,7 +38,7 @@ from benchmarks import baselines
 from benchmarks.baselines import BASELINES
 from benchmarks.coldstart import suite_history, transfers
 from benchmarks.data import DATA
-from benchmarks.taskweb import history_of, judged_rows, measured_pairs, promises, ten_thousand
+from benchmarks.taskweb import history_of, judged_rows, measured_pairs, plan_with_reasons, promises, ten_thousand
 from transfercast.evaluation.holdout import HeldOut
 from transfercast.predictor.data import Transfers
 from transfercast.predictor.fitting import fit
@@ -45,6 +48,7 @@ from transfercast.predictor.predictor import Predictor
 
 MOST_SINGLE_FOLDS, FOLDS = 30, 10
 COVERAGE = 0.9
+LARGEST = "model_recycling"
 MOST_ROWS, SLOW = 20_000, ("Gaussian process over pairs",)
 """Baselines that would take hours on larger tables."""
 
@@ -184,18 +188,29 @@ def compared(table: Table, jobs: int, cache: Path) -> dict[str, float]:
         "width90": width,
         "seconds": forecasts.seconds,
     }
-    return result | (of_taskweb(table, forecasts) if table.name == "taskweb" else {})
+    if table.name == "taskweb":
+        return result | of_taskweb(table, forecasts)
+    return result | ({"learn_50k_s": seconds_to_learn(table)} if table.name == LARGEST else {})
+
+
+def seconds_to_learn(table: Table) -> float:
+    """Seconds to learn from the whole table, all regimes calibrated, in one thread."""
+    started = time.perf_counter()
+    fit(table.observed)
+    return time.perf_counter() - started
 
 
 def of_taskweb(table: Table, forecasts: Forecasts) -> dict[str, float]:
-    """What plans promise and when they stop, and how fast 10,000 pairs are forecast."""
+    """What plans promise and when they stop, and how fast 10,000 pairs are forecast and planned."""
     held = HeldOut(table.observed, "target", forecasts.score, {}, {}, np.empty(0))
     told = promises(held, table.judged)
+    predictor, sources = Predictor.of(table.observed), sorted(set(table.observed.candidates.sources))
     return {
         "stop_ratio": told["stop_after"] / told["needed"],
         "promised": told["promised"],
         "kept": told["kept"],
-        "forecast_10k_s": ten_thousand(Predictor.of(table.observed), sorted(set(table.observed.candidates.sources))),
+        "forecast_10k_s": ten_thousand(predictor, sources),
+        "explain_plan_s": plan_with_reasons(predictor, sources),
     }
 
 
@@ -221,7 +236,8 @@ def main() -> None:
         **{f"taskweb_{name}": taskweb.get(figure) for name, figure in zip(("ndcg", "r1", "r3", "r5"), FIGURES, strict=False)},
         "coverage90": float(np.mean(coverage)),
         "coverage90_worst": min(coverage),
-        **{name: taskweb.get(name) for name in ("stop_ratio", "forecast_10k_s")},
+        **{name: taskweb.get(name) for name in ("stop_ratio", "forecast_10k_s", "explain_plan_s")},
+        "learn_50k_s": rows.get(LARGEST, {}).get("learn_50k_s"),
         "peak_gb": max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 2**20,
         "sets": rows,
     }

@@ -25,7 +25,7 @@ from transfercast.planning.cost import hours_of
 from transfercast.planning.done import Done, done_of
 from transfercast.planning.failed import given_up
 from transfercast.planning.greedy import Options, Taken, chosen
-from transfercast.planning.stop import WORTH_STOPPING, expected_best
+from transfercast.planning.stop import WORTH_STOPPING
 
 UNNAMED = "0" * 64
 """Id of a plan before all that it rests on is fingerprinted."""
@@ -113,6 +113,7 @@ class _Target:
         order = np.lexsort((costs, -forecast.score[left]))
         left, costs = left[order], costs[order]
         baselines = [own for own in map(self.baseline, self.encoders) if own is not None]
+        alone = {recipe: self._hours_alone(recipe) for recipe in dict.fromkeys(recipes.values())}
         self.options = Options(
             target=name,
             rows=left,
@@ -120,7 +121,7 @@ class _Target:
             own=forecast.own_spread[left],
             shared=float(forecast.shared_spread[rows[0]]),
             prices=costs,
-            alone=np.array([self._hours_alone(recipes[int(row)]) for row in left], dtype=np.float64),
+            alone=np.array([alone[recipes[int(row)]] for row in left], dtype=np.float64),
             in_hand=max([*baselines, *self.done.values()], default=-np.inf),
             ceiling=METRICS[DEFAULT_METRIC if facts is None else facts.metric].highest,
         )
@@ -292,8 +293,11 @@ def _when_to_stop(targets: Sequence[_Target], steps: Sequence[Step], taken: Sequ
     for number, target in enumerate(targets):
         own = target.options
         in_hand[number] = own.start if len(own.rows) else own.in_hand
-        expected = expected_best(own.in_hand, own.scores, own.own, own.ceiling, own.shared)
-        most[number] = float(expected[-1]) if len(expected) else own.in_hand
+        most[number] = own.in_hand
+        if len(own.rows):
+            best = own.best()
+            best.take_all(own.scores, own.own)
+            most[number] = best.expected
     position, left = len(steps) - len(taken) - 1, 0.0
     for step in (None, *taken):
         if step is not None:

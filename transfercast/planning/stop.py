@@ -11,6 +11,8 @@ of which one is best, and to take it for errors of their own would promise about
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from scipy.special import ndtr
 
@@ -36,10 +38,11 @@ class BestInHand:
         reach = REACH * np.hypot(own, shared)
         low = start if np.isfinite(start) else float((scores - reach).min())
         high = max(min(float((scores + reach).max(initial=low)), ceiling), low)
+        nodes, self._weights = _of_the_normal(NODES if shared > 0 else 1)
         self._grid = np.linspace(low, high, POINTS)
-        nodes, weights = np.polynomial.hermite_e.hermegauss(NODES if shared > 0 else 1)
-        self._moved, self._weights = shared * nodes[:, None], weights / weights.sum()
-        self._below = np.ones((len(nodes), POINTS))
+        self._moved = self._grid - shared * nodes[:, None]  # x - shared z, by node and point
+        self._own_grid = np.linspace(self._moved.min(), self._moved.max(), 2 * POINTS)
+        self._below = np.ones(2 * POINTS)
         self.expected = self._expectation(self._below)
         """Expected best; the least that is possible while nothing is in hand."""
 
@@ -52,11 +55,26 @@ class BestInHand:
         self._below = self._with(score, own)
         self.expected = self._expectation(self._below)
 
+    def take_all(self, scores: np.ndarray, own: np.ndarray) -> None:
+        """Train (k,) more candidates."""
+        for score, spread in zip(scores, own, strict=True):
+            self._below *= ndtr((self._own_grid - score) / spread)
+        self.expected = self._expectation(self._below)
+
     def _with(self, score: float, own: float) -> np.ndarray:
-        return np.asarray(self._below * ndtr((self._grid - score - self._moved) / own))
+        """(2 POINTS,) probability that no own error takes a score above the point, with one more candidate."""
+        return np.asarray(self._below * ndtr((self._own_grid - score) / own))
 
     def _expectation(self, below: np.ndarray) -> float:
-        return float(self._grid[-1] - np.trapezoid(self._weights @ below, self._grid))
+        at_most = self._weights @ np.interp(self._moved, self._own_grid, below)
+        return float(self._grid[-1] - np.trapezoid(at_most, self._grid))
+
+
+@cache
+def _of_the_normal(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(count,) nodes and weights of the Gauss-Hermite quadrature of the standard normal."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
+    return nodes, weights / weights.sum()
 
 
 def expected_best(start: float, scores: np.ndarray, own: np.ndarray, ceiling: float, shared: float = 0.0) -> np.ndarray:

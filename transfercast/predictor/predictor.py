@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,8 @@ class Predictor:
 
     def explained(self, plan: Plan, table: FeatureTable) -> Plan:
         """A plan of this predictor's forecasts with the reasons of its steps."""
+        own = table.frame.index.get_level_values("target").isin([step.target for step in plan.steps])
+        table = replace(table, frame=table.frame[own])
         candidates = candidates_of_table(table)
         row_of = {candidate: row for row, candidate in enumerate(table.candidates)}
         keys = [Candidate(step.source, step.target, step.recipe) for step in plan.steps]
