@@ -21,7 +21,7 @@ from transfercast.core.records import ALONE, Candidate, Recipe
 from transfercast.core.table import FeatureTable
 from transfercast.core.text import duration
 from transfercast.history.store import History, opened
-from transfercast.planning.cost import hours_of
+from transfercast.planning.cost import Costs
 from transfercast.planning.done import Done, done_of
 from transfercast.planning.failed import given_up
 from transfercast.planning.greedy import Options, Taken, chosen
@@ -44,8 +44,9 @@ def plan(
         forecast: of the table's candidates; where it has no reasons, `Predictor.explained` gives the plan's steps theirs.
         table: of candidates; cross it with recipes first (`table.with_recipes`) to search over them too.
         budget: trials or hours, for each target or over all.
-        history: what was trained already: those candidates are listed as done and cost nothing, their best score is in hand,
-            and the budget buys others. What was stopped, or failed as `failed.given_up` says, is not proposed again.
+        history: what was trained already, and how long it took: those candidates are listed as done and cost nothing, their
+            best score is in hand, and the budget buys others. What was stopped, or failed as `failed.given_up` says, is not
+            proposed again.
 
     Raises:
         InputError: if the forecast is of other candidates than the table's; if the budget buys no training at all, or is of
@@ -53,15 +54,17 @@ def plan(
     """
     if forecast.candidates != tuple(table.candidates):
         raise InputError("the forecast is of other candidates than the table's. Forecast this table: predictor.predict(table).")
-    done, hopeless = Done(), set[Candidate]()
+    done, hopeless, costs = Done(), set[Candidate](), Costs(table.provenance.targets)
     if history is not None:
         past = opened(history)
-        done, hopeless = done_of(past.observations(), table), given_up(past.trainings(), table)
+        observed = list(past.observations())
+        done, hopeless = done_of(observed, table), given_up(past.trainings(), table)
+        costs = Costs(table.provenance.targets, observed)
     names = list(dict.fromkeys(candidate.target for candidate in forecast.candidates))
     rows_of: dict[str, list[int]] = {name: [] for name in names}
     for row, candidate in enumerate(forecast.candidates):
         rows_of[candidate.target].append(row)
-    targets = [_Target(forecast, table, name, np.array(rows), done, hopeless) for name, rows in rows_of.items()]
+    targets = [_Target(forecast, table, name, np.array(rows), done, hopeless, costs) for name, rows in rows_of.items()]
     taken = _bought(targets, budget)
     steps = _steps(forecast, table, targets, taken)
     stop_after, regret_left = (None, None) if forecast.is_order_only else _when_to_stop(targets, steps, taken)
@@ -96,10 +99,17 @@ class _Target:
     """One target's candidates: those done, with their scores, and the options that are left."""
 
     def __init__(
-        self, forecast: Forecast, table: FeatureTable, name: str, rows: np.ndarray, done: Done, hopeless: set[Candidate]
+        self,
+        forecast: Forecast,
+        table: FeatureTable,
+        name: str,
+        rows: np.ndarray,
+        done: Done,
+        hopeless: set[Candidate],
+        costs: Costs,
     ) -> None:
         facts = table.provenance.targets.get(name)
-        self.name, self.facts, self.rows = name, facts, rows
+        self.name, self.facts, self.rows, self._costs = name, facts, rows, costs
         self.encoders = list(dict.fromkeys(forecast.encoders[row] for row in rows))
         self.alone_done = {encoder: done.alone[name, encoder] for encoder in self.encoders if (name, encoder) in done.alone}
         self.done = {
@@ -108,10 +118,10 @@ class _Target:
         hoped = [row for row in rows if int(row) not in self.done and forecast.candidates[row] not in hopeless]
         left = np.array(hoped, dtype=np.int64)
         recipes = {int(row): forecast.candidates[row].recipe for row in rows}
-        self.hours = {row: hours_of(facts, recipe, forecast.encoders[row]) for row, recipe in recipes.items()}
-        costs = np.array([_or_inf(self.hours[int(row)]) for row in left], dtype=np.float64)
-        order = np.lexsort((costs, -forecast.score[left]))
-        left, costs = left[order], costs[order]
+        self.hours = {row: self.price(recipe, forecast.encoders[row]) for row, recipe in recipes.items()}
+        prices = np.array([_or_inf(self.hours[int(row)]) for row in left], dtype=np.float64)
+        order = np.lexsort((prices, -forecast.score[left]))
+        left, prices = left[order], prices[order]
         baselines = [own for own in map(self.baseline, self.encoders) if own is not None]
         alone = {recipe: self._hours_alone(recipe) for recipe in dict.fromkeys(recipes.values())}
         self.options = Options(
@@ -120,11 +130,15 @@ class _Target:
             scores=forecast.score[left],
             own=forecast.own_spread[left],
             shared=float(forecast.shared_spread[rows[0]]),
-            prices=costs,
+            prices=prices,
             alone=np.array([alone[recipes[int(row)]] for row in left], dtype=np.float64),
             in_hand=max([*baselines, *self.done.values()], default=-np.inf),
             ceiling=METRICS[DEFAULT_METRIC if facts is None else facts.metric].highest,
         )
+
+    def price(self, recipe: str, encoder: str) -> float | None:
+        """Hours of one training, where something says how long it takes."""
+        return self._costs.hours(self.name, recipe, encoder)
 
     def baseline(self, encoder: str) -> float | None:
         """The target's score alone, trained from an encoder, where it is known."""
@@ -135,7 +149,7 @@ class _Target:
     def _hours_alone(self, recipe: str) -> float:
         """Of the target alone, trained from each encoder that it was not trained from yet."""
         missing = [encoder for encoder in self.encoders if encoder not in self.alone_done]
-        return sum(_or_inf(hours_of(self.facts, _alone(recipe), encoder)) for encoder in missing)
+        return sum(_or_inf(self.price(_alone(recipe), encoder)) for encoder in missing)
 
 
 def _alone(recipe: str) -> str:
@@ -232,7 +246,7 @@ class _Describe:
             score=target.baseline(encoder),
             lower=None,
             upper=None,
-            hours=0.0 if done else hours_of(target.facts, recipe, encoder),
+            hours=0.0 if done else target.price(recipe, encoder),
             expected_best=self._told(row, best),
             done=done,
         )
