@@ -21,7 +21,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for all it makes; started again there, it goes on.")] = Path("demo-run"),
     trials: Annotated[int, typer.Option(min=1, help="Budget of transfers over both targets.")] = 4,
 ) -> None:
-    """Run the main job on a small made-up family of incident-message tasks: about three minutes on two cores.
+    """Run the main job on a small made-up family of incident-message tasks: under two minutes on two cores.
 
     Example: transfercast demo --trials 4
     """
