@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from transfercast.cli import app
-from transfercast.core.cache import ArrayCache
+from transfercast.core.cache import ArrayCache, Entry
 from transfercast.core.records import Recipe
 from transfercast.sources.pool import SourcePool
 from transfercast.tasks.family import read_family
@@ -128,15 +129,38 @@ def test_the_cache_shows_its_size_and_forgets_the_oldest(tmp_path, monkeypatch):
     for name in ("old", "new"):
         cache.get("reading", name, lambda: np.zeros(100_000))
         time.sleep(0.01)
-    (row,) = map(json.loads, invoked("cache", "--json").stdout.splitlines())
-    assert row["folder"] == str(tmp_path / "cache")
-    assert 1_600_000 < row["disk"] < 1_700_000
+    cache.get("map", "new", lambda: np.zeros(1_000))
+    rows = list(map(json.loads, invoked("cache", "--json").stdout.splitlines()))
+    assert [(row["kind"], row["entries"]) for row in rows] == [("map", 1), ("reading", 2), ("all", 3)]
+    assert {row["folder"] for row in rows} == {str(tmp_path / "cache")}
+    assert 1_600_000 < rows[-1]["disk"] == rows[0]["disk"] + rows[1]["disk"] < 1_700_000
     done = invoked("cache", "--prune", "1MB", "--json")
     assert done.exit_code == 0, done.stderr
-    assert json.loads(done.stdout)["disk"] < 1_000_000
+    assert "deleting 1 entry of 0.8 MB" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["disk"] < 1_000_000
     assert cache.holds("reading", "new")
     assert not cache.holds("reading", "old")
     assert "0.0 MB" in invoked("cache", "--prune", "0").stdout
+
+
+def test_the_cache_forgets_what_was_not_used_for_so_many_days_and_nothing_outside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("transfercast.core.cache.user_cache_path", lambda _: tmp_path / "cache")
+    cache = ArrayCache()
+    for name in ("old", "new"):
+        cache.get("reading", name, lambda: np.zeros(10))
+    (tmp_path / "cache" / "notes.txt").write_text("mine")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "cache" / "link").symlink_to(tmp_path / "outside")
+    ago = time.time() - 10 * 86400
+    for file in cache.entries()[0].folder.iterdir():
+        os.utime(file, (ago, ago))
+    assert "deleting" not in invoked("cache", "--unused", "11").stdout
+    assert "deleting 1 entry" in invoked("cache", "--unused", "9").stdout
+    assert [cache.holds("reading", name) for name in ("old", "new")] == [False, True]
+    outside = Entry("reading", tmp_path / "outside", 0, 0.0)
+    cache.forget([outside])
+    assert outside.folder.is_dir()
+    assert (tmp_path / "cache" / "notes.txt").exists()
 
 
 @pytest.mark.parametrize("size", ["much", "-1GB", "20 bananas", ""])

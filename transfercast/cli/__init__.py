@@ -22,7 +22,7 @@ app = typer.Typer(
 
 COMMANDS = (
     "demo", "recommend", "rank", "fit-sources", "pool", "features", "explain", "plan", "search", "history", "evaluate",
-    "train-meta", "collect", "fit-maps", "fetch-maps", "push", "pull", "measures", "cache", "serve",
+    "train-meta", "collect", "fit-maps", "fetch-maps", "push", "pull", "measures", "cache", "doctor", "serve",
 )  # fmt: skip
 
 

@@ -15,11 +15,13 @@ import atexit
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,47 @@ def _computed(kind: str, key: str, compute: Callable[[], Any]) -> Any:  # frozen
     return compute()
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that is kept.
+
+    Attributes:
+        kind: what it is: a reading, an activity, a map; `other` where its record cannot be read.
+        folder: where it lies.
+        size: bytes.
+        used: when it was last read, in seconds since 1970; file systems may note that once a day only.
+    """
+
+    kind: str
+    folder: Path
+    size: int
+    used: float
+
+
+def superfluous(entries: Sequence[Entry], limit: float = math.inf, since: float = -math.inf) -> list[Entry]:
+    """Those to delete, so that none is left that was last used before `since`, and at most `limit` bytes are.
+
+    Args:
+        entries: what was not used for longest first.
+        limit: bytes.
+        since: seconds since 1970.
+    """
+    left, chosen = sum(entry.size for entry in entries), []
+    for entry in entries:
+        if left > limit or entry.used < since:
+            chosen.append(entry)
+            left -= entry.size
+    return chosen
+
+
+def _kind_of(folder: Path) -> str:
+    """As joblib writes it beside the value: the argument's repr."""
+    try:
+        return str(json.loads((folder / "metadata.json").read_text(encoding="utf-8"))["input_args"]["kind"]).strip("'\"")
+    except (OSError, ValueError, LookupError, TypeError):
+        return "other"
+
+
 class ArrayCache:
     """Arrays (or dicts of arrays) on disk, found again by kind and fingerprint.
 
@@ -82,9 +125,17 @@ class ArrayCache:
         """Bytes on the disk."""
         return size_of(self.folder)
 
-    def prune(self, limit: int) -> None:
-        """Delete the entries that were not used for longest, until at most `limit` bytes are left."""
-        self._memory.reduce_size(bytes_limit=limit)
+    def entries(self) -> list[Entry]:
+        """All that is kept, what was not used for longest first."""
+        items = self._memory.store_backend.get_items()
+        found = [Entry(_kind_of(Path(one.path)), Path(one.path), one.size, one.last_access.timestamp()) for one in items]
+        return sorted(found, key=lambda entry: entry.used)
+
+    def forget(self, entries: Iterable[Entry]) -> None:
+        """Delete entries of this cache; what another process deleted meanwhile is passed over."""
+        for entry in entries:
+            if entry.folder.resolve().is_relative_to(self.folder.resolve()):
+                shutil.rmtree(entry.folder, ignore_errors=True)
 
     def holds(self, kind: str, key: str) -> bool:
         """Whether (kind, key) is there already."""
