@@ -6,6 +6,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import transfercast
 
@@ -34,3 +35,8 @@ def test_deciding_loads_no_torch_and_measuring_no_xgboost():
     assert "torch" not in loaded_by(deciding)
     assert "xgboost" not in loaded_by("import transfercast as tc; tc.extract_features, tc.SourcePool")
     assert not {"torch", "xgboost"} & loaded_by("import transfercast.cli")
+
+
+def test_the_citation_names_this_version():
+    root = Path(__file__).parents[1]
+    assert f"version: {transfercast.__version__}\n" in (root / "CITATION.cff").read_text(encoding="utf-8")
