@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo predictor test check docs clean
+.PHONY: install demo predictor test mutants check docs clean
 
 install: $(STAMP)
 
@@ -25,6 +25,10 @@ predictor: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# Some ten minutes: whether the tests of deciding notice wrong lines. Not in CI.
+mutants: install
+	$(BIN)/python -m benchmarks.mutants
 
 check: install
 	$(BIN)/python -m ruff check .

@@ -1,0 +1,68 @@
+"""What every base model must do, whichever is added to `base_models.MODELS`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.predictor.cells import grid, transfers_from
+from transfercast.predictor.base_models import MODELS, fit_base_models
+
+SEEN = grid([f"t{n}" for n in range(12)], [f"s{n}" for n in range(20)])
+NEW = grid(["new", "other"], [f"s{n}" for n in range(8)], seed=1).candidates
+
+
+def fitted(transfers):
+    return fit_base_models(transfers, transfers.candidates.schema, history=True)
+
+
+@pytest.fixture(scope="module")
+def models():
+    return fitted(SEEN)
+
+
+@pytest.fixture(params=range(len(MODELS)), ids=MODELS)
+def column(request):
+    return request.param
+
+
+def test_it_forecasts_a_finite_relative_score_for_every_row(models, column):
+    said = models.forecasts(NEW)
+    assert said.shape == (len(NEW), len(MODELS))
+    assert np.isfinite(said[:, column]).all()
+
+
+def test_it_learns_the_evidence_that_scores_follow(models, column):
+    said, first = models.forecasts(NEW)[:, column], NEW.matrix(["m0"])[:, 0]
+    rows = np.arange(8)
+    assert np.corrcoef(said[rows], first[rows])[0, 1] > 0.3
+
+
+def test_it_forecasts_strangers(models, column):
+    strangers = transfers_from([("x", "y", 0.0, "z"), ("s0", "y", 0.0, "z")], [[1.0, np.nan], [np.nan, 0.0]]).candidates
+    assert np.isfinite(models.forecasts(strangers)[:, column]).all()
+
+
+def test_the_order_of_rows_does_not_matter(models, column):
+    order = np.random.default_rng(0).permutation(len(NEW))
+    np.testing.assert_allclose(models.forecasts(NEW.take(order))[:, column], models.forecasts(NEW)[order, column], atol=1e-6)
+
+
+def test_a_query_is_forecast_by_itself(models, column):
+    alone = NEW.take(NEW.targets == "new")
+    both = models.forecasts(NEW)[NEW.targets == "new", column]
+    np.testing.assert_allclose(models.forecasts(alone)[:, column], both, atol=1e-6)
+
+
+def test_scores_count_within_their_query_only(models, column):
+    of_t0 = SEEN.candidates.targets == "t0"
+    moved = replace(SEEN, score=np.where(of_t0, 0.1 + SEEN.score / 2, SEEN.score))
+    np.testing.assert_allclose(fitted(moved).forecasts(NEW)[:, column], models.forecasts(NEW)[:, column], atol=1e-5)
+
+
+def test_reasons_say_of_a_query_s_rows_what_the_forecast_says(models, column):
+    rows = np.nonzero(NEW.targets == "new")[0]
+    said, why = models.forecasts(NEW)[rows, column], models.contributions(NEW, rows)[column].sum(axis=1)
+    np.testing.assert_allclose(why - why.mean(), said - said.mean(), atol=1e-5)
