@@ -29,6 +29,7 @@ from transfercast.attribution.solve import Solution, solved
 from transfercast.attribution.states import Reader, pad_token_id
 from transfercast.attribution.words import words_of
 from transfercast.core.errors import InputError
+from transfercast.core.notebook import words_html
 from transfercast.core.progress import progress
 from transfercast.sources.batches import most_tokens
 from transfercast.sources.models import pick_device
@@ -36,6 +37,9 @@ from transfercast.sources.models import pick_device
 log = logging.getLogger(__name__)
 
 MAX_EVALUATIONS = 65
+
+PALEST = 0.05
+"""The activity that has full colour in a notebook where no word has more: the lowest threshold of ANSAT."""
 
 Normalise = Literal["none", "l2"]
 
@@ -70,6 +74,11 @@ class Conductance:
     change: float
     truncated: bool
     saturated: bool
+
+    def _repr_html_(self) -> str:
+        """The words in a notebook, coloured by their activity."""
+        summary = f"Probability {self.probability:.3f}, of a blank text {self.probability - self.change:.3f}"
+        return words_html(summary, self.words, self.activity().tolist(), PALEST)
 
     def shares(self) -> np.ndarray:
         """(L, W) conductance, each layer divided by its L2 norm over the document, in [-1, 1].

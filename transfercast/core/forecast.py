@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from transfercast.core.errors import InputError, ShapeError
+from transfercast.core.notebook import MOST_ROWS, table_html
 from transfercast.core.records import Candidate, Pair
 
 
@@ -72,6 +73,12 @@ class Forecast:
         targets = len({candidate.target for candidate in self.candidates})
         kind = "an order only" if self.is_order_only else f"scores with {self.coverage:.0%} bounds"
         return f"<Forecast of {len(self.candidates)} candidates, {targets} targets: {kind}; predictor {self.predictor}>"
+
+    def _repr_html_(self) -> str:
+        """The forecasts in a notebook, the best of each target first."""
+        best_first = self.to_frame().sort_values(["target", "score"], ascending=[True, False])
+        rows = [{str(name): value for name, value in row.items()} for row in best_first.head(MOST_ROWS).to_dict("records")]
+        return table_html(f"{self!r}".strip("<>") + f". {self.basis}", rows, len(self.candidates))
 
     def with_reasons(self, groups: tuple[str, ...], why: np.ndarray, base: np.ndarray) -> Forecast:
         """The forecast with contributions; see the attributes."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.files import read_json, write_json
+from transfercast.core.notebook import table_html
 from transfercast.core.records import ALONE, Pair, Recipe, checked_name
 from transfercast.core.table import Column, Provenance
 from transfercast.core.text import duration
@@ -190,6 +191,12 @@ class Plan(BaseModel):
         """What the plan is about, in one line."""
         new = sum(not step.done for step in self.steps)
         return f"<Plan {self.id[:12]}: {self.budget}, {new} trainings to run, {len(self.steps) - new} done>"
+
+    def _repr_html_(self) -> str:
+        """The plan in a notebook."""
+        empty = {name for name in self.rows()[0] if all(row[name] is None for row in self.rows())}
+        rows = [{name: value for name, value in row.items() if name not in empty} for row in self.rows()]
+        return table_html(f"{self.budget}, out of {self.candidates} candidates. {self.basis}", rows)
 
     def __str__(self) -> str:
         """The plan as a table, with what it rests on."""

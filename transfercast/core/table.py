@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from transfercast.core.errors import ArtifactError, InputError, ShapeError
 from transfercast.core.files import parse_json, reason, written_beside
 from transfercast.core.kinds import METRICS, MetricName
+from transfercast.core.notebook import MOST_ROWS, table_html
 from transfercast.core.records import HIGHEST_SEED, MOST_LETTERS, Candidate, Recipe, checked_name
 from transfercast.core.validation import checked, shown
 
@@ -144,6 +145,15 @@ class FeatureTable:
         """How much was measured of what."""
         targets = self.frame.index.get_level_values("target").nunique()
         return f"<FeatureTable of {len(self.frame)} candidates, {targets} targets, {len(self.schema)} columns>"
+
+    def _repr_html_(self) -> str:
+        """The first rows in a notebook, and the first columns of each measure."""
+        first = {column.measure: column.name for column in reversed(self.schema)}
+        part = self.frame.loc[:, [column.name for column in self.schema if first[column.measure] == column.name]]
+        rows = [
+            {str(name): value for name, value in row.items()} for row in part.reset_index().head(MOST_ROWS).to_dict("records")
+        ]
+        return table_html(f"{self!r}".strip("<>") + "; of each measure the first column", rows, len(self.frame))
 
     @property
     def candidates(self) -> list[Candidate]:

@@ -14,6 +14,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import spearmanr
 
 from transfercast.core.errors import InputError
+from transfercast.core.notebook import table_html
 from transfercast.evaluation.holdout import By, HeldOut
 from transfercast.predictor.data import Transfers
 from transfercast.predictor.intervals import BOUNDS
@@ -129,6 +130,12 @@ class Evaluation:
     def order(self, name: str) -> Order:
         """The order of that name."""
         return next(order for order in self.orders if order.name == name)
+
+    def _repr_html_(self) -> str:
+        """The orders in a notebook, the best NDCG first."""
+        best_first = sorted(self.orders, key=lambda order: -order.ndcg.mean)
+        summary = f"Each {self.by} held out: {self.targets} targets, {self.rows} transfers; regret in % of the best"
+        return table_html(summary, [order.row() for order in best_first])
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; intervals as [mean, low, high], with NaN where there is none."""

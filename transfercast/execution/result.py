@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from transfercast.core.errors import InputError, TransfercastError
+from transfercast.core.notebook import table_html
 from transfercast.core.plan import Step
 from transfercast.core.records import ALONE, Candidate, Observation, Pair
 from transfercast.core.text import duration
@@ -290,6 +291,11 @@ class SearchResult:
             raise InputError("no finished training of this search was forecast with a score, so there is nothing to draw.")
         targets = {str(name): part[["forecast", "score"]].to_numpy().T for name, part in errors.groupby("target", sort=False)}
         save(forecasts_figure(targets), Path(path))
+
+    def _repr_html_(self) -> str:
+        """The trainings in a notebook."""
+        rows = [{str(name): value for name, value in row.items()} for row in self.to_frame().to_dict("records")]
+        return table_html(self.headline(), rows)
 
     def __str__(self) -> str:
         """The trainings as a table, the best first in each target, then what stopped or failed, and what the figures say."""

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
+from transfercast.core.notebook import colour
 from transfercast.core.version import VERSION
 from transfercast.report.glossary import explained
 from transfercast.report.html import STYLE
@@ -82,15 +83,6 @@ class Word:
 def fullest(words: Sequence[Word]) -> float:
     """The activity that has full colour: the largest of the text."""
     return max([PALEST, *(abs(word.activity) for word in words)])
-
-
-def colour(value: float) -> str:
-    """Of a value as a share of the fullest: green above 0, red below, the paler the nearer to it.
-
-    >>> colour(0.5), colour(-1.0)
-    ('hsl(150 60% 45% / 0.50)', 'hsl(0 60% 45% / 1.00)')
-    """
-    return f"hsl({150 if value >= 0 else 0} 60% 45% / {min(abs(value), 1):.2f})"
 
 
 def words_page(words: Sequence[Word], *, decision: str, model: str, probability: float, blank: float, note: str) -> str:

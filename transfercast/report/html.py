@@ -6,6 +6,7 @@ No script, nothing fetched, every value escaped; light and dark.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,8 @@ h1 { font-size: 1.5em; margin-bottom: .3em } h2 { font-size: 1.2em; margin-top: 
 .wide { overflow-x: auto } table { border-collapse: collapse; margin: .6em 0; font-variant-numeric: tabular-nums }
 th, td { padding: .3em .8em; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th:first-child, td:first-child, td.text, th.text { text-align: left } th abbr { text-decoration: none; cursor: help }
-figure { margin: .6em 0; background: #fff; border-radius: 6px; padding: .4em }
+figure { margin: .6em 0; width: fit-content; max-width: 100%; box-sizing: border-box;
+  background: #fff; border-radius: 6px; padding: .4em }
 svg { max-width: 100%; height: auto; display: block }
 .soft, dd, footer { color: var(--soft) }
 dt { font-weight: 600 } dd { margin: 0 0 .4em 1em } footer { margin-top: 2em; font-size: .85em }
@@ -136,5 +138,8 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
+_FIGURE = re.compile(r"[-+]?[\d.,]+ ?(%|s|min|h)")
+
+
 def _side(value: Any) -> str:
-    return Markup(' class="text"') if isinstance(value, str) else ""
+    return Markup(' class="text"') if isinstance(value, str) and not _FIGURE.fullmatch(value) else ""

@@ -27,6 +27,10 @@ def plan_page(plan: Plan, summary: str) -> str:
     if any(step.why for step in plan.steps):
         figures.append(inline(reasons_figure(*reasons(plan.steps, MOST_REASONS))))
     rows = [_row(step, shown) for step, shown in zip(plan.steps, plan.rows(), strict=True)]
+    telling = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    if len({step.recipe for step in plan.steps}) == 1:
+        telling.remove("recipe")
+    rows = [{name: row[name] for name in telling} for row in rows]
     return page(
         f"{plan.budget}, out of {plan.candidates} candidates", f"{summary} {plan.basis}", [Section("", "", figures, rows)]
     )
