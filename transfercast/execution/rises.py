@@ -31,7 +31,7 @@ FORMAT = 1
 SHIPPED = Path(__file__).with_name("rises.json")
 
 SHARES = tuple(number / 10 for number in range(11))
-FEWEST_CURVES, FEWEST_TARGETS = 30, 3
+FEWEST_CURVES, FEWEST_TARGETS = 20, 3
 """With fewer, nothing is learned."""
 
 LEAST_ROOM = 0.02

@@ -47,6 +47,7 @@ class TrialRecord:
     def __init__(self, plan: Plan, storage: str, pruner: optuna.pruners.BasePruner | None = None) -> None:
         self._plan = plan
         self._pruner = pruner
+        self._looked_at: dict[str, optuna.Study] = {}
         self._choices = {target: _choices(plan, target) for target in plan.targets}
         try:
             options = {"connect_args": {"timeout": BUSY_SECONDS}} if storage.startswith("sqlite") else None
@@ -84,8 +85,9 @@ class TrialRecord:
 
     def trials(self, target: str) -> list[FrozenTrial]:
         """All trials of a target, in the order in which they began."""
-        study = optuna.load_study(study_name=self.name_of(target), storage=self._storage)
-        return study.get_trials(deepcopy=False)
+        if target not in self._looked_at:  # kept, for a study reads a trial that has ended only once
+            self._looked_at[target] = optuna.load_study(study_name=self.name_of(target), storage=self._storage)
+        return self._looked_at[target].get_trials(deepcopy=False)
 
     def end_thread(self) -> None:
         """Give back the connection of this thread."""
