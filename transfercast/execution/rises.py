@@ -153,7 +153,7 @@ def _moments(groups: list[list[float]]) -> tuple[float, float, float]:
 
 @cache
 def shipped() -> Rises:
-    """Learned from transfercast's own atlas.
+    """Those that come with transfercast, written by `python -m benchmarks.search --part learn --atlas FOLDER`.
 
     Raises:
         ArtifactError: if the file is damaged.

@@ -42,7 +42,7 @@ def pruner_of(stop: Stop, level: float = STOP_LEVEL, trainings: Iterable[Trainin
     Args:
         stop: `learned`, or one of Optuna's, with its own defaults.
         level: of `learned`.
-        trainings: of the history; `learned` rests on them where they are enough, else on transfercast's atlas.
+        trainings: of the history; `learned` rests on them where they are enough, else on what comes with transfercast.
     """
     if stop == "learned":
         own = learn(list(curves_of(trainings)))
