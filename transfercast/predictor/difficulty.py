@@ -58,7 +58,7 @@ def fit_difficulty(forecasts: np.ndarray, errors: np.ndarray) -> Difficulty:
         return EQUAL
     moved, outcome = columns - mean, np.log(size / typical + LEAST_ERROR)
     gram = moved.T @ moved + RIDGE * np.eye(columns.shape[1])
-    weights = np.linalg.solve(gram, moved.T @ (outcome - outcome.mean()))
+    weights = np.linalg.solve(gram, moved.T @ outcome)
     return Difficulty(tuple(mean.tolist()), tuple(weights.tolist()))
 
 
