@@ -14,20 +14,22 @@ from transfercast.tasks.spec import FileFormat, StatedKind
 if TYPE_CHECKING:
     from transfercast.tasks.task import Task
 
-Text = Annotated[str, typer.Option(help="Of a file: column of the texts.")]
-TextPair = Annotated[str | None, typer.Option(help="Of a file: column of second texts, for tasks on pairs.")]
-Label = Annotated[str, typer.Option(help="Of a file: column of the labels.")]
+Text = Annotated[str, typer.Option(help="Column with the texts, where DATA is a file.")]
+TextPair = Annotated[str | None, typer.Option(help="Column with the second texts, for tasks on pairs of texts.")]
+Label = Annotated[str, typer.Option(help="Column with the labels, where DATA is a file.")]
 Labels = Annotated[
     str | None,
-    typer.Option(help="Of a file: 0/1 columns, as joy,fear,love, of which a row may have several; instead of --label."),
+    typer.Option(help="Several 0/1 columns, such as joy,fear,love, in place of --label: a row may have several labels."),
 ]
-StatedKindOption = Annotated[StatedKind | None, typer.Option("--kind", help="Of the task; by default as the labels say.")]
+StatedKindOption = Annotated[
+    StatedKind | None, typer.Option("--kind", help="Kind of task; by default inferred from the labels.")
+]
 Metric = Annotated[
-    str | None, typer.Option(help="By which the task is judged, as macro_f1 or mcc; by default that of its kind.")
+    str | None, typer.Option(help="Metric that judges the task, such as macro_f1 or mcc; by default the one of its kind.")
 ]
-Positive = Annotated[str | None, typer.Option(help="Of a binary task: the label that is positive.")]
-Format = Annotated[FileFormat | None, typer.Option("--format", help="By default as the file's ending says.")]
-Target = Annotated[str | None, typer.Option(help="Of a tasks.toml: the target, where it has several.")]
+Positive = Annotated[str | None, typer.Option(help="The positive label of a binary task.")]
+Format = Annotated[FileFormat | None, typer.Option("--format", help="Format of the file; by default inferred from its ending.")]
+Target = Annotated[str | None, typer.Option(help="Name of the target, where a tasks.toml has several.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def demo(
     say("The family was made up to show the way, and is no evidence of how good forecasts are.", False)
     say(
         f"\nNext: transfercast explain {step.source}:{step.target} --pool {out}/pool --html why.html, "
-        "or your own family: see docs/walkthrough.md.",
+        "or your own family: see docs/guides/family.md.",
         False,
     )
 

@@ -25,16 +25,16 @@ def explain(
     what: Annotated[
         str, typer.Argument(help="A source of the pool, a model's folder or hub name, or two sources as FIRST:SECOND.")
     ],
-    text: Annotated[str | None, typer.Argument(help="For a model: the text to explain.")] = None,
-    text_pair: Annotated[str | None, typer.Option(help="For a model of pairs: the second text.")] = None,
+    text: Annotated[str | None, typer.Argument(help="The text to explain; needed for a model.")] = None,
+    text_pair: Annotated[str | None, typer.Option(help="The second text, for a model of pairs of texts.")] = None,
     label: Annotated[str | None, typer.Option(help="Class to explain, by name or number; see the text above.")] = None,
     pool: Annotated[Path, typer.Option(help="Folder of the pool in which sources are looked for.")] = Path("pool"),
-    documents: Annotated[int, typer.Option(min=1, help="For two sources: positive documents of each, at most.")] = 64,
+    documents: Annotated[int, typer.Option(min=1, help="Two sources: positive documents of each, at most.")] = 64,
     threshold: Annotated[
-        float, typer.Option(help="For two sources: activity, in units of probability, that a term must reach in both.")
+        float, typer.Option(help="Two sources: activity that a term must reach in both, in units of probability.")
     ] = 0.05,
     tolerance: Annotated[float, typer.Option(help="Error of the attribution, relative to the change of probability.")] = 0.02,
-    tokens: Annotated[int, typer.Option(min=3, help="For a model: longer texts are cut.")] = 256,
+    tokens: Annotated[int, typer.Option(min=3, help="Longer texts are cut at so many tokens.")] = 256,
     html: Annotated[Path | None, typer.Option(help="Also write a self-contained page here.")] = None,
     device: Device = None,
     as_json: AsJson = False,

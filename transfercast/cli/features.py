@@ -26,7 +26,7 @@ def features(
     tasks: Annotated[Path, typer.Argument(help="A tasks.toml with the targets, or the file of one as for rank.")],
     out: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("features.parquet"),
     recipe: Annotated[str, typer.Option(help="How targets will be trained; see fit-sources.")] = "full",
-    seed: Annotated[int, typer.Option(help="Of the targets' training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the targets' trainings.")] = 0,
     documents: Annotated[int, typer.Option(min=1, help="Positive documents of each set to attribute, at most.")] = 64,
     only: Annotated[list[str] | None, typer.Option(help="Take this measure alone; may be given several times.")] = None,
     text: Text = "text",

@@ -26,7 +26,7 @@ def fit_sources(
         ),
     ] = None,
     recipe: Annotated[str, typer.Option(help="full, features, ulmfit or lora, then /lr=, /epochs= and so on.")] = "full",
-    seed: Annotated[int, typer.Option(help="Of initialisation and row order.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of initialisation and row order.")] = 0,
     adopt: Adopt = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Trainings at a time, a process each; best one a core.")] = None,
     device: Device = None,

@@ -102,7 +102,7 @@ def show_history(place: Place = "history.db", as_json: AsJson = False) -> None:
 @history.command("trainings")
 def trainings(
     place: Place = "history.db",
-    target: Annotated[str | None, typer.Option(help="Of one target.")] = None,
+    target: Annotated[str | None, typer.Option(help="Only those of this target.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """How trainings went: score after each epoch (* is the one whose weights were kept), seconds, memory, and what ended them.
@@ -160,7 +160,7 @@ def refresh(
 
 @history.command("remove")
 def remove(
-    run_key: Annotated[str | None, typer.Option(help="Of one run.")] = None,
+    run_key: Annotated[str | None, typer.Option(help="Only the one of this run.")] = None,
     source: Annotated[str | None, typer.Option(help="Only from this source; (alone) for targets trained alone.")] = None,
     target: Annotated[str | None, typer.Option(help="Only to this target.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Only with this recipe.")] = None,

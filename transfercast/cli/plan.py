@@ -32,9 +32,10 @@ def plan(
     adaptation: Annotated[
         list[str] | None, typer.Option(help="full, ulmfit, lora, multitask, features, to search over; features has no rates.")
     ] = None,
-    coverage: Annotated[float, typer.Option(help="Of the bounds.")] = 0.9,
+    coverage: Annotated[float, typer.Option(help="Share of scores that intervals should cover, between 0 and 1.")] = 0.9,
     bounds: Annotated[
-        Bounds | None, typer.Option(help="By default hierarchical below ten targets, wider and safe; else grouped.")
+        Bounds | None,
+        typer.Option(help="Kind of intervals; by default hierarchical (wider, safe) below ten targets, else grouped."),
     ] = None,
     history: Annotated[
         str | None, typer.Option(help="A history: what it holds is done, costs nothing and is not proposed again.")

@@ -17,7 +17,7 @@ def pull(
     pool: Annotated[Path, typer.Option(help="Where a source goes.")] = Path("pool"),
     maps: Annotated[Path, typer.Option(help="Where a map goes.")] = Path("maps"),
     predictor: Annotated[Path, typer.Option(help="Where a predictor goes, and is put in force.")] = Path("meta"),
-    name: Annotated[str | None, typer.Option(help="Of the source or map here; by default its own.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the source or map here; by default its own.")] = None,
 ) -> None:
     """Fetch a source, a map or a predictor that somebody shared with push; other models join a pool by --adopt.
 

@@ -33,7 +33,7 @@ def rank(
         list[str] | None, typer.Argument(help="Encoders or fine-tuned models: offline, folders, hub names.")
     ] = None,
     maps: Annotated[Path | None, typer.Option(help="Rank embedding space maps instead: the folder that holds them.")] = None,
-    base: Annotated[str | None, typer.Option(help="Of maps: their base encoder; by default as they say.")] = None,
+    base: Annotated[str | None, typer.Option(help="Base encoder of the maps; by default the one that they name.")] = None,
     text: Text = "text",
     text_pair: TextPair = None,
     label: Label = "label",
@@ -43,10 +43,12 @@ def rank(
     positive: Positive = None,
     file_format: Format = None,
     target: Target = None,
-    rows: Annotated[int, typer.Option(min=2, help="Of the file: training rows to read, at most.")] = 1000,
+    rows: Annotated[int, typer.Option(min=2, help="Training rows to read from the file, at most.")] = 1000,
     measure: Annotated[str, typer.Option(help="logme, h_score, nearest_neighbours or frozen_transfer.")] = "logme",
     pooling: Annotated[Pooling, typer.Option(help="Over tokens; cls is the first one.")] = "mean",
-    layers: Annotated[Layers, typer.Option(help="Of the encoder; best is that with the best score.")] = "last",
+    layers: Annotated[
+        Layers, typer.Option(help="Layers of the encoder to read; best is the one with the best score.")
+    ] = "last",
     tokens: Annotated[int, typer.Option(min=3, help="Longer texts are cut.")] = 128,
     jobs: Annotated[int | None, typer.Option(min=1, help="Maps at a time; by default all cores.")] = None,
     device: Device = None,

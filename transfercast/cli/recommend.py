@@ -57,7 +57,7 @@ def recommend(
     file_format: Format = None,
     target: Target = None,
     rows: Annotated[
-        int | None, typer.Option(min=2, help="Of the file: training rows to read, at most; by default all.")
+        int | None, typer.Option(min=2, help="Training rows to read from the file, at most; by default all.")
     ] = None,
     trials: Annotated[int, typer.Option(min=1, max=10**9, help="So many transfers to plan.")] = 5,
     predictor: Annotated[Path | None, typer.Option(help="Folder that train-meta wrote; without it, the bundled one.")] = None,
@@ -65,9 +65,9 @@ def recommend(
         str, typer.Option(help="What it holds is done and not proposed again; trainings are recorded there.")
     ] = "sqlite:///history.db",
     recipe: Annotated[str, typer.Option(help="How to train; see fit-sources.")] = "full",
-    seed: Annotated[int, typer.Option(help="Of the trainings.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the trainings.")] = 0,
     documents: Annotated[int, typer.Option(min=1, help="Positive documents of each set to attribute, at most.")] = 64,
-    run: Annotated[bool, typer.Option("--run", help="Also train, in this order.")] = False,
+    run: Annotated[bool, typer.Option("--run", help="Train at once, in this order.")] = False,
     out: Annotated[Path, typer.Option(help="JSON file to write the plan to.")] = Path("plan.json"),
     jobs: Annotated[int | None, typer.Option(min=1, help="Sources, and trainings, at a time, a process each.")] = None,
     device: Device = None,

@@ -36,7 +36,10 @@ def search(
         ),
     ] = "none",
     stop_level: Annotated[
-        float, typer.Option(min=0, max=1, help="Of learned: the chance to end above the best below which a trial is stopped.")
+        float,
+        typer.Option(
+            min=0, max=1, help="With --stop learned: a trial is stopped when its chance to end above the best falls below this."
+        ),
     ] = STOP_LEVEL,
     trial_minutes: Annotated[float | None, typer.Option(min=0, help="A training that takes longer fails.")] = None,
     then_retrain: Annotated[

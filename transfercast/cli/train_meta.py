@@ -22,7 +22,9 @@ def train_meta(
         typer.Option(envvar=environment.HISTORY, help="A database URL, an SQLite file, or a CSV or Parquet file."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the predictor's versions.")],
-    minutes: Annotated[float, typer.Option(min=0, help="For comparing smaller feature sets; 0 compares none.")] = 1.0,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Minutes to spend on comparing smaller feature sets; 0 compares none.")
+    ] = 1.0,
     table: Annotated[list[Path] | None, typer.Option(help="Feature table of measured pairs; again for more.")] = None,
     features: Annotated[str, typer.Option(help="f1, f1+ansat, all, or groups, measures, columns with commas between.")] = "all",
     margin: Annotated[float, typer.Option(help="Percent of the best score by which a challenger's regret may be worse.")] = 0.5,

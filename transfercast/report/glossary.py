@@ -26,7 +26,7 @@ COLUMNS: dict[str, str] = {
     "score": "Expected score on validation; of the target alone what was measured.",
     "lower": "Lower end of the interval in which nine of ten scores are expected.",
     "upper": "Its upper end.",
-    "improves": "Probability to score higher than the target trained alone.",
+    "P(better)": "Probability to score higher than the target trained alone.",
     "expected_best": "Best score that is expected to be in hand after this step.",
     "time": "How long the training is expected to take.",
     "why": "The kinds of evidence that moved the forecast most, in score units.",

@@ -62,5 +62,5 @@ def _row(step: Step, shown: dict[str, Any]) -> dict[str, Any]:
     improves = None if step.beats_baseline is None or step.source == ALONE else f"{step.beats_baseline:.0%}"
     time = None if step.hours is None else duration(step.hours)
     return {name: shown[name] for name in names} | {
-        "improves": improves, "expected_best": step.expected_best, "time": time, "why": shown["why"],
+        "P(better)": improves, "expected_best": step.expected_best, "time": time, "why": shown["why"],
     }  # fmt: skip

@@ -260,7 +260,7 @@ function planParts(plan) {
     figure("step", (s) => s.position, (v) => String(v)), text("source", (s) => s.source), text("target", (s) => s.target),
     figure("score", (s) => s.score, number, "expected score, in units of the target's metric"),
     { name: "interval", value: (s) => (s.lower === null ? null : s.upper - s.lower), cell: (s) => (s.lower === null ? "–" : `${number(s.lower, 2)} to ${number(s.upper, 2)}`), help: "nine of ten scores are expected in it" },
-    figure("improves", (s) => s.beats_baseline, percent, "probability to score higher than the target trained alone"),
+    figure("P(better)", (s) => s.beats_baseline, percent, "probability to score higher than the target trained alone"),
     figure("best in hand", (s) => s.expected_best, number, "best score expected after this step"),
     figure("time", (s) => s.hours, duration),
     text("why", (s) => topReason(s), { class: "why", cell: (s) => (Object.keys(s.why).length ? el("button", { type: "button", "aria-expanded": "false", title: topReason(s) }, bar(s.why, groups, widest)) : el("span", { class: "soft" }, "the baseline")) }),
