@@ -105,8 +105,8 @@ MANIFEST = [
     content("whose id is a list", "manifest.json", put("id", value=["x"]), (0, DAMAGED)),
 ]
 
-KEYS = ("features", "schema", "deviations", "calibration", "matrix")
-NAMES = ("encoders", "tasks", "targets", "columns", "fact_columns")
+KEYS = ("features", "schema", "deviations", "shares", "calibration", "difficulty", "matrix")
+NAMES = ("encoders", "tasks", "targets", "columns")
 
 MODEL = [
     *(content(f"without {key}", "model.json", without(key)) for key in KEYS),
