@@ -1,7 +1,7 @@
 """A source and a target trained together against one after the other, on two GoEmotions labels.
 
-python -m benchmarks.multitask [--target disappointment --source sadness] [--rows 300] [--source-rows 600] [--runs FILE]
-    Trained alone, from the source, and together with it by both samplings: four epochs each, a third of the rows positive.
+python -m benchmarks.multitask [--target disappointment --source sadness] [--rows 300] [--source-rows 450] [--runs FILE]
+    Trained alone, from the source, and together with it by both samplings: three epochs each, a third of the rows positive.
     Runs are kept in FILE as soon as they are known, so a benchmark that was killed goes on.
     Last line: {"alone": [F1, average precision, seconds], "sequential": ..., "inverse": ..., "proportional": ...,
     "versions": ...}, on test rows; sequential without the seconds of the source.
@@ -29,7 +29,7 @@ from transfercast.tasks.family import read_task
 from transfercast.tasks.spec import TaskSpec
 from transfercast.tasks.task import Task
 
-RECIPE = Recipe(epochs=4)
+RECIPE = Recipe(epochs=3)
 WAYS = {
     "alone": RECIPE,
     "sequential": RECIPE,
@@ -42,7 +42,7 @@ def task_named(label: str, rows: int) -> Task:
     """A GoEmotions label with so many training rows, a third of them positive, as those of validation and test."""
     folder = DATA / "multilabel" / "goemotions"
     splits = {split: str(folder / f"{split}.csv") for split in ("train", "validation", "test")}
-    caps = {"train": rows, "validation": 200, "test": 900}
+    caps = {"train": rows, "validation": 150, "test": 600}
     spec = TaskSpec(name=label, **splits, kind="multilabel", labels=(label,), label=label, rows=caps, positive_share=1 / 3)
     return read_task(spec)
 
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--target", default="disappointment")
     parser.add_argument("--source", default="sadness")
     parser.add_argument("--rows", type=int, default=300)
-    parser.add_argument("--source-rows", type=int, default=600)
+    parser.add_argument("--source-rows", type=int, default=450)
     parser.add_argument("--runs", type=Path, default=RUNS)
     asked = parser.parse_args()
     target, source = task_named(asked.target, asked.rows), task_named(asked.source, asked.source_rows)
