@@ -30,6 +30,7 @@ def evaluate(
     if out is not None and out.exists() and not out.is_dir():  # before anything is read or learned
         raise InputError(f"--out {out}: is a file; name a folder for the report.")
 
+    from transfercast.core.files import check_place
     from transfercast.core.table import FeatureTable
     from transfercast.evaluation.history import evaluate_history
     from transfercast.features.registry import measures
@@ -37,6 +38,8 @@ def evaluate(
     from transfercast.predictor.data import transfers_of
     from transfercast.report.evaluation import Report
 
+    if out is not None:
+        check_place(out / "report.html")
     past = opened(history, [column for measure in measures().values() for column in measure.schema()])
     transfers = transfers_of(past.frames(), past.schema(), [FeatureTable.load(path) for path in table or ()])
     report = Report(history, evaluate_history(transfers, features, jobs))
