@@ -30,8 +30,8 @@ from transfercast.predictor.performance import PerformanceMatrix, Rows
 from transfercast.predictor.similarity import TaskSimilarity
 
 CONSTANT, NOISE, SHARED_ENCODER, RIDGE = 0.2, 5.0, 0.5, 10.0
-"""One for all histories: half or twice of each moved the mean NDCG of twenty published tables and parts of them by at most 0.5,
-and to choose them for each history by the leave-target-out error did worse on targets that had no say in the choice."""
+"""One for all histories, chosen by hand on twenty-three published tables and parts of them (docs/benchmarks.md), where nearby
+values moved the mean NDCG by at most 0.5; choosing them for each history by the leave-target-out error did no better."""
 
 RECIPROCITY = ("the target as a source of the source's task", "similarity of source and target as sources")
 
