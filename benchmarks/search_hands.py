@@ -46,7 +46,7 @@ def asleep(seconds: float) -> Iterator[None]:
             time.sleep(seconds / EPOCHS)
             if after_epoch is not None:
                 after_epoch(epoch, record)
-        return Trained(model.eval(), load_tokenizer(checkpoint), seconds, (record,) * EPOCHS, EPOCHS - 1, 0.0)
+        return Trained(model.eval(), load_tokenizer(checkpoint), seconds, (record,) * EPOCHS, EPOCHS - 1, 0.0, 0.0)
 
     with mock.patch("transfercast.execution.worker.fine_tune", sleeping):
         yield

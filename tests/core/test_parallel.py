@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 
 import joblib
 import pytest
@@ -55,3 +57,22 @@ def test_an_error_of_another_process_is_the_one_that_was_raised():
 def test_a_process_that_is_killed_is_one_sentence():
     with pytest.raises(TransfercastError, match="was killed, perhaps for want of memory; what was finished is kept"):
         list(in_parallel(_die, [(1,), (2,)], 2))
+
+
+GROWING = """
+import time
+from transfercast.core.parallel import in_parallel
+kept = []
+def grown(number):
+    kept.append(b"x" * 400_000_000 if number == 1 else b"")
+    time.sleep(1.1)  # joblib looks at the memory of its processes once a second
+    return number
+print(sorted(in_parallel(grown, [(number,) for number in range(6)], 2)))
+"""
+
+
+def test_where_warnings_are_errors_a_process_that_has_grown_is_replaced_and_the_work_is_done(tmp_path):
+    script = tmp_path / "growing.py"
+    script.write_text(GROWING, encoding="utf-8")
+    ended = subprocess.run([sys.executable, "-W", "error", script], capture_output=True, text=True, timeout=90)
+    assert ended.stdout.split("\n")[0] == "[0, 1, 2, 3, 4, 5]", ended.stderr

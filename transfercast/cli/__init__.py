@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from importlib import import_module
 
 import typer
@@ -39,8 +38,6 @@ def _common(
 ) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(SafeFormatter("%(levelname)s: %(message)s"))
-    # joblib replaces a worker whose memory has grown; its work is done by another, so this is no matter for the user
-    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 

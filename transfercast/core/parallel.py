@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
@@ -41,6 +42,9 @@ def in_parallel(function: Callable[..., Result], arguments: Iterable[tuple[Any, 
     Raises:
         TransfercastError: if a process that shared the work was killed; and whatever a call raises.
     """
+    # joblib replaces a process whose memory has grown, and warns of it in the thread that hands out the work; where warnings
+    # are errors, that thread would end, and the caller wait for ever
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
     caller, level = owner_id(), logging.getLogger().getEffectiveLevel()
     calls = [delayed(_logged)(caller, level, function, given) for given in arguments]
     try:
