@@ -340,7 +340,7 @@ def test_scores_of_exactly_nothing_are_pointed_at(pool, family, tmp_path, caplog
                     shutil.copytree(folder, tmp_path / "pool" / folder.relative_to(pool.folder))
     for record in (tmp_path / "pool").glob("**/source.json"):
         about = json.loads(record.read_text())
-        record.write_text(json.dumps(about | {"scores": dict.fromkeys(about["scores"], 0.0)}))
+        record.write_text(json.dumps(about | {"scores": dict.fromkeys(about["scores"], 0.0), "chance": None}))
     extract_features(
         SourcePool.load(tmp_path / "pool"), [family.targets[1]], recipe=FAST, only=["single_task"], cache=ArrayCache(tmp_path)
     )
