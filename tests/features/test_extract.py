@@ -333,6 +333,7 @@ def test_a_source_whose_record_cannot_be_read_is_left_out_as_any_other_that_fail
 
 
 def test_scores_of_exactly_nothing_are_pointed_at(pool, family, tmp_path, caplog):
+    pool.target_model(family.targets[1], FAST, 0)
     for part in ("sources", "targets"):
         for name in ("good", "help"):
             for folder in (pool.folder / part).glob(name if part == "sources" else f"*/{name}"):
