@@ -29,8 +29,8 @@ from transfercast.sources.models import pick_device
 from transfercast.sources.pool import SourcePool
 from transfercast.tasks.family import Family, read_family
 
-ROWS = {"train": 200, "validation": 150, "test": 300}
-SOURCE_ROWS = {"train": 160, "validation": 100, "test": 100}
+ROWS = {"train": 200, "validation": 80, "test": 160}
+SOURCE_ROWS = {"train": 160, "validation": 60, "test": 60}
 TARGET_ROWS = 32
 TARGETS = ("rescue_request", "volunteering")
 SOURCE_RECIPE = Recipe(learning_rate=4e-4, epochs=3)
