@@ -1,6 +1,6 @@
 """What the atlas says: makes docs/evidence.md and its plots from the committed atlas.
 
-    python -m benchmarks.evidence [--write] [--draws 1000]
+    python -m benchmarks.evidence [--write] [--draws 1000] [--atlas FOLDER]
 
 Each family of tasks is held out whole, its sources, too: what a newcomer meets. The bundled predictor is learned anew without
 it and ranks the sources of its targets by the evidence alone. Figures are means over targets with 95 % bootstrap intervals
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +22,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from benchmarks.evidence_page import page_of, plots
+from transfercast.core.errors import InputError
 from transfercast.core.records import ALONE
-from transfercast.corpus.measured import atlas, families
+from transfercast.corpus.measured import DATA, atlas, families
 from transfercast.predictor.calibration import calibration_of_prior
 from transfercast.predictor.data import Transfers
 from transfercast.predictor.fitting import fit
@@ -79,10 +80,10 @@ def judged(said: np.ndarray, some: Transfers, rows: list[np.ndarray]) -> Judged:
     return Judged({name: np.array([figure(said[own], some.score[own]) for own in rows]) for name, figure in FIGURES.items()})
 
 
-def without_family(some: Transfers, how: Callable[[Transfers, Transfers], np.ndarray]) -> np.ndarray:
+def without_family(some: Transfers, by: dict[str, str], how: Callable[[Transfers, Transfers], np.ndarray]) -> np.ndarray:
     """(n,) what `how(known, asked)` says of each family, learned without it; NaN where nothing is known."""
     said = np.full(len(some), np.nan)
-    for known, asked in held_out_families(some, families()):
+    for known, asked in held_out_families(some, by):
         if known.any():
             said[asked] = how(some.take(known), some.take(asked))
     return said
@@ -143,14 +144,16 @@ def ceiling(some: Transfers, rows: list[np.ndarray], deviation: float, draws: in
     return float(np.mean(found))
 
 
-def rmse_of_groups(some: Transfers, groups: tuple[str, ...] | None, measures: tuple[str, ...] = ()) -> np.ndarray:
+def rmse_of_groups(
+    some: Transfers, by: dict[str, str], groups: tuple[str, ...] | None, measures: tuple[str, ...] = ()
+) -> np.ndarray:
     """(n,) errors of the forecast scores by some groups of evidence and measures alone, families held out; None takes all."""
     chosen = [
         column for column in some.candidates.schema
         if groups is None or column.group in groups or column.measure in measures
     ]  # fmt: skip
     narrowed = Transfers(some.candidates.only(chosen), some.score, some.hours)
-    return some.score - without_family(narrowed, by_prior)
+    return some.score - without_family(narrowed, by, by_prior)
 
 
 def rmse_at(errors: np.ndarray, said: np.ndarray, rows: list[np.ndarray], k: int | None) -> float:
@@ -159,7 +162,7 @@ def rmse_at(errors: np.ndarray, said: np.ndarray, rows: list[np.ndarray], k: int
     return float(np.sqrt(np.mean(errors[np.concatenate(best)] ** 2)))
 
 
-def rq1(some: Transfers, rows: list[np.ndarray]) -> pd.DataFrame:
+def rq1(some: Transfers, by: dict[str, str], rows: list[np.ndarray]) -> pd.DataFrame:
     """Feature sets of the ANSAT paper's first question."""
     sets: dict[str, tuple[tuple[str, ...] | None, tuple[str, ...]]] = {
         "F1 alone": (("single-task scores",), ()),
@@ -169,7 +172,7 @@ def rq1(some: Transfers, rows: list[np.ndarray]) -> pd.DataFrame:
     }
     found = {}
     for name, (groups, measures) in sets.items():
-        errors = rmse_of_groups(some, groups, measures)
+        errors = rmse_of_groups(some, by, groups, measures)
         said = some.score - errors
         found[name] = {f"RMSE@{k or 'all'}": rmse_at(errors, said, rows, k) for k in (1, 3, 5, None)}
     return pd.DataFrame(found).T
@@ -185,8 +188,8 @@ def performance_by_hours(said: dict[str, np.ndarray], some: Transfers, rows: lis
             order = own[np.argsort(-forecast[own], kind="stable")]
             spent = np.cumsum(some.hours[order]) / some.hours[order].sum()
             best = np.maximum.accumulate(some.score[order]) / some.score[own].max()
-            curves.append(np.where(shares < spent[0], np.nan, best[np.searchsorted(spent, shares + 1e-9, side="right") - 1]))
-        found[name] = np.nanmean(np.array(curves), axis=0)
+            curves.append(np.where(shares < spent[0], 0.0, best[np.searchsorted(spent, shares + 1e-9, side="right") - 1]))
+        found[name] = np.mean(curves, axis=0)
     return found
 
 
@@ -233,42 +236,6 @@ def recipes(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"mean score": complete.mean(), "best of the pair": best}).fillna(0.0).assign(pairs=len(complete))
 
 
-def table_of(frame: pd.DataFrame, digits: int = 3) -> str:
-    """A Markdown table."""
-
-    def cell(value: object) -> str:
-        if isinstance(value, str):
-            return value
-        return "-" if value != value else f"{value:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:g}"
-
-    lines = ["| |" + "|".join(f" {name} " for name in frame.columns) + "|", "|---|" + "---|" * len(frame.columns)]
-    lines += [
-        f"| {name} | " + " | ".join(cell(value) for value in row) + " |"
-        for name, row in zip(frame.index, frame.to_numpy(), strict=True)
-    ]
-    return "\n".join(lines)
-
-
-def plots(hours: dict[str, np.ndarray], some: Transfers, said: np.ndarray, folder: Path) -> None:
-    """`evidence-hours.svg` and `evidence-forecast.svg`."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.5, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, curve in hours.items():
-        axes.plot(np.linspace(0, 100, len(curve)), 100 * curve, label=name)
-    axes.set(xlabel="hours spent, % of trying all", ylabel="best score found, % of the best", ylim=(None, 100.2))
-    axes.legend(frameon=False)
-    figure.savefig(folder / "evidence-hours.svg", metadata={"Date": None})
-    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
-    axes = figure.subplots()
-    known = np.isfinite(said)
-    axes.plot([0, 1], [0, 1], color="0.8")
-    axes.scatter(said[known], some.score[known], s=8, alpha=0.5)
-    axes.set(xlabel="forecast, family held out", ylabel="score on validation", xlim=(0, 1), ylim=(0, 1))
-    figure.savefig(folder / "evidence-forecast.svg", metadata={"Date": None})
-
-
 def fidelity(said: np.ndarray, some: Transfers, rows: list[np.ndarray]) -> float:
     """Pearson correlation of forecast and true differences within a target."""
     forecast, true = (np.concatenate([values[own] - values[own].mean() for own in rows]) for values in (said, some.score))
@@ -285,97 +252,59 @@ def crossed_coverage(residuals: dict[str, np.ndarray], by: dict[str, str]) -> fl
     return float(np.concatenate(inside).mean())
 
 
-def page_of(
-    result: dict[str, object], figures: dict[str, Judged], errors: pd.DataFrame, trusted: pd.DataFrame, hurts: pd.DataFrame,
-    by_recipe: pd.DataFrame, draws: int,
-) -> str:  # fmt: skip
-    """docs/evidence.md."""
-
-    def with_interval(found: Judged, figure: str) -> str:
-        low, high = found.interval(figure, draws)
-        return f"{found.mean(figure):.2f} ({low:.2f} to {high:.2f})"
-
-    ranking = pd.DataFrame(
-        {name: {figure: with_interval(one, figure) for figure in FIGURES} for name, one in figures.items()}
-    ).T
-    return PAGE.format(
-        ranking=table_of(ranking), errors=table_of(errors, 4), trusted=table_of(trusted, 2), hurts=table_of(hurts),
-        recipes=table_of(by_recipe) if len(by_recipe) else "No pair was trained with several recipes yet.", **result,
-    )  # fmt: skip
-
-
-PAGE = """# Evidence: what the atlas says
-
-Made by `python -m benchmarks.evidence --write` from the committed atlas ([how it was measured](atlas.md)): {pairs} pairs of
-source and target, {pairs_repeated} trainings repeated with further seeds. {targets} targets have at least five sources that
-were tried, and are judged. The standard deviation between seeds of one training is {seed_deviation}: differences of scores
-below twice that are noise.
-
-## 1. What a newcomer meets: tasks of a kind that nobody has seen
-
-Each family (emotions, questions, tweets, reviews, assistants, entities) is held out whole, sources and targets. Means over
-targets, 95 % bootstrap intervals over targets. R@k is how far the best of the k first falls short of the best, in percent
-of it. A measure "alone" is the best one of all *in hindsight*, on these very targets, which nobody can know beforehand. An
-order by the true means, judged on one seed of that noise, would have an NDCG of {ndcg_ceiling}.
-
-{ranking}
-
-Fidelity, the correlation of forecast and true differences within a target: {fidelity}. Intervals for nine of ten held for
-{coverage90:.1%} (those of a family by the errors of the other families), {half_width} of the headroom to either side.
-
-![forecast against score](evidence-forecast.svg)
-
-## 2. Does more evidence forecast the score better?
-
-Root mean square error of the forecast score over the k candidates ranked best, families held out (the first question of the
-ANSAT paper).
-
-{errors}
-
-## 3. Performance against training hours
-
-Hours until within 1 % of the best: {hours_share_1pct:.1%} of trying all, mean over targets (the ANSAT paper's second
-question).
-
-![best score against hours](evidence-hours.svg)
-
-## 4. Which measures deserve trust
-
-Mean Spearman correlation of a measure with the scores within a target, by family of the target (how many targets).
-
-{trusted}
-
-## 5. When transfer hurts
-
-Gain is the score minus that of the target trained alone from the encoder.
-
-{hurts}
-
-## 6. Recipes
-
-{recipes}
-"""
-
-
 def main() -> None:
     """Judge, and print or write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write docs/evidence.md and its plots")
     parser.add_argument("--draws", type=int, default=1000, help="bootstrap draws")
+    parser.add_argument("--atlas", type=Path, default=DATA, help="folder of an atlas, by default the one of the package")
     given = parser.parse_args()
-    table, some, by = atlas(), atlas_transfers(), families()
-    result, page = evidence(table, some, by, given.draws)
+    table, some = atlas(given.atlas), atlas_transfers(given.atlas)
+    by = {name: name for name in (*some.candidates.targets, *some.candidates.sources)} | families(given.atlas)
+    found = evidence(table, some, by, given.draws)
     if given.write:
-        (DOCS / "evidence.md").write_text(page, encoding="utf-8")
+        (DOCS / "evidence.md").write_text(page_of(found.result, found.tables), encoding="utf-8")
+        plots(found.hours, found.forecast, found.score, DOCS)
     else:
-        sys.stdout.write(page)
-    print(json.dumps(result))
+        print(page_of(found.result, found.tables))
+    print(json.dumps(found.result))
 
 
-def evidence(table: pd.DataFrame, some: Transfers, by: dict[str, str], draws: int) -> tuple[dict[str, object], str]:
-    """The figures, and the page."""
-    prior, models = without_family(some, by_prior), without_family(some, by_models)
+@dataclass(frozen=True)
+class Evidence:
+    """What the page shows.
+
+    Attributes:
+        result: figures of the last line.
+        tables: of the sections.
+        hours: best score found, over the best there is, by share of the hours, for each order.
+        forecast, score: (n,) of the judged pairs, families held out.
+    """
+
+    result: dict[str, object]
+    tables: dict[str, pd.DataFrame]
+    hours: dict[str, np.ndarray]
+    forecast: np.ndarray
+    score: np.ndarray
+
+
+def with_intervals(figures: dict[str, Judged], draws: int) -> pd.DataFrame:
+    """Means with 95 % intervals, a row an order."""
+    told = {
+        name: {
+            figure: "{:.2f} ({:.2f} to {:.2f})".format(found.mean(figure), *found.interval(figure, draws)) for figure in FIGURES
+        }
+        for name, found in figures.items()
+    }
+    return pd.DataFrame(told).T
+
+
+def evidence(table: pd.DataFrame, some: Transfers, by: dict[str, str], draws: int) -> Evidence:
+    """All of it."""
+    prior, models = without_family(some, by, by_prior), without_family(some, by, by_models)
     rows = [own for own in rows_by_query(some.candidates.query_ids) if len(own) >= FEWEST and np.isfinite(prior[own]).all()]
+    if not rows:
+        raise InputError("no target of the atlas has five sources and other families to learn from. Collect more.")
     singles = single_measures(some, rows)
     best = {figure: max(singles, key=lambda name: sign * singles[name].mean(figure)) for figure, sign in SIGNS.items()}
     votes = centred_ranks(some.candidates, some.candidates.evidence_groups).sum(axis=1)
@@ -390,7 +319,7 @@ def evidence(table: pd.DataFrame, some: Transfers, by: dict[str, str], draws: in
     figures |= {f"{name} alone": singles[name] for name in dict.fromkeys(best.values())}
     deviation, repeated = seed_deviation(table)
     top = ceiling(some, rows, deviation)
-    errors = rq1(some, rows)
+    errors = rq1(some, by, rows)
     compared = {LEARNED: prior, STATIC: orders[STATIC], VOTES: votes}
     hours = performance_by_hours(compared, some, rows)
     used = np.concatenate(rows)
@@ -418,9 +347,11 @@ def evidence(table: pd.DataFrame, some: Transfers, by: dict[str, str], draws: in
         "load_s": round(loading, 3),
         "versions": {name: version(name) for name in ("numpy", "xgboost", "scipy")}, "seed": SEED,
     }  # fmt: skip
-    page = page_of(result, figures, errors, trust(some, rows, by), when_it_hurts(some, by, deviation), recipes(table), draws)
-    plots(hours, some.take(used), prior[used], DOCS)
-    return result, page
+    tables = {
+        "ranking": with_intervals(figures, draws), "errors": errors, "trusted": trust(some, rows, by),
+        "hurts": when_it_hurts(some, by, deviation), "recipes": recipes(table),
+    }  # fmt: skip
+    return Evidence(result, tables, hours, prior[used], some.score[used])
 
 
 if __name__ == "__main__":

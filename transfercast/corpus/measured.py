@@ -1,7 +1,7 @@
 """The atlas: transfers that were measured for transfercast itself, with all evidence and their learning curves.
 
-How it was measured: `benchmarks/atlas.toml`, by `transfercast collect`. It holds names of tasks, scores, hours and measures; no
-text and no weights.
+How it is measured: `benchmarks/atlas.toml`, by `transfercast collect`. It holds names of tasks, scores, hours and measures; no
+text and no weights. Every function here reads the folder of any atlas that `collect` made, by default the one of the package.
 """
 
 from __future__ import annotations
@@ -9,38 +9,50 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
+from transfercast.core.errors import InputError
 from transfercast.core.files import read_json
 from transfercast.core.table import Column
 
 DATA = Path(__file__).with_name("data")
-OBSERVATIONS = DATA / "atlas.parquet"
+OBSERVATIONS, CURVES, COLUMNS, TASKS = "atlas.parquet", "curves.parquet", "columns.json", "tasks.csv"
 FORMAT = 1
 
 
-def atlas() -> pd.DataFrame:
-    """One row for each training: source, target, recipe, seed, encoder, metric, split, score, hours and the evidence.
+def atlas(folder: Path = DATA) -> pd.DataFrame:
+    """One row for each training and split: source, target, recipe, seed, encoder, metric, split, score, hours, the evidence.
 
-    A row whose source is `ALONE` is the target trained from the encoder itself. `History.import_file` reads the file that
-    it comes from, `atlas.measured.OBSERVATIONS`.
+    A row whose source is '(alone)' is the target trained from the encoder itself. `run_key` names the training in `curves`.
+
+    Args:
+        folder: of an atlas.
+
+    Raises:
+        InputError: if there is none.
     """
-    return pd.DataFrame(pq.read_table(OBSERVATIONS).to_pandas())
+    return _table(folder / OBSERVATIONS)
 
 
-def curves() -> pd.DataFrame:
-    """One row for each epoch of each training: run_key (as in `atlas()`), epoch from 0, score on validation, loss, seconds."""
-    return pd.DataFrame(pq.read_table(DATA / "curves.parquet").to_pandas())
+def curves(folder: Path = DATA) -> pd.DataFrame:
+    """One row for each epoch of each training: run_key, epoch from 0, score on validation, loss, seconds."""
+    return _table(folder / CURVES)
 
 
-def columns() -> tuple[Column, ...]:
+def columns(folder: Path = DATA) -> tuple[Column, ...]:
     """What the columns of evidence mean."""
-    return tuple(
-        Column.model_validate(one) for one in read_json(DATA / "columns.json", "the columns of an atlas", FORMAT)["columns"]
-    )
+    content = read_json(folder / COLUMNS, "the columns of an atlas", FORMAT)
+    return tuple(Column.model_validate(one) for one in content["columns"])
 
 
-def families() -> dict[str, str]:
-    """The family of each task: tasks of one data set, or of one kind of text, whose transfers say little of others."""
-    tasks = pd.read_csv(DATA / "tasks.csv")
+def families(folder: Path = DATA) -> dict[str, str]:
+    """The family of each task that has one: tasks of one data set, or of one kind of text."""
+    if not (folder / TASKS).is_file():
+        return {}
+    tasks = pd.read_csv(folder / TASKS)
     return dict(zip(tasks["task"], tasks["family"], strict=True))
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Collect an atlas: transfercast collect tasks.toml --out {path.parent}")
+    return pd.DataFrame(pd.read_parquet(path))

@@ -15,7 +15,7 @@ SAME = ["target", "encoder", "metric", "recipe"]
 
 
 def evidence_routes() -> APIRouter:
-    """The atlas; empty where none comes with this version."""
+    """The atlas."""
     router = APIRouter(prefix="/v1")
 
     @router.get("/atlas")
@@ -28,8 +28,6 @@ def evidence_routes() -> APIRouter:
 
 @cache
 def _gains() -> list[GainRow]:
-    if not measured.OBSERVATIONS.is_file():
-        return []
     observed = measured.atlas().query("split == 'validation'")
     alone = observed[observed.source == ALONE].groupby(SAME).score.mean().rename("baseline")
     transfers = observed[observed.source != ALONE].join(alone, on=SAME).dropna(subset=["baseline"])
