@@ -87,6 +87,12 @@ def test_an_atlas_goes_on_from_its_table_where_models_and_history_are_gone(atlas
     assert (again.done, again.failed) == (first.done, {})
 
 
+def test_when_the_time_is_up_no_source_and_no_transfer_is_begun(spec, tiny_encoder, tmp_path):
+    begun = tc.collect(spec, tmp_path, encoder=str(tiny_encoder), device="cpu", minutes=0)
+    assert (begun.done, begun.failed) == (0, {})
+    assert not list((tmp_path / "pool").glob("sources/*"))
+
+
 def test_the_table_teaches_a_predictor(atlas):
     out, _ = atlas
     targets = {o.target for o in History(out / "history.db").observations()}

@@ -161,12 +161,14 @@ class Collector:
         open_runs = self.open_runs(batch)
         try:
             task = self._task(batch)
-            pool = self._pool(sorted({run.source for run in open_runs} - {ALONE}))
+            pool = self._pool(sorted({run.source for run in open_runs} - {ALONE}), end)
+            if _is_past(end):
+                return failures
             features = self._features(pool, task)
         except FAILURES as error:
             return [_noted(f"evidence for {batch.name}", error)]
         for run in progress(open_runs, f"to {task.name}"):
-            if end is not None and time.monotonic() > end:
+            if _is_past(end):
                 break
             try:
                 self._train(batch, run, task, pool, features.get(run.source, {}))
@@ -210,12 +212,15 @@ class Collector:
             self._targets[batch.name] = task_of({**spec, "name": batch.name, "rows": rows})
         return self._targets[batch.name]
 
-    def _pool(self, names: Sequence[str]) -> SourcePool:
-        """The sources named, those that are missing trained first."""
+    def _pool(self, names: Sequence[str], end: float | None) -> SourcePool:
+        """The sources named, those that are missing trained first; what is left at `end` is not in it."""
+        folder, held = self.out / "pool", {}
         for name in progress(names, "sources"):
+            if _is_past(end):
+                break
             self._source(name)
-        folder = self.out / "pool"
-        return SourcePool(folder, {name: Source.read(folder / "sources" / name) for name in names})
+            held[name] = Source.read(folder / "sources" / name)
+        return SourcePool(folder, held)
 
     def _source(self, name: str) -> None:
         """Train a source, unless it is there or another process is at it, which is waited for."""
@@ -303,6 +308,10 @@ class Collector:
         columns = [column.model_dump() for column in self.history.schema()]
         write_json(self.out / "columns.json", {"format": FORMAT, "columns": columns})
         self.history.export_curves(self.out / "curves.parquet")
+
+
+def _is_past(end: float | None) -> bool:
+    return end is not None and time.monotonic() > end
 
 
 def _now() -> str:
