@@ -2,15 +2,16 @@
 
 `python docs/make_walkthrough.py` writes the page anew with what is printed now; with `--check` it changes nothing, and fails
 where the program prints something else. Numbers, durations and the order of rows differ between machines and are not compared.
+It trains ten small models: two to four minutes of one core.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import re
 import shlex
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,21 +23,28 @@ from transfercast.cli import app
 
 PAGE = Path(__file__).with_name("walkthrough.md")
 _BLOCK = re.compile(r"```(console|python)\n(.*?)```", re.DOTALL)
+_NUMBER = re.compile(r"\d{4}-[0-9a-f]{8}|[-+]?\d[\d.e-]*( ?(s|min|h)\b)?")
+"""A version of a predictor, or a number with its unit of time."""
 _PASSING = ("Note: ", "warning: ", "WARNING: ")
 """Sentences on the data; whether they come depends on scores."""
 
 
-class Printed(NamedTuple):
-    """A command, what the page says that it prints, and what it prints."""
+class Command(NamedTuple):
+    """A command of the page, as it is typed after `transfercast`, and what the page says that it prints."""
 
-    command: str
+    line: str
     written: str
-    now: str
 
     @property
-    def is_same(self) -> bool:
-        """Whether both are the same but for numbers and the order of rows."""
-        return skeleton(self.written) == skeleton(self.now)
+    def words(self) -> list[str]:
+        """Name and arguments."""
+        return shlex.split(self.line)
+
+
+def commands(text: str) -> list[Command]:
+    """The commands of a page, in order."""
+    shown = [code.partition("\n") for kind, code in _BLOCK.findall(text) if kind == "console"]
+    return [Command(first.removeprefix("$ transfercast "), rest) for first, _, rest in shown]
 
 
 def skeleton(text: str) -> list[str]:
@@ -57,47 +65,50 @@ def skeleton(text: str) -> list[str]:
         if rows > 1:
             kept.append(f"{rows - 1} rows")
         rows = 1 if is_row else 0
-        kept.append(re.sub(r"[-+]?\d[\d.e-]*( ?(s|min|h)\b)?", "#", " ".join(line.split())))
+        kept.append(_NUMBER.sub("#", " ".join(line.split())))
     if rows > 1:
         kept.append(f"{rows - 1} rows")
     return kept
 
 
-def run(text: str, more: dict[str, list[str]] | None = None) -> Iterator[Printed]:
-    """Run a page's blocks in the current folder.
+def printed(command: Command) -> str:
+    """What a command prints now, in the current folder, without blanks at the ends of lines and without the folder.
 
-    Args:
-        text: of the page.
-        more: arguments that are added to a command, so that a test takes little time.
+    Raises:
+        SystemExit: if the command fails.
     """
+    done = CliRunner().invoke(app, command.words)
+    if done.exit_code != 0:
+        raise SystemExit(f"transfercast {command.line}\n{done.output}")
+    return "".join(f"{line.rstrip()}\n" for line in done.stdout.replace(f"{Path.cwd()}/", "").splitlines())
+
+
+def run(text: str) -> Iterator[tuple[Command, str]]:
+    """Run a page's blocks in the current folder: each command with what it prints now."""
+    remaining = iter(commands(text))
     for kind, code in _BLOCK.findall(text):
         if kind == "python":
             exec(compile(code, "walkthrough", "exec"), {})
-            continue
-        command, _, written = code.partition("\n")
-        words = shlex.split(command.removeprefix("$ transfercast "))
-        told = CliRunner().invoke(app, [*words, *(more or {}).get(words[0], [])])
-        if told.exit_code != 0:
-            raise SystemExit(f"{command}\n{told.output}")
-        yield Printed(command, written, shortened(told.stdout))
-
-
-def shortened(text: str) -> str:
-    """What is printed, without blanks at the ends of lines and without the folder."""
-    return "".join(f"{line.rstrip()}\n" for line in text.replace(f"{Path.cwd()}/", "").splitlines())
+        else:
+            command = next(remaining)
+            yield command, printed(command)
 
 
 def main() -> None:
     """Write or check the page."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--check", action="store_true", help="compare, and change nothing")
+    only_check = options.parse_args().check
     text = PAGE.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="walkthrough-") as folder, contextlib.chdir(folder):
         os.environ["XDG_CACHE_HOME"] = folder
-        printed = list(run(text))
-    if "--check" in sys.argv:
-        wrong = [one.command for one in printed if not one.is_same]
-        raise SystemExit(f"these print something else: {', '.join(wrong)}" if wrong else 0)
-    for one in printed:
-        text = text.replace(f"{one.command}\n{one.written}```", f"{one.command}\n{one.now}```")
+        done = list(run(text))
+    if only_check:
+        wrong = [command.line for command, now in done if skeleton(now) != skeleton(command.written)]
+        raise SystemExit("\n".join(["these print something else:", *wrong]) if wrong else 0)
+    for command, now in done:
+        head = f"$ transfercast {command.line}\n"
+        text = text.replace(f"{head}{command.written}```", f"{head}{now}```")
     PAGE.write_text(text, encoding="utf-8")
 
 
