@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach for the hub
+os.environ.pop("COLUMNS", None)  # what commands print is compared as it is written to a pipe
 
 DATA = Path(os.environ.get("TRANSFERCAST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

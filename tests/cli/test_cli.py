@@ -86,7 +86,7 @@ def test_sources_are_ranked_by_their_maps_in_two_commands(reviews, family_toml, 
     )
     assert fitted.exit_code == 0, fitted.stderr
     mapped = transfercast("fit-maps", tmp_path / "pool", "--pooling", "cls")
-    assert "3 maps. Next: transfercast rank DATA.csv --maps maps" in mapped.stdout
+    assert "3 maps.\nNext: transfercast rank DATA.csv --maps maps" in mapped.stdout
     done = transfercast("rank", reviews, "--maps", "maps", "--jobs", 1, "--json")
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert {one["source"] for one in told} == {"good", "help", "storm"}

@@ -14,9 +14,10 @@ from tests.execution.test_result import best, training
 from transfercast.cli import app
 from transfercast.cli.errors import say_error
 from transfercast.cli.explain import _coloured
-from transfercast.cli.output import SafeFormatter, duration, say, show
+from transfercast.cli.output import SafeFormatter, say, show
 from transfercast.core.plan import Plan
 from transfercast.core.records import ALONE
+from transfercast.core.text import duration
 from transfercast.execution.result import Failure, SearchResult
 from transfercast.history.store import History
 from transfercast.history.tables import OBSERVATIONS

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import time
 
 import pytest
 from rich.console import Console
 
-from transfercast.core.progress import Watch, progress, shown_on
+from transfercast.core.progress import Watch, progress, shown_on, waiting
 
 
 class Clock:
@@ -120,3 +121,23 @@ def test_a_loop_that_breaks_leaves_nothing_behind(clock):
     with shown_on(watch), pytest.raises(RuntimeError):
         breaks()
     assert watch.loops == []
+
+
+def test_on_a_terminal_the_first_item_is_shown_while_it_is_worked_on(clock, monkeypatch):
+    monkeypatch.setattr("transfercast.core.progress.PATIENCE_SECONDS", 0.05)
+    stream = io.StringIO()
+    watch = watch_on(stream, clock, terminal=True)
+    with shown_on(watch):
+        for _ in progress(range(1), "trials"):
+            deadline = time.monotonic() + 10
+            while "trials" not in stream.getvalue() and time.monotonic() < deadline:
+                time.sleep(0.01)
+    assert re.search(r"trials .*0/1", stream.getvalue())
+    assert not watch.bars.live.is_started
+
+
+def test_a_wait_without_parts_shows_nothing_off_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("transfercast.core.progress.PATIENCE_SECONDS", 0.0)
+    with waiting("loading"):
+        pass
+    assert capsys.readouterr() == ("", "")

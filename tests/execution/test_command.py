@@ -39,8 +39,8 @@ def test_then_retrain_learns_from_the_history_of_the_search(run, storage, tmp_pa
     done = run("--then-retrain", tmp_path / "meta")
     assert done.exit_code == 0, done.stderr
     assert calls == [((storage, tmp_path / "meta"), {"as_json": False})]
-    assert "Learn from it" not in done.stdout
-    assert "Learn from it" in run().stdout
+    assert "Next: transfercast train-meta" not in done.stdout
+    assert "Next: transfercast train-meta" in run().stdout
 
 
 def test_what_was_stopped_is_told_after_the_trials(run):

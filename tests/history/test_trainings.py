@@ -111,4 +111,4 @@ def test_curves_are_exported_a_row_an_epoch_and_counted_by_show(tmp_path):
         "k1,finished,1,0.75,,1.25,0.875",
         "k2,failed,0,0.25,0.7,1.5,",
     ]
-    assert "Learning curves: 1 finished, 1 failed" in CliRunner().invoke(app, ["history", "show", *place]).stdout
+    assert "learning curves: 1 finished, 1 failed" in CliRunner().invoke(app, ["history", "show", *place]).stdout

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, Device, say, show
+from transfercast.cli.output import AsJson, Device, say, say_next, show
 
 
 @app.command()
@@ -34,8 +34,8 @@ def collect(
     atlas = collected(spec, out, encoder=encoder, device=device, minutes=minutes)
     show([{"target": target, "failed": why} for target, why in atlas.failed.items()], as_json)
     say(
-        f"{atlas.done} of {atlas.runs} trainings are observed, in {atlas.table}. "
-        f"Next: transfercast train-meta --history {out / 'history.db'}"
-        + ("" if atlas.done == atlas.runs else ", or start the same command again for the rest."),
+        f"{atlas.done} of {atlas.runs} trainings are observed, in {atlas.table}."
+        + ("" if atlas.done == atlas.runs else " Start the same command again for the rest."),
         as_json,
     )
+    say_next(f"transfercast train-meta --history {out / 'history.db'} --out meta", as_json)

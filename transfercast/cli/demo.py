@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import say, show
-from transfercast.cli.plan import for_people
+from transfercast.cli.output import say, say_next, show
+from transfercast.cli.plan import show_steps
+from transfercast.core.progress import waiting
 
 if TYPE_CHECKING:
     from transfercast.demo.verdict import Bought
@@ -28,13 +29,14 @@ def demo(
     from transfercast.core.files import check_place
 
     check_place(out / "pool")
-    from transfercast.demo.run import ROWS, TARGET_ROWS, run
-    from transfercast.demo.verdict import verdict
+    with waiting("loading libraries"):
+        from transfercast.demo.run import ROWS, TARGET_ROWS, run
+        from transfercast.demo.verdict import verdict
 
     say(f"Six sources, two targets of {TARGET_ROWS} training rows, {trials} trials; everything goes to {out}/.", False)
     made = run(out, trials)
     say(f"\nThe plan. {made.plan.basis}", False)
-    show(for_people(made.plan.rows()), False)
+    show_steps(made.plan, False)
     say(f"\nWhat the budget bought: F1 on {ROWS['validation']} validation rows", False)
     bought = made.bought()
     show([_bought_row(row) for row in bought], False)
@@ -56,11 +58,8 @@ def demo(
     for note in made.result.notes():
         say(f"Note: {note}", False)
     say("The family was made up to show the way, and is no evidence of how good forecasts are.", False)
-    say(
-        f"\nNext: transfercast explain {step.source}:{step.target} --pool {out}/pool --html why.html, "
-        "or your own family: see docs/guides/family.md.",
-        False,
-    )
+    say("\nYour own family: see docs/guides/family.md. The words behind this one's first transfer:", False)
+    say_next(f"transfercast explain {step.source}:{step.target} --pool {out}/pool --html why.html", False)
 
 
 def _bought_row(row: Bought) -> dict[str, Any]:

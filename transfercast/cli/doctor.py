@@ -10,8 +10,9 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, say, show
+from transfercast.cli.output import AsJson, condensed, say, show
 from transfercast.core.errors import TransfercastError
+from transfercast.core.progress import waiting
 from transfercast.core.text import megabytes
 from transfercast.core.version import VERSION
 
@@ -26,10 +27,16 @@ def doctor(as_json: AsJson = False) -> None:
 
     Example: transfercast doctor --json
     """
-    rows = [*_programs(), *_extras(), *_machine(), _encoder(), _cache()]
-    show(rows, as_json)
+    with waiting("looking"):
+        rows = [*_programs(), *_extras(), *_machine(), _encoder(), _cache()]
+    show(rows if as_json else condensed(rows)[0], as_json)
     missing = sum(row["state"] == "missing" for row in rows)
-    say("All is there." if not missing else f"{missing} missing; none is needed until a command asks for it.", as_json)
+    say(
+        "All is there: every command works here."
+        if not missing
+        else f"{missing} missing; none is needed until a command asks for it.",
+        as_json,
+    )
 
 
 def _line(what: str, state: str, found: str, remedy: str = "") -> dict[str, Any]:

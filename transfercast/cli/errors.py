@@ -15,7 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from transfercast.cli.output import in_one_line
+from transfercast.cli.output import in_one_line, wrapped
 from transfercast.core.errors import TransfercastError
 from transfercast.core.files import reason
 from transfercast.core.text import printable, redacted
@@ -51,8 +51,8 @@ class GuardedGroup(TyperGroup):
 
 
 def say_error(message: str) -> None:
-    """One line on stderr; terminal codes and passwords in it are not passed on."""
-    typer.echo(f"error: {in_one_line(redacted(message))}", err=True)
+    """One line on stderr, on a terminal with indented lines below; terminal codes and passwords in it are not passed on."""
+    typer.echo(wrapped(f"error: {in_one_line(redacted(message))}", sys.stderr, indent="  "), err=True)
 
 
 def say_unforeseen(error: BaseException) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, say, show
+from transfercast.cli.output import AsJson, say, say_next, show
 from transfercast.core.errors import InputError
 
 
@@ -56,4 +56,5 @@ def evaluate(
         say(line, as_json)
     if out is not None:
         report.save(out)
-        say(f"Report in {out / 'report.html'}. Next: transfercast train-meta --history {history} --out meta", as_json)
+        say(f"Report in {out / 'report.html'}.", as_json)
+    say_next(f"transfercast train-meta --history {history} --out meta", as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, Device, in_one_line, say, show
+from transfercast.cli.output import AsJson, Device, in_one_line, say, show, width_of
 from transfercast.core.errors import InputError
+from transfercast.core.progress import waiting
 
 if TYPE_CHECKING:
     from transfercast.attribution.explain import Explanation
@@ -68,7 +70,8 @@ def _words(
 ) -> None:  # fmt: skip
     checkpoint, names = _model(what, pool)
 
-    from transfercast.attribution.explain import explain as explained
+    with waiting("loading libraries"):
+        from transfercast.attribution.explain import explain as explained
     from transfercast.core.files import write_text
     from transfercast.report.attribution import Word, words_page
 
@@ -134,7 +137,7 @@ def _coloured(words: list[Word]) -> None:
 
     from transfercast.report.attribution import fullest
 
-    console = Console(width=None if Console().is_terminal else 10_000)
+    console = Console(width=width_of(sys.stdout) or 10_000)
     line, scale = Text(), fullest(words)
     for word in words:
         share = abs(word.activity) / scale
@@ -150,12 +153,13 @@ def _pair(
     names: str, pool: Path, documents: int, threshold: float, tolerance: float, html: Path | None, device: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
+    with waiting("loading libraries"):
+        from transfercast.features.evidence import Gatherer
+        from transfercast.features.shared import terms_shared
+        from transfercast.sources.models import pick_device
     from transfercast.core.cache import ArrayCache
     from transfercast.core.files import write_text
-    from transfercast.features.evidence import Gatherer
-    from transfercast.features.shared import terms_shared
     from transfercast.report.attribution import pair_page
-    from transfercast.sources.models import pick_device
     from transfercast.sources.pool import SourcePool
     from transfercast.tasks.family import task_of
 
@@ -172,7 +176,7 @@ def _pair(
     show((one._asdict() for one in terms), as_json)
     say(
         f"{len(terms)} terms reach {threshold} in both {first} and {second}, on {number} positive documents."
-        + ("" if terms else " Try a lower --threshold."),
+        + (" Where they make sense for both, a transfer is worth a trial." if terms else " Try a lower --threshold."),
         as_json,
     )
     if html is not None:

@@ -10,7 +10,8 @@ import typer
 
 from transfercast.cli import app
 from transfercast.cli.data import FileOptions, Format, Label, Labels, Metric, Positive, StatedKindOption, Text, TextPair
-from transfercast.cli.output import AsJson, Device, say, say_tasks, show
+from transfercast.cli.output import AsJson, Device, say, say_next, say_tasks, show
+from transfercast.core.progress import waiting
 from transfercast.core.records import Recipe, checked_seed
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def features(
     held = SourcePool.load(pool)
     say_tasks(targets, as_json)
 
-    from transfercast.features.extract import extract_features  # torch, which takes seconds, comes after the checks
+    with waiting("loading libraries"):  # torch, which takes seconds, comes after the checks
+        from transfercast.features.extract import extract_features
 
     table = extract_features(
         held, targets,
@@ -77,7 +79,8 @@ def features(
     else:
         show(_standings(table), as_json)
         told = "Shown is where a source stands among the target's sources by each kind of evidence, from -0.5 (last) to 0.5. "
-    say(f"{told}{n} pairs x {f} features in {out}. Next: transfercast plan {out}", as_json)
+    say(f"{told}{n} pairs x {f} features in {out}.", as_json)
+    say_next(f"transfercast plan {out} --trials 4", as_json)
 
 
 def _values(table: FeatureTable) -> Iterator[dict[str, Any]]:

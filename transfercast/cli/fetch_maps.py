@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import say
+from transfercast.cli.output import say, say_next
 
 
 @app.command()
@@ -23,4 +23,5 @@ def fetch_maps(
     from transfercast.sources.hub_maps import fetch_maps as fetch
 
     there = fetch(encoder, out)
-    say(f"{len(there)} maps in {out}. Next: transfercast rank DATA.csv --maps {out}", as_json=False)
+    say(f"{len(there)} maps in {out}.", as_json=False)
+    say_next(f"transfercast rank DATA.csv --maps {out}", as_json=False)

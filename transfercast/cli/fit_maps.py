@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, Device, say, show
+from transfercast.cli.output import AsJson, Device, say, say_next, show
 from transfercast.core.poolings import Pooling
+from transfercast.core.progress import waiting
 
 
 @app.command()
@@ -30,8 +31,10 @@ def fit_maps(
     from transfercast.sources.pool import SourcePool
 
     held = SourcePool.load(pool)
-    from transfercast.features.fit_maps import fit_maps as fit  # torch, which takes seconds, comes after the checks
+    with waiting("loading libraries"):  # torch, which takes seconds, comes after the checks
+        from transfercast.features.fit_maps import fit_maps as fit
 
     written = fit(held, out, pooling=pooling, rows=rows, device=device)
     show(({"map": path.name, "folder": str(path)} for path in written), as_json)
-    say(f"{len(written)} maps. Next: transfercast rank DATA.csv --maps {out}", as_json)
+    say(f"{len(written)} maps.", as_json)
+    say_next(f"transfercast rank DATA.csv --maps {out}", as_json)

@@ -9,9 +9,10 @@ import typer
 
 from transfercast.cli import app
 from transfercast.cli.adopting import Adopt, Request, adopt_all, refuse_missing
-from transfercast.cli.output import AsJson, Device, say, say_tasks, show
+from transfercast.cli.output import AsJson, Device, condensed, say, say_next, say_tasks, show
 from transfercast.core.errors import InputError
 from transfercast.core.records import Recipe, checked_seed
+from transfercast.core.text import duration
 
 
 @app.command("fit-sources")
@@ -68,11 +69,13 @@ def fit_sources(
             "validation AP": source.average_precision,
             "test": source.scores.get("test"),
             "rows": source.train_rows,
-            "seconds": round(source.seconds, 1),
+            "seconds" if as_json else "time": round(source.seconds, 1) if as_json else duration(source.seconds / 3600),
             "encoder": source.encoder,
             "warning": source.warning if as_json else source.mark,
         }
         for source in held.values()
     ]
+    rows, shared = (rows, "") if as_json else condensed(rows, common=("kind", "metric", "encoder"))
     show(rows, as_json)
-    say(f"{len(held)} sources in {pool}. Next: transfercast features {pool} {tasks or 'tasks.toml'}", as_json)
+    say(f"{len(held)} sources in {pool}. {shared}".rstrip(), as_json)
+    say_next(f"transfercast features {pool} {tasks or 'tasks.toml'}", as_json)

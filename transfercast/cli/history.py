@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, say, show
+from transfercast.cli.output import AsJson, condensed, say, say_next, show
 from transfercast.core.errors import InputError
 from transfercast.core.table import Better, Column, FeatureTable, Group
 from transfercast.core.text import duration
@@ -51,7 +51,7 @@ def import_file(
     past = History(place)
     new = past.append(observations, columns)
     show([{"new": new, "in all": len(past)}], as_json)
-    say(f"Next: transfercast train-meta --history {place} --out meta", as_json)
+    say_next(f"transfercast train-meta --history {place} --out meta", as_json)
 
 
 @history.command("export")
@@ -74,6 +74,7 @@ def export_file(
     say(f"{written} observations in {file}.", as_json)
     if curves is not None:
         say(f"{past.export_curves(curves)} epochs in {curves}.", as_json)
+    say_next(f"transfercast history import {file} --history OTHER.db", as_json)
 
 
 @history.command("show")
@@ -92,11 +93,13 @@ def show_history(place: Place = "history.db", as_json: AsJson = False) -> None:
         say("No observation yet.", as_json)
     for split in dict.fromkeys(row["split"] for row in sorted(rows, key=lambda row: row["split"] != "validation")):
         part = [{name: value for name, value in row.items() if name != "split"} for row in rows if row["split"] == split]
-        show(({**row, "hours": duration(row["hours"])} for row in part), as_json, f"Scored on {split}")
+        lines, shared = condensed([_in_time(row) for row in part], common=("encoder", "metric"))
+        show(lines, as_json, f"Scored on {split}. {shared}".rstrip())
     ended = Counter(one.ended for one in past.trainings())
     if ended:
         counts = ", ".join(f"{number} {how}" for how, number in ended.items())
-        say(f"Learning curves: {counts}; see 'transfercast history trainings --history {place}'.", as_json)
+        say(f"Trainings with their learning curves: {counts}; 'transfercast history trainings' shows them.", as_json)
+    say_next(f"transfercast train-meta --history {place} --out meta", as_json)
 
 
 @history.command("trainings")
@@ -117,7 +120,11 @@ def trainings(
         return show((asdict(one) for one in found), as_json)
     if not found:
         say("No training yet.", as_json)
-    show(map(table_row, found), as_json)
+    rows, shared = condensed([table_row(one) for one in found], common=("recipe", "seed", "ended"))
+    show(rows, as_json, shared or None)
+    say(
+        "Scores are on validation, an epoch each; * is the epoch whose weights were kept. AP is its average precision.", as_json
+    )
 
 
 @history.command("describe")
@@ -184,7 +191,11 @@ def remove(
     opened(place)
     past = History(place)
     rows = past.matching(**given)
-    show(rows if as_json else map(_brief, rows[:MOST_SHOWN]), as_json)
+    if as_json:
+        show(rows, as_json)
+    else:
+        lines, shared = condensed([_brief(row) for row in rows[:MOST_SHOWN]], common=("recipe", "encoder", "seed", "split"))
+        show(lines, as_json, shared or None)
     more = f", of which {MOST_SHOWN} are shown" if len(rows) > MOST_SHOWN else ""
     if not rows:
         return say("No observation matches; nothing was removed.", as_json)
@@ -196,6 +207,10 @@ def remove(
 
 def _brief(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "run_key": str(row["run_key"])[:12]}
+
+
+def _in_time(row: dict[str, Any]) -> dict[str, Any]:
+    return {**{name: value for name, value in row.items() if name != "hours"}, "time": duration(row["hours"])}
 
 
 def _columns(texts: Iterable[str]) -> list[Column]:

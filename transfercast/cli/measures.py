@@ -37,22 +37,23 @@ def measures(
         if kind is None or kind in one.kinds
     ]
     show(rows if as_json else map(_for_people, rows), as_json)
-    say(f"{len(rows)} measures. --json tells the direction of every column and the evidence that each needs.", as_json)
+    say(
+        f"{len(rows)} measures. --json has the columns of each with their directions, the sources, the paper and the evidence "
+        "that it needs. 'transfercast features' takes them all, and with --only NAME those that you name.",
+        as_json,
+    )
 
 
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": row["name"],
-        "columns": len(row["columns"]),
         "better": "/".join(sorted(set(row["columns"].values()))),
         "targets": _kinds(row["targets"]),
-        "sources": _kinds(row["sources"]),
-        "paper": row["paper"],
         "what": row["what"],
     }
 
 
-def _kinds(kinds: list[Kind] | str) -> str:
-    if isinstance(kinds, str) or len(kinds) == len(Kind):
-        return "all" if kinds != "same kind" else kinds
+def _kinds(kinds: list[Kind]) -> str:
+    if len(kinds) == len(Kind):
+        return "all"
     return "all but regression" if kinds == sorted(set(Kind) - {Kind.REGRESSION}) else ", ".join(kinds)

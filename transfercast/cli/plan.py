@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, cast, get_args
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, duration, say, show
+from transfercast.cli.output import AsJson, condensed, say, say_next, show
 from transfercast.core.choices import Bounds
 from transfercast.core.errors import InputError
 from transfercast.core.plan import Budget, Plan
 from transfercast.core.records import Adaptation, Recipe
+from transfercast.core.text import duration
 from transfercast.core.validation import checked
 
 
@@ -71,14 +72,20 @@ def plan(
 
         write_text(html, plan_page(made, expected(made)))
     say(f"{made.budget}, out of {made.candidates} candidates. {made.basis}", as_json)
-    rows = made.rows()
-    if not as_json:
-        if len({row["recipe"] for row in rows}) == 1:
-            say(f"Recipe of all: {rows[0]['recipe']}", as_json)
-        rows = for_people(rows)
-    show(rows, as_json)
+    show_steps(made, as_json)
     say_published(made, as_json)
-    say(f"{expected(made)} In {out}. Next: transfercast search {out}", as_json)
+    say(f"{expected(made)} In {out}.", as_json)
+    say_next(f"transfercast search {out}", as_json)
+
+
+def show_steps(made: Plan, as_json: bool) -> None:
+    """Print the steps; for people without what is empty, and with what all share in a sentence above."""
+    if as_json:
+        return show(made.rows(), as_json)
+    rows, shared = condensed([_for_people(row) for row in made.rows()], common=("encoder", "recipe"))
+    if shared:
+        say(shared, as_json)
+    show(rows, as_json)
 
 
 def say_published(made: Plan, as_json: bool) -> None:
@@ -88,22 +95,25 @@ def say_published(made: Plan, as_json: bool) -> None:
     for one in published_models(made):
         say(
             f"Also worth a trial for {one.target}, by published results on other data: {one.model} (from {one.encoder}), "
-            f"{one.score:.3f} expected, {one.lower:.3f} to {one.upper:.3f}. To measure it: transfercast fit-sources "
-            f"--pool {made.provenance.pool or 'pool'} --adopt NAME={one.model} --encoder {one.encoder}",
+            f"{one.score:.3f} expected, {one.lower:.3f} to {one.upper:.3f}.",
             as_json,
         )
+        command = (
+            f"transfercast fit-sources --pool {made.provenance.pool or 'pool'} --adopt NAME={one.model} --encoder {one.encoder}"
+        )
+        say_next(command, as_json, lead="To measure it")
 
 
-def for_people(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a plan without the columns that tell nothing: empty ones, and an encoder, recipe or state that all share."""
-    kept = [
-        name
-        for name in rows[0]
-        if any(row[name] is not None for row in rows)
-        and not (name in ("encoder", "recipe", "state") and len({row[name] for row in rows}) == 1)
-    ]
-    titles = {"hours": "time", "beats_baseline": "P(better)"}
-    return [{titles.get(name, name): duration(row[name]) if name == "hours" else row[name] for name in kept} for row in rows]
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    lower, upper, better = row["lower"], row["upper"], row["beats_baseline"]
+    return {
+        **{name: row[name] for name in ("rank", "source", "encoder", "target", "recipe", "score")},
+        "bounds": None if lower is None else f"[{lower:.2f}, {upper:.2f}]",
+        "P(better)": None if better is None else f"{100 * better:.0f} %",
+        "best": row["expected_best"],
+        "time": "done" if row["state"] == "done" else duration(row["hours"]),
+        "why": row["why"],
+    }
 
 
 def _check(trials: int | None, hours: float | None, out: Path, plot: Path | None, html: Path | None) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, say, show
+from transfercast.cli.output import AsJson, condensed, say, say_next, show
 from transfercast.core.text import megabytes
 
 pool = typer.Typer(help="A pool of sources: look. Example: transfercast pool show pool", no_args_is_help=True)
@@ -43,10 +43,12 @@ def show_pool(
         }
         for source in held.values()
     ]
-    show(rows, as_json)
+    rows, shared = (rows, "") if as_json else condensed(rows, common=("kind", "encoder", "recipe", "metric"))
+    show(rows, as_json, shared or None)
     parts = {part: size_of(held.folder / part) for part in ("targets", "searches")}
     say(
         f"{len(held)} sources, {megabytes(sum(sources.values()))}; targets trained alone {megabytes(parts['targets'])}, "
-        f"models of searches {megabytes(parts['searches'])}. Next: transfercast features {folder} tasks.toml",
+        f"models of searches {megabytes(parts['searches'])}.",
         as_json,
     )
+    say_next(f"transfercast features {folder} tasks.toml", as_json)

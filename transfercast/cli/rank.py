@@ -24,6 +24,7 @@ from transfercast.cli.data import (
 from transfercast.cli.output import AsJson, Device, say, say_tasks, show
 from transfercast.core.errors import InputError
 from transfercast.core.poolings import Layers, Pooling
+from transfercast.core.progress import waiting
 
 
 @app.command()
@@ -73,7 +74,8 @@ def rank(
     refuse_if_none_is_there(encoders or [])
     say_tasks([task], as_json)
 
-    from transfercast.features.rank import rank_encoders, rank_maps  # torch, which takes seconds, comes after the checks
+    with waiting("loading libraries"):  # torch, which takes seconds, comes after the checks
+        from transfercast.features.rank import rank_encoders, rank_maps
 
     if maps is not None:
         found = rank_maps(task, maps, encoder=base, max_tokens=tokens, jobs=jobs, device=device)
@@ -86,4 +88,4 @@ def rank(
     told = f"{found.measure} on {found.rows} rows of {task.name}; higher is better."
     if found.components is not None:
         told += f" Widths differ, so each was reduced to its first {found.components} principal components."
-    say(told, as_json)
+    say(f"{told} The first is the one to fine-tune from first; where scores lie close together, try both.", as_json)

@@ -23,10 +23,11 @@ from transfercast.cli.data import (
     TextPair,
     target_of,
 )
-from transfercast.cli.output import AsJson, Device, say, say_tasks, show
-from transfercast.cli.plan import expected, for_people, say_published
+from transfercast.cli.output import AsJson, Device, say, say_next, say_tasks, show
+from transfercast.cli.plan import expected, say_published, show_steps
 from transfercast.cli.search import report
 from transfercast.core.errors import InputError
+from transfercast.core.progress import waiting
 from transfercast.core.records import Recipe, checked_seed
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def recommend(
     adopt_all(pool, requests, encoder)
     held = SourcePool.load(pool)
 
-    from transfercast.execution.recommend import recommend as recommended  # torch, which takes seconds, comes after the checks
+    with waiting("loading libraries"):  # torch, which takes seconds, comes after the checks
+        from transfercast.execution.recommend import recommend as recommended
 
     made = recommended(
         task, held, trials=trials, predictor=in_force, history=past,
@@ -127,9 +129,10 @@ def recommend(
         report(search(made, history, jobs=jobs, device=device), history, as_json)
         return
     say(made.basis, as_json)
-    show(made.rows() if as_json else for_people(made.rows()), as_json)
+    show_steps(made, as_json)
     say_published(made, as_json)
-    say(f"{expected(made)} In {out}. Next: transfercast search {out} --storage {history}", as_json)
+    say(f"{expected(made)} In {out}.", as_json)
+    say_next(f"transfercast search {out} --storage {history}", as_json)
 
 
 def _show_hub_models(data: Path, encoder: str, pairs: bool, most: int, as_json: bool) -> None:
@@ -141,9 +144,11 @@ def _show_hub_models(data: Path, encoder: str, pairs: bool, most: int, as_json: 
     say(
         f"gain: points of accuracy over {encoder} itself, with the bounds that hold for nine of ten targets; measured on "
         f"{models[0].sets} published sets of {'pairs of texts' if pairs else 'single texts'} (IBM/model-recycling), not on "
-        f"{data.name}. To measure them on it: transfercast recommend {data} --encoder {encoder} --adopt first={models[0].name}",
+        f"{data.name}.",
         as_json,
     )
+    command = f"transfercast recommend {data} --encoder {encoder} --adopt first={models[0].name}"
+    say_next(command, as_json, lead="To measure the first on it")
 
 
 def _for_people(model: HubModel) -> dict[str, str]:

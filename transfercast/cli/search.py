@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,9 +10,11 @@ import typer
 from rich.console import Console
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, Device, duration, say, show
+from transfercast.cli.output import AsJson, Device, condensed, say, say_next, show
 from transfercast.cli.train_meta import train_meta
 from transfercast.core.choices import STOP_LEVEL, Stop
+from transfercast.core.progress import waiting
+from transfercast.core.text import duration
 
 if TYPE_CHECKING:
     from transfercast.execution.events import OnTrial
@@ -65,8 +68,9 @@ def search(
         check_file(plot)
     loaded = Plan.load(plan)
 
-    from transfercast.execution.live import LiveTable, shown_live
-    from transfercast.execution.search import search as run  # imports torch; a wrong plan is reported before that
+    with waiting("loading libraries"):  # torch; a wrong plan is reported before that
+        from transfercast.execution.live import LiveTable, shown_live
+        from transfercast.execution.search import search as run
 
     def found(*listeners: OnTrial) -> SearchResult:
         return run(
@@ -92,10 +96,14 @@ def search(
 
 def report(result: SearchResult, history: str, as_json: bool, then_retrain: Path | None = None) -> None:
     """Print what a search found and where it was recorded, and learn from it if asked; failed steps make the command fail."""
-    show(_trials(result, as_json), as_json, "Trials, scored on validation")
+    rows, shared = _trials(result, as_json)
+    show(rows, as_json, f"Trials, scored on validation. {shared}".rstrip())
     if result.bests:
         say("", as_json)
-        show(_bests(result), as_json, "The best of each target, chosen on validation; only it and the target alone are tested")
+        rows, folder = _bests(result, as_json)
+        show(rows, as_json, "The best of each target, chosen on validation; only it and the target alone are tested")
+        if not as_json:
+            say(f"Models are folders in {folder}.", as_json)
     for one in result.stopped:
         say(f"{one}.", as_json)
     for note in result.notes():
@@ -105,7 +113,7 @@ def report(result: SearchResult, history: str, as_json: bool, then_retrain: Path
     if result.observations and then_retrain is not None:
         train_meta(history, then_retrain, as_json=as_json)
     elif result.observations:
-        say(f"Learn from it with: transfercast train-meta --history {history} --out meta", as_json)
+        say_next(f"transfercast train-meta --history {history} --out meta", as_json)
     if result.failures:
         for failure in result.failures:
             say(f"Step {failure.position} failed, {failure.what}: {failure.cause}", as_json)
@@ -113,30 +121,23 @@ def report(result: SearchResult, history: str, as_json: bool, then_retrain: Path
         raise typer.Exit(1)
 
 
-def _trials(result: SearchResult, as_json: bool) -> list[dict[str, Any]]:
+def _trials(result: SearchResult, as_json: bool) -> tuple[list[dict[str, Any]], str]:
+    """A row each, and what all share."""
     rows = [{str(name): value for name, value in row.items()} for row in result.to_frame().to_dict("records")]
     if as_json:
-        return rows
-    one_recipe, one_encoder = (len({row[name] for row in rows}) == 1 for name in ("recipe", "encoder"))
-    return [
-        {
-            "trial": row["trial"],
-            "source": row["source"],
-            **({} if one_encoder else {"encoder": row["encoder"]}),
-            "target": row["target"],
-            **({} if one_recipe else {"recipe": row["recipe"]}),
-            "forecast": row["forecast"],
-            "score": row["score"],
-            "std. error": row["standard_error"],
-            "gain": row["gain"],
-            "time": duration(row["hours"]),
-        }
+        return rows, ""
+    titles = ("trial", "source", "encoder", "target", "recipe", "forecast", "score", "standard_error", "gain")
+    shown = [
+        {**{name.replace("standard_error", "std. error"): row[name] for name in titles}, "time": duration(row["hours"])}
         for row in rows
     ]
+    return condensed(shown, common=("encoder", "recipe"))
 
 
-def _bests(result: SearchResult) -> list[dict[str, Any]]:
-    return [
+def _bests(result: SearchResult, as_json: bool) -> tuple[list[dict[str, Any]], str]:
+    """A row a target, and the folder of their models; where people read, a model is named within it."""
+    folder = os.path.commonpath([best.model.parent for best in result.bests.values()])
+    rows = [
         {
             "target": target,
             "best source": best.pair.source,
@@ -144,7 +145,14 @@ def _bests(result: SearchResult) -> list[dict[str, Any]]:
             "best": best.validation,
             "test alone": result.baseline_tests.get(target),
             "test": best.score,
-            "model": str(best.model),
+            "model": str(best.model if as_json else best.model.relative_to(folder)),
         }
         for target, best in result.bests.items()
     ]
+    return rows, _from_here(folder)
+
+
+def _from_here(folder: str) -> str:
+    """A folder as it is named from the current one, if it lies in it."""
+    path = Path(folder)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else folder

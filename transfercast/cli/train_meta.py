@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from transfercast.cli import app
-from transfercast.cli.output import AsJson, say, show
+from transfercast.cli.output import AsJson, say, say_next, show
 from transfercast.core import environment
 
 
@@ -76,10 +76,8 @@ def train_meta(
     if report is not None:
         outcome.save_json(report)
     verdict = "promoted" if outcome.promoted else "kept the champion"
-    say(
-        f"{outcome.version}: {verdict}, {outcome.reason}. In {outcome.folder}. Next: transfercast plan --predictor {out}",
-        as_json,
-    )
+    say(f"{outcome.version}: {verdict}, {outcome.reason}. In {outcome.folder}.", as_json)
+    say_next(f"transfercast plan features.parquet --trials 4 --predictor {out} --history {history}", as_json)
 
 
 def _end_with_stdin() -> None:

@@ -8,6 +8,7 @@ as a sign of life. Processes that a loop shares its items with show nothing them
 from __future__ import annotations
 
 import multiprocessing
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
@@ -43,6 +44,9 @@ class Watch:
         self.clock = clock
         self.loops: list[_Loop] = []
         self.last_line = -float("inf")
+        self._first = threading.Timer(PATIENCE_SECONDS, self._show_bars)
+        self._first.daemon = True
+        self._lock = threading.Lock()
         self.bars = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
             _Times(), console=console, transient=True, get_time=clock,
@@ -51,7 +55,10 @@ class Watch:
     def begin(self, what: str, total: int | None) -> _Loop:
         """A loop that starts now."""
         loop = _Loop(self, printable(what), total)
-        self.loops.append(loop)
+        with self._lock:
+            self.loops.append(loop)
+        if self.console.is_terminal and not self.console.quiet and self._first.ident is None:
+            self._first.start()  # so that the first item, too, is shown while it is worked on
         return loop
 
     def show(self) -> None:
@@ -59,12 +66,17 @@ class Watch:
         loop = self.loops[-1]
         if self.clock() - loop.started < PATIENCE_SECONDS:
             return
-        if not self.console.is_terminal:
+        if self.console.is_terminal:
+            self._show_bars()
+        else:
             self._write_line(loop)
-            return
-        for shown in self.loops:
-            self.bars.update(shown.bar, completed=shown.done, visible=True)
-        self.bars.start()
+
+    def _show_bars(self) -> None:
+        with self._lock:
+            for shown in self.loops:
+                self.bars.update(shown.bar, completed=shown.done, visible=True)
+            if self.loops:
+                self.bars.start()
 
     def _write_line(self, loop: _Loop) -> None:
         pause = LINE_SECONDS if loop is self.loops[0] else NESTED_LINE_SECONDS
@@ -77,10 +89,14 @@ class Watch:
 
     def end(self, loop: _Loop) -> None:
         """Take a loop off the display."""
-        self.loops.remove(loop)
-        self.bars.remove_task(loop.bar)
-        if not self.loops and self.bars.live.is_started:
-            self.bars.stop()
+        with self._lock:
+            self.loops.remove(loop)
+            self.bars.remove_task(loop.bar)
+            if self.loops:
+                return
+            self._first.cancel()
+            if self.bars.live.is_started:
+                self.bars.stop()
 
 
 class _Loop:
@@ -159,3 +175,17 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
     finally:
         watch.end(loop)
         _watch.reset(token)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """On a terminal, show that a block runs which takes long and has no parts, such as the import of a large library.
+
+    Args:
+        what: a few words, what is waited for.
+    """
+    if not Console(stderr=True).is_terminal:
+        yield
+        return
+    for _ in progress([None], what):
+        yield

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
 from transfercast.core.errors import ArtifactError
-from transfercast.core.text import printable
+from transfercast.core.text import duration, megabytes, printable
 from transfercast.core.trainings import EpochRecord, TrainingRecord
 from transfercast.history.tables import TRAININGS
 
@@ -78,7 +78,7 @@ def table_row(record: TrainingRecord) -> dict[str, Any]:
         "ended": record.ended,
         "scores": " ".join(scores),
         "AP": None if record.epoch is None else record.curve[record.epoch].average_precision,
-        "seconds": record.seconds,
-        "peak MB": record.peak_mb,
+        "time": duration(record.seconds / 3600),
+        "peak memory": None if record.peak_mb is None else megabytes(int(record.peak_mb * 2**20)),
         "why": record.why,
     }

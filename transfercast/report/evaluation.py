@@ -64,20 +64,24 @@ class Report:
         lines = [self.verdict(by)]
         left_out = len(found.orders) - len(self.rows(by))
         if left_out or found.columns:
-            lines.append(f"{left_out} other orders and {len(found.columns)} single columns of measures are in evaluation.json.")
-        at = ", ".join(f"{k}: {value:.4f}" for k, value in found.rmse_at.items())
-        lines.append(f"RMSE {found.rmse:.4f} in score units; over the k pairs forecast best, {at}.")
+            lines.append(
+                f"{left_out} other orders and {len(found.columns)} single columns of measures are in evaluation.json, which "
+                "--out writes."
+            )
+        at = ", ".join(f"{k}: {value:.3f}" for k, value in found.rmse_at.items())
+        of_best = f"; over the k pairs forecast best, {at}" if at else ""
+        lines.append(f"RMSE of the expected scores {found.rmse:.3f}{of_best}.")
         ndcg = found.predictor.ndcg
         interval = f"95 % interval [{ndcg.low:.3f}, {ndcg.high:.3f}]" if ndcg.is_known else "too few for an interval"
         lines.append(f"NDCG of the predictor {ndcg.mean:.3f} over {found.targets} targets, {interval}.")
         share, score = found.predictor.first[:, 0]
         lines.append(
-            f"The first training of every target takes {share:.1%} of the hours of trying all, and gives a mean score of "
+            f"The first training of every target takes {share:.0%} of the hours of trying all, and gives a mean score of "
             f"{score:.3f} ({found.order(RANDOM).first[1, 0]:.3f} at random, {found.order(ORACLE).first[1, 0]:.3f} at best)."
         )
         for kind, interval_ in found.coverage.items():
             lines.append(
-                f"90 % bounds, {KINDS_OF_BOUNDS[kind]}: cover {interval_.mean:.1%} of {found.rows} held-out scores of "
+                f"90 % bounds, {KINDS_OF_BOUNDS[kind]}: cover {interval_.mean:.0%} of {found.rows} held-out scores of "
                 f"{found.targets} targets, {found.width[kind]:.3f} wide."
             )
         if found.brier == found.brier:
