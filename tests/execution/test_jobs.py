@@ -17,8 +17,10 @@ from tests.execution.conftest import FAST, planned
 from tests.execution.test_failures import failing
 from tests.execution.test_search import trained_once
 from transfercast.core.cache import ArrayCache
+from transfercast.core.errors import InputError
 from transfercast.core.records import ALONE
 from transfercast.execution.search import search
+from transfercast.execution.study import storage_url_of
 from transfercast.features.extract import extract_features
 from transfercast.history.store import History
 from transfercast.sources.models import pick_device
@@ -140,3 +142,15 @@ def test_trainings_go_round_the_gpus_of_a_machine_unless_one_was_named(monkeypat
 def test_the_baseline_s_gain_is_known_whatever_ends_first(table, storage):
     result = search(planned(table, 3), storage, jobs=2)
     assert all(math.isnan(training.gain) == (training.step.source == ALONE) for training in result.trainings)
+
+
+def test_jobs_write_into_the_file_that_a_relative_url_names_here_in_a_folder_that_is_made(tmp_path, monkeypatch):
+    for name in ("here", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    url = storage_url_of("sqlite:///new/trials.db")
+    assert url == storage_url_of("new/trials.db") == f"sqlite:///{tmp_path / 'here' / 'new' / 'trials.db'}"
+    assert (tmp_path / "here" / "new").is_dir()
+    assert storage_url_of("postgresql://me@host/db") == "postgresql+psycopg://me@host/db"
+    with pytest.raises(InputError, match=r"Write it as sqlite:///history\.db"):
+        storage_url_of("sqlite:no://url")

@@ -49,9 +49,36 @@ def test_a_folder_and_a_missing_file_are_told(tmp_path):
             open_it(tmp_path)
     with pytest.raises(InputError, match="no such history"):
         opened(tmp_path / "nowhere.db")
-    with pytest.raises(InputError, match=r"Write it as history\.db"):
-        History(tmp_path / "no" / "such" / "h.db")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["new/folder/h.db", "sqlite:///new/folder/h.db"])
+def test_a_new_history_makes_its_folder_and_reading_makes_none(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="no such history"):
+        opened(place)
+    assert not list(tmp_path.iterdir())
+    past(3, 3).export_file("t.csv")
+    done = CliRunner().invoke(app, ["history", "import", "t.csv", "--history", place])
+    assert done.exit_code == 0, done.output
+    assert len(opened(tmp_path / "new" / "folder" / "h.db")) == 12
+
+
+def test_a_history_in_a_folder_that_cannot_be_made_is_one_error(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(InputError, match=r"taken is not a folder. Name another place\."):
+        History(tmp_path / "taken" / "h.db")
+
+
+def test_a_relative_url_is_the_same_file_for_a_process_in_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    here = History("sqlite:///h.db")
+    here.append([observation()])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(History(here.url)) == 1
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert shown_url("sqlite:///h.db") == "sqlite:///h.db"  # people see what they typed
 
 
 @pytest.mark.parametrize("url", ["nonsense://x", "mysql://me@host/db", "://", "sqlite:", "postgresql://host:port/db"])

@@ -200,6 +200,17 @@ def check_place(path: Path) -> None:
         raise InputError(f"{where} takes no files ({reason(error)}). Name another place.") from error
 
 
+def make_folder_of(path: Path) -> None:
+    """Make the folder of a file that is to be written.
+
+    Raises:
+        InputError: as of `check_place`.
+    """
+    if not path.parent.is_dir():
+        check_place(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
 def check_file(path: Path | None) -> None:
     """Stop before work whose result could not be written to the file `path`; None is nothing to write.
 

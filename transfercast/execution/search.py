@@ -25,9 +25,8 @@ from transfercast.execution.events import OnTrial, told
 from transfercast.execution.inputs import PlanInputs
 from transfercast.execution.result import SearchResult
 from transfercast.execution.stopping import pruner_of
-from transfercast.execution.study import TrialRecord
+from transfercast.execution.study import TrialRecord, storage_url_of
 from transfercast.execution.worker import Worker
-from transfercast.history.places import with_driver
 from transfercast.history.store import History
 
 POLL_SECONDS = 0.5
@@ -70,11 +69,12 @@ def search(
         TransfercastError: if a database fails during the search, or a process is killed; finished trainings are kept.
     """
     inputs = PlanInputs(plan, device)
-    trials_url = with_driver(str(storage)) if "://" in str(storage) else f"sqlite:///{Path(storage).resolve()}"
+    trials_url = storage_url_of(storage)
     past = History(trials_url if history is None else history)
     pruner = pruner_of(stop, stop_level, past.trainings()) if isinstance(stop, str) else stop
-    storage_url = trials_url if history is not None else past.url
-    setting = _Setting(uuid.uuid4().hex, plan, storage_url, past.url, device, pruner, trial_minutes)
+    setting = _Setting(
+        uuid.uuid4().hex, plan, trials_url if history is not None else past.url, past.url, device, pruner, trial_minutes
+    )
     with _database_failures(past.url):
         past.describe(plan.columns)
         worker = _workers[setting.id] = setting.worker(inputs, past)

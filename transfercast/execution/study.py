@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -19,17 +20,35 @@ from optuna.storages._rdb.models import BaseModel
 from optuna.trial import FrozenTrial, TrialState
 
 from transfercast.core.errors import InputError
-from transfercast.core.files import reason
+from transfercast.core.files import make_folder_of, reason
 from transfercast.core.plan import Plan, Step
 from transfercast.core.records import ALONE, Recipe
 from transfercast.core.text import redacted
 from transfercast.execution.result import forecast_of
 from transfercast.history.database import BUSY_SECONDS, after_collisions
+from transfercast.history.places import file_of, from_root, with_driver
 
 log = logging.getLogger(__name__)
 
 QUANTILE_95 = 1.6449
 """Standard deviations from the middle of a plan's bounds, which hold 90 % by default, to their ends."""
+
+
+def storage_url_of(place: str | Path) -> str:
+    """The URL of an Optuna storage, which may be the path of an SQLite file; such a file is named from the root.
+
+    Raises:
+        InputError: if it is no URL, or a file whose folder cannot be made.
+    """
+    if "://" in str(place) and not str(place).startswith("sqlite"):
+        return with_driver(str(place))
+    try:
+        url = sa.make_url(str(place)) if "://" in str(place) else sa.URL.create("sqlite", database=str(place))
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise InputError(f"storage {redacted(str(place))!r}: no database URL. Write it as sqlite:///history.db.") from error
+    if (file := file_of(url)) is not None:
+        make_folder_of(file)
+    return from_root(url).render_as_string(hide_password=False)
 
 
 class TrialRecord:

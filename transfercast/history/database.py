@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from transfercast.core.errors import ArtifactError, InputError, MissingExtraError, TransfercastError
-from transfercast.core.files import reason
+from transfercast.core.files import make_folder_of, reason
 from transfercast.history.places import file_of, shown_url
 from transfercast.history.tables import HEAD, VERSION_TABLE
 
@@ -153,6 +153,9 @@ def _up_to_date(url: sa.URL, file_to_read: Path | None, shown: str, wait: float)
 
 
 def _writer(url: sa.URL, wait: float) -> sa.Engine:
+    file = file_of(url)
+    if file is not None:
+        make_folder_of(file)
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": max(round(wait), 2)})
     engine = sa.create_engine(url, connect_args={"timeout": wait})

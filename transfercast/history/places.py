@@ -38,7 +38,7 @@ def with_driver(url: str) -> str:
 
 
 def database_url(place: str | Path) -> sa.URL:
-    """The URL of a history; PostgreSQL is spoken to by psycopg 3 where no driver is named.
+    """The URL of a history; PostgreSQL is spoken to by psycopg 3 where no driver is named, an SQLite file named from the root.
 
     Raises:
         InputError: if `place` is no URL of a known database, or a folder, table or other file that is no database.
@@ -55,7 +55,13 @@ def database_url(place: str | Path) -> sa.URL:
     file = file_of(url)
     if file is not None:
         _refuse_no_database(file)
-    return url
+    return from_root(url)
+
+
+def from_root(url: sa.URL) -> sa.URL:
+    """A URL whose SQLite file is named from the root, so that a process in another folder opens the same one."""
+    file = file_of(url)
+    return url if file is None else url.set(database=str(file.resolve()))
 
 
 def file_of(url: sa.URL) -> Path | None:
