@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.core.test_core import column
 from transfercast.core.records import ALONE, Observation, Recipe
-from transfercast.core.table import INDEX, FeatureTable, Provenance, TargetFacts
+from transfercast.core.table import INDEX, AloneFacts, FeatureTable, Provenance, TargetFacts
 from transfercast.history.store import History
 from transfercast.predictor.data import Transfers, transfers_of
 
@@ -43,6 +43,19 @@ def table_of(history: History, target: str) -> FeatureTable:
     features = frames.features[chosen][[c.name for c in SCHEMA]].set_index(rows.index)
     facts = {target: TargetFacts(fingerprint="", metric="positive_f1", train_rows=10, score=float(rows.baseline.iloc[0]))}
     return FeatureTable(features, SCHEMA, Provenance(targets=facts, encoder="e"))
+
+
+def of_two_encoders() -> FeatureTable:
+    """The table of t0, two of its sources fine-tuned from another encoder, with which t0 alone scores less and takes longer."""
+    table = table_of(past(), "t0")
+    known = table.provenance.targets["t0"]
+    alone = {
+        "e": AloneFacts(score=known.score, seconds_per_row_epoch=0.5),
+        "f": AloneFacts(score=known.score - 0.1, seconds_per_row_epoch=2.0),
+    }
+    facts = {"t0": known.model_copy(update={"alone": alone})}
+    about = table.provenance.model_copy(update={"encoders": {"s0": "f", "s3": "f"}, "targets": facts})
+    return FeatureTable(table.frame, table.schema, about)
 
 
 def observed(*args, **kwargs) -> Transfers:

@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.builders import SCHEMA, past, table_of
+from tests.builders import SCHEMA
 from transfercast.core.table import INDEX, FeatureTable, Provenance, TargetFacts
-from transfercast.history.store import History
-from transfercast.retraining.retrain import train_meta
 
 uvicorn = pytest.importorskip("uvicorn")
 app = pytest.importorskip("transfercast.service.app")
@@ -36,15 +34,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is install
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A history, two versions, a small table, and one of a thousand candidates."""
-    folder = tmp_path_factory.mktemp("browser")
-    history = History(folder / "history.db")
-    history.append(past().observations(), SCHEMA)
-    train_meta(history, folder / "meta", minutes=0)
-    train_meta(past(seed=1), folder / "meta", minutes=0, margin=100)
-    history.engine.dispose()
-    table_of(past(), "t0").save(folder / "small.parquet")
+def folder(taught, tmp_path_factory):
+    """What was taught, and a table of a thousand candidates."""
+    folder = shutil.copytree(taught, tmp_path_factory.mktemp("browser") / "folder")
     index = pd.MultiIndex.from_tuples([(f"many{n}", f"t{n % 4}", "full") for n in range(1_000)], names=INDEX)
     values = np.random.default_rng(0).uniform(size=(1_000, len(SCHEMA)))
     facts = {f"t{n}": TargetFacts(fingerprint="", metric="positive_f1", train_rows=10, score=0.5) for n in range(4)}
@@ -113,7 +105,7 @@ def test_a_wrong_key_is_told_and_asked_for_again(browser, address):
 
 
 def test_from_an_uploaded_table_to_a_plan_to_a_promoted_version(page, folder, address):
-    page.set_input_files("#upload", folder / "small.parquet")
+    page.set_input_files("#upload", folder / "features.parquet")
     page.get_by_text("Stop after step").wait_for()
     expect(rows(page)).to_have_count(6)  # the target alone, and five sources
     page.locator("#budget").focus()
@@ -130,6 +122,18 @@ def test_from_an_uploaded_table_to_a_plan_to_a_promoted_version(page, folder, ad
     expect(page.locator("#version")).not_to_have_text(before)
     page.get_by_role("button", name="Roll back").click()
     expect(page.locator("#version")).to_have_text(before)
+
+
+def test_encoders_have_a_column_where_there_are_several(page):
+    heads = page.get_by_label("Order of trainings").locator("thead th")
+    page.select_option("#pick", "features.parquet")
+    page.get_by_text("Stop after step").wait_for()
+    assert "encoder" not in heads.all_inner_texts()
+    page.select_option("#pick", "two.parquet")
+    heads.get_by_text("encoder").wait_for()
+    cells = page.get_by_label("Order of trainings").locator("tbody tr:not(.whyrow)").all_inner_texts()
+    alone = [cell.split("\t") for cell in cells if "(alone)" in cell]
+    assert sorted(cell[2] for cell in alone) == ["e", "f"]
 
 
 def test_a_plan_of_a_thousand_rows_sorts_and_filters_without_a_visible_wait(page):

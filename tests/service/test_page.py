@@ -14,15 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.builders import SCHEMA, past, table_of
+from tests.builders import of_two_encoders, past, table_of
 from transfercast.core.plan import Budget
+from transfercast.core.records import ALONE, Observation
+from transfercast.core.table import FeatureTable
 from transfercast.core.trainings import EpochRecord, TrainingRecord
 from transfercast.corpus import measured
 from transfercast.execution.claims import DONE, FAILED, claim, enter, update
 from transfercast.history.store import History
 from transfercast.planning.order import plan
 from transfercast.predictor.predictor import Predictor
-from transfercast.retraining.retrain import train_meta
 
 testclient = pytest.importorskip("fastapi.testclient")
 app = pytest.importorskip("transfercast.service.app")
@@ -36,15 +37,12 @@ PARQUET, CSV = {"Content-Type": "application/octet-stream"}, {"Content-Type": "t
 
 
 @pytest.fixture(scope="module")
-def learned(tmp_path_factory):
-    """A folder with a history, two versions of a predictor, a feature table and a plan that is half searched."""
-    folder = tmp_path_factory.mktemp("page")
+def learned(taught, tmp_path_factory):
+    """What was taught, with the one table and a plan of it that is half searched."""
+    folder = Path(shutil.copytree(taught, tmp_path_factory.mktemp("page") / "learned"))
+    (folder / "two.parquet").unlink()
     history = History(folder / "history.db")
-    history.append(past().observations(), SCHEMA)
-    train_meta(history, folder / "meta", minutes=0)
-    train_meta(past(seed=1), folder / "meta", minutes=0, margin=100)
-    table = table_of(past(), "t0")
-    table.save(folder / "features.parquet")
+    table = FeatureTable.load(folder / "features.parquet")
     made = plan(Predictor.load(folder / "meta").predict(table), table, Budget(trials=3))
     made.save(folder / "plan.json")
     enter(history.engine, made.id, [step.position for step in made.steps])
@@ -119,6 +117,28 @@ def test_a_table_of_the_folder_with_a_budget_is_a_plan_of_the_python_api(client,
     assert [step["score"] for step in made["steps"]] == pytest.approx([step.score for step in expected.steps])
 
 
+def test_a_table_of_several_encoders_is_forecast_and_planned_as_in_python(client, folder):
+    table = of_two_encoders()
+    table.save(folder / "two.parquet")
+    forecast = Predictor.load(folder / "meta").predict(table)
+    rows = client.get("/v1/tables/two.parquet").json()
+    answered = client.post("/v1/forecasts", json=rows).json()["forecasts"]
+    assert [row["score"] for row in answered] == pytest.approx(forecast.score.tolist())
+    assert [row["beats_baseline"] for row in answered] == pytest.approx(forecast.beats_baseline.tolist())
+    made = client.post("/v1/plans", json={**rows, "budget": {"trials": 5}}).json()["steps"]
+    expected = plan(forecast, table, Budget(trials=5)).steps
+    assert [(step["source"], step["encoder"]) for step in made] == [(step.source, step.encoder) for step in expected]
+    assert {step["encoder"] for step in made if step["source"] == "(alone)"} == {"e", "f"}
+    assert [step["hours"] for step in made] == pytest.approx([step.hours for step in expected])
+    assert [step["score"] for step in made] == pytest.approx([step.score for step in expected])
+
+
+@pytest.mark.parametrize("alone", [{"f": {"score": -0.5}}, {"f": {"seconds_per_row_epoch": 0}}, {"": {}}])
+def test_what_cannot_be_known_of_a_target_alone_is_refused(client, alone):
+    body = {"rows": [{"source": "a", "target": "x", "features": {}}], "targets": {"x": {"alone": alone}}}
+    assert client.post("/v1/forecasts", json=body).status_code == 422
+
+
 def test_an_uploaded_table_is_read_as_one_of_the_folder(client, folder):
     content = (folder / "features.parquet").read_bytes()
     assert (
@@ -152,6 +172,27 @@ def test_searches_show_state_forecast_score_and_why_one_failed(client):
     assert (second["state"], second["why"]) == ("failed", "<b>out of memory</b>")
     assert second["score"] is None
     assert {step["state"] for step in rest} == {"planned"}
+
+
+def test_a_search_of_several_encoders_shows_what_each_reached(client, folder):
+    table = of_two_encoders()
+    made = plan(Predictor.load(folder / "meta").predict(table), table, Budget(trials=1))
+    made.save(folder / "two.json")
+    history = History(folder / "history.db")
+    alone = {step.encoder: step for step in made.steps if step.source == ALONE}
+    one = {"source": ALONE, "target": "t0", "seed": 0, "metric": "positive_f1", "split": "validation", "hours": 0.1}
+    history.append(
+        Observation(**one, recipe=alone[encoder].recipe, encoder=encoder, score=score)
+        for encoder, score in (("f", 0.125), ("e", 0.875))
+    )
+    in_history = {row["encoder"]: row["score"] for row in history.matching(source=ALONE, target="t0")}
+    enter(history.engine, made.id, [step.position for step in made.steps])
+    for _ in made.steps:
+        update(history.engine, made.id, claim(history.engine, made.id), state=DONE)
+    (search,) = [found for found in client.get("/v1/searches").json() if found["name"] == "two.json"]
+    shown = {step["encoder"]: step["score"] for step in search["steps"] if step["source"] == ALONE}
+    assert shown == in_history
+    assert shown["f"] == 0.125
 
 
 def test_the_history_is_listed_in_pages_the_latest_first(client, folder):

@@ -74,10 +74,13 @@ def search_routes(recorder: Recorder | None, files: Files) -> APIRouter:
         """The plans of the folder, the newest first, and what came of each of their steps."""
         past = _past(recorder)
         states = past.step_states()
-        scores = {(row["source"], row["target"], row["recipe"]): row["score"] for row in past.matching(split="validation")}
-        failures = {
-            (one.source, one.target, one.recipe): one.why for one in past.trainings(ended="failed")
-        }  # of several the last
+        scores = {
+            (row["source"], row["target"], row["recipe"], row["encoder"]): row["score"]
+            for row in past.matching(split="validation")
+        }
+        failures = {  # of several the last
+            (one.source, one.target, one.recipe, one.encoder): one.why for one in past.trainings(ended="failed")
+        }
         return [
             SearchRow(
                 name=name, id=plan.id, budget=str(plan.budget), basis=plan.basis,
@@ -89,16 +92,17 @@ def search_routes(recorder: Recorder | None, files: Files) -> APIRouter:
     return router
 
 
-_Run = tuple[str, str, str]
-"""Source, target and recipe."""
+_Run = tuple[str, str, str, str]
+"""Source, target, recipe and encoder."""
 
 
 def _step(plan: Plan, step: Step, states: dict[int, str], scores: dict[_Run, float], failures: dict[_Run, str]) -> SearchStep:
-    run = (step.source, step.target, step.recipe)
+    encoder = plan.encoder_of(step)
+    run = (step.source, step.target, step.recipe, encoder)
     state = "done" if step.done else states.get(step.position, "planned")
     return SearchStep(
-        position=step.position, source=step.source, target=step.target, recipe=step.recipe, state=state, forecast=step.score,
-        lower=step.lower, upper=step.upper, score=scores.get(run) if state == "done" else None,
+        position=step.position, source=step.source, target=step.target, recipe=step.recipe, encoder=encoder, state=state,
+        forecast=step.score, lower=step.lower, upper=step.upper, score=scores.get(run) if state == "done" else None,
         why=redacted(failures.get(run, "")) if state == "failed" else "",
     )  # fmt: skip
 

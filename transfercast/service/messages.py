@@ -66,21 +66,28 @@ class Row(Request):
     features: Annotated[Features, Field(max_length=MOST_FEATURES)]
 
 
-class Target(Request):
-    """What is known of a target: its metric, its score when trained alone, and how long training takes."""
+class Alone(Request):
+    """What training a target alone gave: its score on validation, and the seconds a row and epoch took."""
+
+    score: Annotated[float, Field(ge=-1, le=1)] | None = None
+    seconds_per_row_epoch: Annotated[float, Field(gt=0, le=1e6)] | None = None
+
+
+class Target(Alone):
+    """What is known of a target: its metric, and how it did when trained alone; `alone` says so by encoder."""
 
     metric: Annotated[str, Field(max_length=50)] = DEFAULT_METRIC
-    score: Annotated[float, Field(ge=-1, le=1)] | None = None
     train_rows: Annotated[int, Field(ge=1, le=10**12)] = 1
-    seconds_per_row_epoch: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    alone: Annotated[dict[Text, Alone], Field(max_length=MOST_TARGETS)] = {}
 
     @model_validator(mode="after")
     def _known_metric(self) -> Target:
         if self.metric not in METRICS:
             raise ValueError(f"metric {self.metric!r} is unknown; known are {', '.join(METRICS)}")
         metric = METRICS[self.metric]
-        if self.score is not None and not metric.lowest <= self.score <= metric.highest:
-            raise ValueError(f"score {self.score:g} is outside [{metric.lowest:g}, {metric.highest:g}] of {self.metric}")
+        for score in (self.score, *(one.score for one in self.alone.values())):
+            if score is not None and not metric.lowest <= score <= metric.highest:
+                raise ValueError(f"score {score:g} is outside [{metric.lowest:g}, {metric.highest:g}] of {self.metric}")
         return self
 
 
@@ -88,13 +95,14 @@ class ForecastRequest(Request):
     """Candidates to forecast, each once.
 
     `columns` says what features mean that the predictor was not fitted on (the prior ranks by them); features described
-    by neither are passed over.
+    by neither are passed over. `encoders` names the base encoder of each source that has another than `encoder`.
     """
 
     rows: Annotated[list[Row], Field(min_length=1, max_length=MOST_ROWS)]
     targets: Annotated[dict[Name, Target], Field(max_length=MOST_TARGETS)] = {}
     columns: Annotated[list[Description], Field(max_length=MOST_FEATURES)] = []
-    encoder: Name = "unknown"
+    encoder: Text = "unknown"
+    encoders: Annotated[dict[Name, Text], Field(max_length=MOST_ROWS)] = {}
     coverage: Annotated[float, Field(gt=0, lt=1)] = 0.9
     bounds: Bounds | None = None
     explain: bool = False
@@ -114,7 +122,8 @@ class ForecastRequest(Request):
             InputError: if a candidate is there twice.
         """
         schema, values = self._measured(fitted)
-        return candidates_of(values, schema, self._candidates(), self._facts(), self.encoder)
+        encoders = [self.encoders.get(row.source, self.encoder) for row in self.rows]
+        return candidates_of(values, schema, self._candidates(), self._facts(), encoders)
 
     def table(self, fitted: FittedModel) -> FeatureTable:
         """The rows as a feature table.
@@ -125,7 +134,7 @@ class ForecastRequest(Request):
         schema, values = self._measured(fitted)
         index = pd.MultiIndex.from_tuples(self._candidates(), names=INDEX)
         frame = pd.DataFrame(values, index=index, columns=[column.name for column in schema])
-        return FeatureTable(frame, schema, Provenance(targets=self._facts(), encoder=self.encoder))
+        return FeatureTable(frame, schema, Provenance(targets=self._facts(), encoder=self.encoder, encoders=self.encoders))
 
     def _candidates(self) -> list[Candidate]:
         candidates = [Candidate(row.source, row.target, row.recipe) for row in self.rows]
@@ -296,6 +305,7 @@ class TableRows(BaseModel):
     targets: dict[str, dict[str, Any]]
     columns: list[dict[str, Any]]
     encoder: str
+    encoders: dict[str, str]
 
 
 class About(BaseModel):
@@ -363,6 +373,7 @@ class SearchStep(BaseModel):
     source: str
     target: str
     recipe: str
+    encoder: str
     state: str
     forecast: float | None
     lower: float | None

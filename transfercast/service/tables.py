@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from transfercast.core.errors import InputError
 from transfercast.core.files import reason
-from transfercast.core.table import FeatureTable
+from transfercast.core.table import AloneFacts, FeatureTable
 from transfercast.service.bodies import described_file, file_body
 from transfercast.service.files import Files
 from transfercast.service.limits import MOST_FEATURES, MOST_ROWS, MOST_TABLE_BYTES
@@ -72,22 +72,16 @@ def _loaded(content: bytes) -> FeatureTable:
 
 
 def _rows_of(table: FeatureTable) -> Response:
-    """A TableRows in JSON.
-
-    Raises:
-        InputError: if sources have several encoders.
-    """
-    encoders = sorted(set(table.encoders))
-    if len(encoders) > 1:
-        raise InputError(f"sources have several encoders ({', '.join(encoders)}): plan this table with 'transfercast plan'.")
+    """A TableRows in JSON."""
+    about = table.provenance
     targets = {
         name: {
+            **_alone(facts),
             "metric": facts.metric,
-            "score": facts.score,
             "train_rows": facts.train_rows,
-            "seconds_per_row_epoch": facts.seconds_per_row_epoch or None,
+            "alone": {encoder: _alone(known) for encoder, known in facts.alone.items()},
         }
-        for name, facts in table.provenance.targets.items()
+        for name, facts in about.targets.items()
     }
     content = {
         "rows": [
@@ -101,9 +95,14 @@ def _rows_of(table: FeatureTable) -> Response:
         ],
         "targets": targets,
         "columns": [column.model_dump() for column in table.schema],
-        "encoder": encoders[0],
+        "encoder": about.encoder,
+        "encoders": about.encoders,
     }
     return Response(to_json(content), media_type="application/json")
+
+
+def _alone(facts: AloneFacts) -> dict[str, float | None]:
+    return {"score": facts.score, "seconds_per_row_epoch": facts.seconds_per_row_epoch or None}
 
 
 def _known(names: list[str], values: list[float]) -> dict[str, Any]:

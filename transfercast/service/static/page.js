@@ -149,6 +149,8 @@ function table({ columns, rows, label, order = null, more = null, marked = null 
 const cellOf = (column, row) => (column.text ? String(column.value(row) ?? "–") : (column.show ?? number)(column.value(row)));
 const text = (name, value, rest = {}) => ({ name, value, text: true, ...rest });
 const figure = (name, value, show = number, help = "") => ({ name, value, show, help });
+const several = (rows) => new Set(rows.map((row) => row.encoder)).size > 1;
+const encoderColumn = (rows) => (several(rows) ? [text("encoder", (row) => row.encoder)] : []);
 
 // ---- charts
 
@@ -257,15 +259,15 @@ function planParts(plan) {
     ? `${fresh} trainings${hours === null ? "" : `, ${duration(hours)}`}. ${plan.basis}`
     : `${fresh} trainings, ${hours === null ? "of unknown time" : duration(hours)}. Stop after step ${stop}: ${number(plan.regret_left)} score units are then expected to be left. ${plan.basis}`;
   const columns = [
-    figure("step", (s) => s.position, (v) => String(v)), text("source", (s) => s.source), text("target", (s) => s.target),
+    figure("step", (s) => s.position, (v) => String(v)), text("source", (s) => s.source), ...encoderColumn(steps), text("target", (s) => s.target),
     figure("score", (s) => s.score, number, "expected score, in units of the target's metric"),
     { name: "interval", value: (s) => (s.lower === null ? null : s.upper - s.lower), cell: (s) => (s.lower === null ? "–" : `${number(s.lower, 2)} to ${number(s.upper, 2)}`), help: "nine of ten scores are expected in it" },
     figure("P(better)", (s) => s.beats_baseline, percent, "probability to score higher than the target trained alone"),
     figure("best in hand", (s) => s.expected_best, number, "best score expected after this step"),
     figure("time", (s) => s.hours, duration),
-    text("why", (s) => topReason(s), { class: "why", cell: (s) => (Object.keys(s.why).length ? el("button", { type: "button", "aria-expanded": "false", title: topReason(s) }, bar(s.why, groups, widest)) : el("span", { class: "soft" }, "the baseline")) }),
+    text("why", (s) => topReason(s), { class: "why", cell: (s) => (s.source !== "(alone)" ? el("button", { type: "button", "aria-expanded": "false", title: topReason(s) }, bar(s.why, groups, widest)) : el("span", { class: "soft" }, "the baseline")) }),
   ];
-  const reasons = (step) => el("div", {}, el("p", {}, `${step.source} → ${step.target}, recipe ${step.recipe}: `,
+  const reasons = (step) => el("div", {}, el("p", {}, `${step.source} → ${step.target}, recipe ${step.recipe}${several(steps) ? `, encoder ${step.encoder}` : ""}: `,
     Object.entries(step.why).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).map(([group, value]) => `${group} ${signed(value)}`).join(", "), orderOnly ? " (as ranks; nothing says yet what a rank is worth)" : " in score units"));
   return [
     say(sentence, orderOnly ? "warn" : ""),
@@ -279,7 +281,7 @@ function planParts(plan) {
 
 function topReason(step) {
   const [first] = Object.entries(step.why).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
-  return first ? `${first[0]} ${signed(first[1])}` : "the baseline";
+  return first ? `${first[0]} ${signed(first[1])}` : step.source === "(alone)" ? "the baseline" : "";
 }
 
 function bestChart(plan) {
@@ -335,7 +337,8 @@ function searchPart(search, open) {
   const scored = search.steps.filter((step) => step.score !== null);
   const best = new Map();
   for (const step of scored) if (!best.has(step.target) || step.score > best.get(step.target).score) best.set(step.target, step);
-  const alone = new Map(scored.filter((step) => step.source === "(alone)").map((step) => [step.target, step.score]));
+  const alone = new Map();
+  for (const step of scored) if (step.source === "(alone)") alone.set(step.target, Math.max(alone.get(step.target) ?? -Infinity, step.score));
   const both = scored.filter((step) => step.forecast !== null && step.source !== "(alone)");
   const inHand = new Map(), curve = [];
   scored.forEach((step, index) => {
@@ -350,7 +353,7 @@ function searchPart(search, open) {
       card("Score against forecast", both.length ? chart({ title: "Score against forecast; the line is where both are the same", across: "forecast", up: "score", diagonal: true, dots: both.map((s) => ({ x: s.forecast, y: s.score, low: s.lower, high: s.upper, name: `${s.source} → ${s.target}: ${number(s.forecast)} forecast, ${number(s.score)} came` })) }) : el("p", { class: "soft" }, "No training with a forecast has finished."))),
     best.size > 0 && card("The best of each target", table({ label: "The best of each target", rows: [...best.values()], columns: [text("target", (s) => s.target), text("best source", (s) => s.source), figure("score", (s) => s.score), figure("gain over alone", (s) => (alone.has(s.target) ? s.score - alone.get(s.target) : null), signed)] })),
     table({ label: "Trainings", rows: search.steps, columns: [
-      figure("step", (s) => s.position, (v) => String(v)), text("source", (s) => s.source), text("target", (s) => s.target), text("state", (s) => s.state, { cell: state }),
+      figure("step", (s) => s.position, (v) => String(v)), text("source", (s) => s.source), ...encoderColumn(search.steps), text("target", (s) => s.target), text("state", (s) => s.state, { cell: state }),
       figure("forecast", (s) => s.forecast), figure("score", (s) => s.score), text("why it failed", (s) => s.why || "", {})] }));
 }
 
