@@ -91,7 +91,7 @@ def _print_table(columns: list[_Column], console: Console) -> None:
 
 def _divided(columns: list[_Column], width: int) -> tuple[list[_Column], list[_Column]]:
     """Columns that stand beside one another, and those whose cells stand below, the widest texts; the first text stays."""
-    beside, moved = list(columns), set()
+    beside, moved = list(columns), set[_Column]()
     while (over := sum(one.width + 2 for one in beside) - 2 - width) > 0:
         widest = max([one for one in beside if one.is_text][1:], key=lambda one: one.width, default=None)
         if widest is None or (not moved and widest.width - over >= NARROWEST):

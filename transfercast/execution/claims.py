@@ -8,7 +8,6 @@ machine, while its heartbeat is fresh (see `core.owners` for what a machine is).
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from transfercast.core.owners import is_alive, owner_id
+from transfercast.execution.repeated import repeated
 from transfercast.history.database import insert_or_ignore
 from transfercast.history.tables import STEPS
 
@@ -120,19 +120,12 @@ def finished(engine: sa.Engine, plan: str) -> bool:
 @contextmanager
 def heartbeat(engine: sa.Engine, plan: str, position: int) -> Iterator[None]:
     """Renew the heartbeat of a step while the block runs, so that workers elsewhere see that its owner lives."""
-    stop = threading.Event()
 
     def beat() -> None:
-        while not stop.wait(BEAT_SECONDS):
-            try:
-                update(engine, plan, position, heartbeat=time.time())
-            except sa.exc.SQLAlchemyError as error:  # a busy database; if it is gone, the step's own writes say so
-                log.info("step %d: no heartbeat: %s", position, error)
+        try:
+            update(engine, plan, position, heartbeat=time.time())
+        except sa.exc.SQLAlchemyError as error:  # a busy database; if it is gone, the step's own writes say so
+            log.info("step %d: no heartbeat: %s", position, error)
 
-    thread = threading.Thread(target=beat, name=f"heartbeat of step {position}", daemon=True)
-    thread.start()
-    try:
+    with repeated(beat, BEAT_SECONDS, f"heartbeat of step {position}"):
         yield
-    finally:
-        stop.set()
-        thread.join()

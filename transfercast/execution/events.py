@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from transfercast.core.files import reason
 from transfercast.core.plan import Plan
+from transfercast.execution.repeated import repeated
 from transfercast.execution.study import TrialRecord
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ def told(plan: Plan, record: TrialRecord, listeners: Sequence[OnTrial]) -> Itera
     if not listeners:
         yield
         return
-    watcher, open_ones, stop = Watcher(plan, record), list(listeners), threading.Event()
+    watcher, open_ones = Watcher(plan, record), list(listeners)
 
     def tell() -> None:
         for event in watcher.look():
@@ -144,21 +144,16 @@ def told(plan: Plan, record: TrialRecord, listeners: Sequence[OnTrial]) -> Itera
                     open_ones.remove(listener)
                     log.warning("on_trial %r failed and is not called again: %s", listener, reason(error))
 
-    def watch() -> None:
-        while not stop.wait(LOOK_SECONDS):
-            try:
-                tell()
-            except (sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:  # busy; the next look sees as much
-                log.info("trials could not be read: %s", reason(error))
-        record.end_thread()
+    def look() -> None:
+        try:
+            tell()
+        except (sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:  # busy; the next look sees as much
+            log.info("trials could not be read: %s", reason(error))
 
-    thread = threading.Thread(target=watch, name="trials", daemon=True)
-    thread.start()
     try:
-        yield
+        with repeated(look, LOOK_SECONDS, "trials", at_end=record.end_thread):
+            yield
     finally:
-        stop.set()
-        thread.join()
         try:
             tell()
         except (sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:
