@@ -2,13 +2,14 @@
 
 `python docs/make_walkthrough.py` writes the page anew with what is printed now; with `--check` it changes nothing, and fails
 where the program prints something else. Numbers, durations and the order of rows differ between machines and are not compared.
-It trains ten small models: two to four minutes of one core.
+It trains eleven small models: two to four minutes of one core.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import os
 import re
 import shlex
@@ -23,8 +24,8 @@ from transfercast.cli import app
 
 PAGE = Path(__file__).with_name("walkthrough.md")
 _BLOCK = re.compile(r"```(console|python)\n(.*?)```", re.DOTALL)
-_NUMBER = re.compile(r"\d{4}-[0-9a-f]{8}|[-+]?\d[\d.e-]*( ?(s|min|h)\b)?")
-"""A version of a predictor, or a number with its unit of time."""
+_NUMBER = re.compile(r"\b(\d{4}-[0-9a-f]{8}|[0-9a-f]{12,})\b|[-+]?\d[\d.e-]*( ?(s|min|h)\b)?")
+"""A version of a predictor, the id of a plan, or a number with its unit of time."""
 _PASSING = ("Note: ", "warning: ", "WARNING: ")
 """Sentences on the data; whether they come depends on scores."""
 
@@ -71,6 +72,12 @@ def skeleton(text: str) -> list[str]:
     return kept
 
 
+def differences(command: Command, now: str) -> list[str]:
+    """Lines of the page (-) that are not printed now (+), below the command; none where both are the same."""
+    lines = difflib.unified_diff(skeleton(command.written), skeleton(now), f"transfercast {command.line}", n=0, lineterm="")
+    return list(lines)
+
+
 def printed(command: Command) -> str:
     """What a command prints now, in the current folder, without blanks at the ends of lines and without the folder.
 
@@ -104,8 +111,8 @@ def main() -> None:
         os.environ["XDG_CACHE_HOME"] = folder
         done = list(run(text))
     if only_check:
-        wrong = [command.line for command, now in done if skeleton(now) != skeleton(command.written)]
-        raise SystemExit("\n".join(["these print something else:", *wrong]) if wrong else 0)
+        wrong = [line for command, now in done for line in differences(command, now)]
+        raise SystemExit("\n".join(wrong) if wrong else 0)
     for command, now in done:
         head = f"$ transfercast {command.line}\n"
         text = text.replace(f"{head}{command.written}```", f"{head}{now}```")
