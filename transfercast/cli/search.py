@@ -45,6 +45,12 @@ def search(
         ),
     ] = STOP_LEVEL,
     trial_minutes: Annotated[float | None, typer.Option(min=0, help="A training that takes longer fails.")] = None,
+    repeat_leaders: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Of trainings within a standard error of their target's best, train so many again with the next seed."
+        ),
+    ] = 0,
     then_retrain: Annotated[
         Path | None, typer.Option(help="Then learn from the history, as train-meta does: folder of the predictor's versions.")
     ] = None,
@@ -75,7 +81,7 @@ def search(
     def found(*listeners: OnTrial) -> SearchResult:
         return run(
             loaded, storage, history=history, jobs=jobs, device=device,
-            stop=stop, stop_level=stop_level, trial_minutes=trial_minutes, on_trial=listeners,
+            stop=stop, stop_level=stop_level, trial_minutes=trial_minutes, repeat_leaders=repeat_leaders, on_trial=listeners,
         )  # fmt: skip
 
     console = Console(stderr=True)

@@ -43,6 +43,7 @@ class TrialEvent:
         score: after this epoch, or at the end; NaN where there is none.
         forecast: of the end; NaN where the score was measured before, as of the target alone.
         best: of the trials of this target that have finished; NaN before.
+        seed: of the training; leaders that are trained again have the next one, and are steps of a plan of their own.
         cause: of a failure.
     """
 
@@ -57,6 +58,7 @@ class TrialEvent:
     score: float
     forecast: float
     best: float
+    seed: int = 0
     cause: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -120,6 +122,7 @@ class Watcher:
             score=score,
             forecast=known.get("forecast", math.nan),
             best=self._best.get(target, math.nan),
+            seed=self._plan.provenance.seed,
             cause=cause,
         )
 

@@ -38,7 +38,8 @@ class LiveTable:
         if event.what in self._trials:
             self._running.pop(event.trial, None)
             self._trials[event.what] += 1
-            self._ended.add(event.position)
+            if event.seed == self._plan.provenance.seed:
+                self._ended.add(event.position)
         else:
             self._running[event.trial] = event
             self._began.setdefault(event.trial, time.monotonic())

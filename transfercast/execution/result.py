@@ -102,6 +102,7 @@ class SearchResult:
         baseline_tests: its test score.
         failures: steps that failed; the next start of the search tries them again.
         stopped: trainings that were stopped before their last epoch.
+        repeats: second trainings of leaders, with the next seed; `bests` go by the means of both.
     """
 
     trainings: tuple[Training, ...]
@@ -110,6 +111,7 @@ class SearchResult:
     baseline_tests: dict[str, float]
     failures: tuple[Failure, ...] = ()
     stopped: tuple[Stopped, ...] = ()
+    repeats: tuple[Training, ...] = ()
 
     @property
     def observations(self) -> tuple[Observation, ...]:
@@ -183,7 +185,20 @@ class SearchResult:
 
     def notes(self) -> list[str]:
         """Sentences on what the figures cannot say: ties, scores of zero, targets without a baseline; and which it is."""
-        return [*self._ties(), *self._zeros(), *self._without_baseline(), *self._encoders()]
+        return [*self._repeated(), *self._ties(), *self._zeros(), *self._without_baseline(), *self._encoders()]
+
+    def _repeated(self) -> list[str]:
+        """How the leaders of each target did with both seeds."""
+        first = {(one.candidate, one.step.encoder): one.observation.score for one in self.trainings}
+        by_target: dict[str, list[str]] = defaultdict(list)
+        for one in self.repeats:
+            scores = f"{first[one.candidate, one.step.encoder]:.3f} and {one.observation.score:.3f}"
+            by_target[one.step.target].append(f"{one.step.source} {scores}")
+        return [
+            f"{target}: leaders were trained again with seed {self.repeats[0].observation.seed}: {', '.join(leaders)}; "
+            f"{self.bests[target].pair.source} has the highest mean, {self.bests[target].validation:.3f}."
+            for target, leaders in by_target.items()
+        ]
 
     def _ties(self) -> list[str]:
         return [

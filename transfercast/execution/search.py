@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import optuna
@@ -23,6 +23,7 @@ from transfercast.execution import claims
 from transfercast.execution.checkpoints import CheckpointStore
 from transfercast.execution.events import OnTrial, told
 from transfercast.execution.inputs import PlanInputs
+from transfercast.execution.leaders import first_scores, plan_of_leaders, settled
 from transfercast.execution.result import SearchResult
 from transfercast.execution.stopping import pruner_of
 from transfercast.execution.study import TrialRecord, storage_url_of
@@ -42,6 +43,7 @@ def search(
     stop: Stop | optuna.pruners.BasePruner = "none",
     stop_level: float = STOP_LEVEL,
     trial_minutes: float | None = None,
+    repeat_leaders: int = 0,
     on_trial: OnTrial | Sequence[OnTrial] = (),
 ) -> SearchResult:
     """Run the steps of a plan that are not finished yet, and report on all of them.
@@ -60,6 +62,8 @@ def search(
             their target; `median`, `halving` and `hyperband` as Optuna's pruners of these names say, or any pruner.
         stop_level: of `learned`, the probability below which a trial is stopped.
         trial_minutes: a training that takes longer fails after the epoch that it is at.
+        repeat_leaders: where trainings of a target lie within a standard error of its best, at most so many of them, the best
+            included, are trained once more with the next seed; the highest mean of both is then the best.
         on_trial: called with a `TrialEvent` when a trial of this plan starts, has done an epoch, or ends, wherever it runs; in
             a thread, about once a second. `execution.trackers` has such functions for MLflow and Weights & Biases.
 
@@ -75,17 +79,30 @@ def search(
     setting = _Setting(
         uuid.uuid4().hex, plan, trials_url if history is not None else past.url, past.url, device, pruner, trial_minutes
     )
+    listeners = [on_trial] if callable(on_trial) else on_trial
     with _database_failures(past.url):
         past.describe(plan.columns)
-        worker = _workers[setting.id] = setting.worker(inputs, past)
-        try:
-            worker.enter()
-            with told(plan, worker.record, [on_trial] if callable(on_trial) else on_trial):
-                _run_all(worker, setting, jobs)
-            return worker.result()
-        finally:
-            del _workers[setting.id]
-            worker.record.close()
+        result = _searched(setting, inputs, past, jobs, listeners)
+        leaders = plan_of_leaders(plan, result, repeat_leaders) if repeat_leaders else None
+        if leaders is None:
+            return result
+        second = replace(setting, id=uuid.uuid4().hex, plan=leaders, earlier=first_scores(leaders, result))
+        return settled(result, _searched(second, PlanInputs(leaders, device), past, jobs, listeners))
+
+
+def _searched(
+    setting: _Setting, inputs: PlanInputs, past: History, jobs: int | None, listeners: Sequence[OnTrial]
+) -> SearchResult:
+    """Run the steps of a setting's plan, and tell what they gave."""
+    worker = _workers[setting.id] = setting.worker(inputs, past)
+    try:
+        worker.enter()
+        with told(setting.plan, worker.record, listeners):
+            _run_all(worker, setting, jobs)
+        return worker.result()
+    finally:
+        del _workers[setting.id]
+        worker.record.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +113,7 @@ class _Setting:
         id: of this call of `search`.
         plan, device, pruner, trial_minutes: as there.
         storage, history: URLs.
+        earlier: scores of the plan's steps with another seed, by position.
     """
 
     id: str
@@ -105,12 +123,13 @@ class _Setting:
     device: str | None
     pruner: optuna.pruners.BasePruner
     trial_minutes: float | None
+    earlier: Mapping[int, float] = field(default_factory=dict)
 
     def worker(self, inputs: PlanInputs, history: History) -> Worker:
         """A worker of this process."""
         record = TrialRecord(self.plan, self.storage, self.pruner)
         checkpoints = CheckpointStore(inputs.pool.folder / "searches", self.plan.id[:12])
-        return Worker(self.plan, inputs, history, record, checkpoints, self.trial_minutes)
+        return Worker(self.plan, inputs, history, record, checkpoints, self.trial_minutes, self.earlier)
 
 
 _workers: dict[str, Worker] = {}

@@ -20,7 +20,8 @@ def _needed(name: str, shown: str) -> Any:
 
 
 def _about(event: TrialEvent) -> dict[str, Any]:
-    known = {"source": event.source, "target": event.target, "recipe": event.recipe, "position": event.position}
+    names = ("source", "target", "recipe", "seed", "position")
+    known = {name: getattr(event, name) for name in names}
     return known if math.isnan(event.forecast) else {**known, "forecast": event.forecast}
 
 

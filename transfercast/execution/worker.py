@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,6 +56,7 @@ class Worker:
         record: Optuna's studies.
         checkpoints: where models are kept.
         trial_minutes: that a training may take; looked at after each epoch.
+        earlier: scores of steps with another seed, by position; the best is then chosen by the mean of both.
 
     Attributes:
         causes: why steps failed, by position.
@@ -69,8 +70,9 @@ class Worker:
         record: TrialRecord,
         checkpoints: CheckpointStore,
         trial_minutes: float | None = None,
+        earlier: Mapping[int, float] | None = None,
     ) -> None:
-        self.trial_minutes = trial_minutes
+        self.trial_minutes, self.earlier = trial_minutes, earlier or {}
         self.plan, self.inputs, self.history, self.record, self.checkpoints = plan, inputs, history, record, checkpoints
         first = len(plan.steps)
         self.tests = {first + number: target for number, target in enumerate(plan.targets)}
@@ -265,6 +267,13 @@ class Worker:
         steps = (self.plan.steps[position] for position in key_of)
         return [(step, recorded[key_of[step.position]]) for step in steps if key_of[step.position] in recorded]
 
+    def _mean(self, step: Step, observation: Observation) -> float:
+        """A step's score, or its mean with the earlier one."""
+        return (observation.score + self.earlier.get(step.position, observation.score)) / 2
+
+    def _best(self, observed: list[tuple[Step, Observation]]) -> tuple[Step, Observation]:
+        return max(observed, key=lambda run: self._mean(*run))
+
     def _gain(self, step: Step, observation: Observation) -> float | None:
         """Score minus that of the target alone, where the plan has it and it is known."""
         baseline = _baseline(self._observed(step.target))
@@ -273,7 +282,7 @@ class Worker:
     def _keep_the_best(self, target: str) -> None:
         """Remove models of a target but the best, and the baseline's while its test score is open."""
         observed = self._observed(target)
-        keep = [_best(observed)[1]]
+        keep = [self._best(observed)[1]]
         baseline = _baseline(observed)
         if baseline is not None and self.history.find(self._run_key(baseline[0], "test")) is None:
             keep.append(baseline[1])
@@ -286,7 +295,7 @@ class Worker:
             observed = self._observed(target)
             if not observed:
                 raise TransfercastError("no training of this target succeeded")
-            best, baseline = _best(observed), _baseline(observed)
+            best, baseline = self._best(observed), _baseline(observed)
             self._test_once(*best, keep=True)
             if baseline is not None:
                 self._test_once(*baseline, keep=False)
@@ -344,7 +353,7 @@ class Worker:
         ]
 
     def _best_of(self, trainings: list[Training], tested: dict[int, float]) -> Best:
-        best = max(trainings, key=lambda training: training.observation.score)
+        best = max(trainings, key=lambda training: self._mean(training.step, training.observation))
         return Best(
             pair=best.step.pair,
             recipe=best.step.recipe,
@@ -376,11 +385,7 @@ class Worker:
         return Failure(position, f"{step.source} -> {step.target}", self.causes.get(position) or self.record.cause(step))
 
 
-def _best(observed: list[tuple[Step, Observation]]) -> tuple[Step, Observation]:
-    return max(observed, key=lambda run: run[1].score)
-
-
 def _baseline(observed: list[tuple[Step, Observation]]) -> tuple[Step, Observation] | None:
     """The best training of the target alone, of those from several encoders."""
     alone = [run for run in observed if run[0].source == ALONE]
-    return _best(alone) if alone else None
+    return max(alone, key=lambda run: run[1].score) if alone else None
