@@ -185,7 +185,14 @@ def test_weights_and_biases_has_a_run_a_trial_with_its_curve_and_its_end(monkeyp
         tracker(one)
     first, second = runs
     assert {"project": "transfercast", "entity": "team", "name": "s to t", "group": "t"}.items() <= first.options.items()
-    assert first.options["config"] == {"source": "s", "target": "t", "recipe": "full", "position": 1, "seed": 0, "forecast": 0.6}
+    assert first.options["config"] == {
+        "source": "s",
+        "target": "t",
+        "recipe": "full",
+        "position": 1,
+        "seed": 0,
+        "forecast": 0.6,
+    }
     assert first.logged == [({"score": 0.25}, 1), ({"score": 0.5}, 2)]
     assert (first.summary, first.code) == ({"ended": "finished", "cause": "", "final_score": 0.5}, 0)
     assert (second.summary, second.code) == ({"ended": "failed", "cause": "x"}, 1)

@@ -15,7 +15,7 @@ def half_width(residuals, coverage, kind="grouped"):
     return Intervals(residuals).half_width(coverage, kind)
 
 
-@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9])
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.92])
 def test_the_grouped_bound_is_the_conformal_quantile(coverage):
     # split conformal: of n + 1 exchangeable residuals the next is within the k-th smallest with probability k / (n + 1)
     rng = np.random.default_rng(0)

@@ -99,3 +99,24 @@ def test_a_target_that_was_observed_with_another_encoder_is_known_by_those_cells
     cold, warm = (forecasts(process_of(transfers_from(seen)), asked) for seen in (rows, rows + own))
     assert cold[0] > cold[1]
     assert warm[0] - warm[1] < cold[0] - cold[1]
+
+
+def test_an_observed_target_is_known_by_its_own_cells_whichever_of_its_rows_are_asked_for():
+    seen = grid([f"t{n}" for n in range(5)], [f"s{n}" for n in range(6)])
+    process = process_of(seen)
+    one = seen.take(np.array([7]))
+    asked_alone, asked_with_all = (process.forecast(process.matrix.rows_of(rows.candidates)).effects for rows in (one, seen))
+    assert asked_alone[0] == pytest.approx(asked_with_all[7])
+
+
+def test_the_second_term_of_reciprocity_is_how_similar_source_and_target_are_as_sources():
+    seen = grid(["a", "b", "c", "d"], ["a", "b", "c", "d", "s"])
+    process = process_of(seen)
+    rows = process.matrix.rows_of(seen.candidates)
+    found = process.reciprocity(rows)[:, 1]
+    matrix = process.matrix
+    names = zip(seen.candidates.targets, seen.candidates.sources, strict=True)
+    numbers = [(matrix.tasks.index(target), matrix.tasks.index(source)) for target, source in names]
+    similar = process.similarity.effects(np.arange(len(matrix.tasks)))
+    np.testing.assert_allclose(found, [similar[pair] for pair in numbers])
+    assert found.any()

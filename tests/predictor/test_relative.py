@@ -14,6 +14,7 @@ def test_an_exponential_rank_halves_with_every_third_rank_and_ties_share_it():
     seven = exponential_rank(np.arange(7.0)[::-1])
     assert seven[0] - seven[3] == pytest.approx(0.5)
     assert seven[3] - seven[6] == pytest.approx(0.25)
+    assert seven.mean() == pytest.approx(0, abs=1e-12)
     tied = exponential_rank(np.array([0.5, 0.5, 0.1]))
     assert tied[0] == tied[1]
     assert tied[0] - tied[2] == pytest.approx(2 ** (-0.5 / 3) - 2 ** (-2 / 3))

@@ -7,7 +7,7 @@ import pytest
 
 from tests.predictor.cells import grid, transfers_from
 from transfercast.predictor.performance import performance_matrix
-from transfercast.predictor.similarity import SHARED, TaskSimilarity
+from transfercast.predictor.similarity import TaskSimilarity
 
 
 def similarity(part, seen, new, names=("t", "u")) -> np.ndarray:
@@ -27,6 +27,21 @@ def test_profiles_are_compared_by_their_cosine():
     assert similarity("profile", seen, new) == pytest.approx(np.array([[1.0, -1.0]]))
 
 
+def test_profiles_of_several_columns_are_compared_by_the_mean_cosine():
+    seen = transfers_from(TWO, [[1.0, 1.0], [0.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
+    new = transfers_from([("a", "new", 0.0), ("b", "new", 0.0)], [[5.0, 1.0], [3.0, 2.0]])  # by m0 as t, by m1 as u
+    assert similarity("profile", seen, new) == pytest.approx(np.array([[0.0, 0.0]]))
+    same = transfers_from([("a", "new", 0.0), ("b", "new", 0.0)], [[5.0, 2.0], [3.0, 1.0]])
+    assert similarity("profile", seen, same) == pytest.approx(np.array([[1.0, -1.0]]))
+
+
+def test_a_measure_of_unknown_direction_says_nothing_of_a_target_as_a_source():
+    rows = [("t", "u", 0.5), ("x", "u", 0.4), ("u", "t", 0.5), ("x", "t", 0.4)]
+    seen = transfers_from(rows, [[1.0], [2.0], [1.0], [2.0]], better="unknown")
+    new = transfers_from([("t", "new", 0.0), ("u", "new", 0.0)], [[0.0], [1.0]], better="unknown")
+    assert not similarity("measured", seen, new).any()
+
+
 def test_a_measure_of_which_lower_is_better_is_turned_round():
     rows = [("t", "u", 0.5), ("x", "u", 0.4), ("u", "t", 0.5), ("x", "t", 0.4)]
     seen = transfers_from(rows, [[1.0], [2.0], [1.0], [2.0]], better="lower")
@@ -39,6 +54,8 @@ def test_what_a_measure_says_of_the_new_target_as_a_source_counts_as_well():
     new = transfers_from([("t", "new", 0.0), ("x", "new", 0.0)], [[0.0], [1.0]])
     # t as a source of new: -1; new as a source of t: 1; of u nothing is known
     assert similarity("measured", seen, new) == pytest.approx(np.array([[0.0, 0.0]]))
+    agreeing = transfers_from([("t", "new", 0.0), ("x", "new", 0.0)], [[1.0], [0.0]])  # 1 both ways, and 1 is the mean
+    assert similarity("measured", seen, agreeing) == pytest.approx(np.array([[1.0, 0.0]]))
 
 
 def test_tasks_that_help_the_same_targets_as_sources_are_similar():
@@ -47,7 +64,7 @@ def test_tasks_that_help_the_same_targets_as_sources_are_similar():
     found = similarity("effects", transfers_from(rows), transfers_from([("x", "new", 0.0)]))
     outcome = performance_matrix(transfers_from(rows), ()).dense()[0]
     t, new, u = (outcome[:2, number] for number in (1, 0, 2))  # tasks in the order of the alphabet: new, t, u, x, y
-    shrunk = 2 / (2 + SHARED)
+    shrunk = 0.5  # two targets are shared, and half of the cosine counts where two are
     assert found[0, 0] == pytest.approx(shrunk * new @ t / np.linalg.norm(new) / np.linalg.norm(t))
     assert found[0, 1] == pytest.approx(shrunk * new @ u / np.linalg.norm(new) / np.linalg.norm(u))
     assert found[0, 0] > 0 > found[0, 1]
