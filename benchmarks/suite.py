@@ -38,8 +38,8 @@ from benchmarks import baselines
 from benchmarks.baselines import BASELINES
 from benchmarks.coldstart import suite_history, transfers
 from benchmarks.data import DATA
-from benchmarks.taskweb import history_of, judged_rows, measured_pairs, plan_with_reasons, promises, ten_thousand
-from transfercast.evaluation.holdout import HeldOut
+from benchmarks.taskweb import history_of, judged_rows, measured_pairs, plan_with_reasons, ten_thousand
+from transfercast.planning.stop import WORTH_STOPPING, expected_best
 from transfercast.predictor.data import Transfers
 from transfercast.predictor.fitting import fit
 from transfercast.predictor.masking import COLD
@@ -48,6 +48,7 @@ from transfercast.predictor.predictor import Predictor
 
 MOST_SINGLE_FOLDS, FOLDS = 30, 10
 COVERAGE = 0.9
+PROMISED_AFTER = 5
 LARGEST = "model_recycling"
 MOST_ROWS, SLOW = 20_000, ("Gaussian process over pairs",)
 """Baselines that would take hours on larger tables."""
@@ -67,11 +68,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Forecasts:
-    """(n,) held-out forecasts of the predictor, with their 90 % intervals, and the seconds that they took in all."""
+    """(n,) held-out forecasts of the predictor, and the seconds that they took in all.
+
+    Attributes:
+        lower, upper: ends of the 90 % interval.
+        shared, own: standard deviations of the error that the rows of a target share, and of the row's own.
+    """
 
     score: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
+    shared: np.ndarray
+    own: np.ndarray
     seconds: float
 
 
@@ -121,18 +129,18 @@ def of_baseline(table: Table, name: str, cache: Path) -> np.ndarray:
     return result
 
 
-def of_fold(table: Table, fold: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(m,) forecasts of a fold, with lower and upper ends of the 90 % interval."""
+def of_fold(table: Table, fold: str) -> tuple[np.ndarray, ...]:
+    """(m,) arrays of `Forecasts` for a fold."""
     out = table.folds == fold
     predictor = Predictor("held out", fit(table.observed.take(~out), regimes=(COLD,)))
     forecast = predictor.forecast(table.observed.candidates.take(out), COVERAGE, explain=False)
-    return forecast.score, forecast.lower, forecast.upper
+    return forecast.score, forecast.lower, forecast.upper, forecast.shared_spread, forecast.own_spread
 
 
 def of_predictor(table: Table, jobs: int) -> Forecasts:
     """Held-out forecasts of the predictor."""
     started, names = time.perf_counter(), list(dict.fromkeys(table.folds))
-    parts = np.full((3, len(table.observed)), np.nan)
+    parts = np.full((5, len(table.observed)), np.nan)
     for fold, values in zip(names, Parallel(n_jobs=jobs)(delayed(of_fold)(table, name) for name in names), strict=True):
         parts[:, table.folds == fold] = values
     return Forecasts(*parts, time.perf_counter() - started)
@@ -202,8 +210,7 @@ def seconds_to_learn(table: Table) -> float:
 
 def of_taskweb(table: Table, forecasts: Forecasts) -> dict[str, float]:
     """What plans promise and when they stop, and how fast 10,000 pairs are forecast and planned."""
-    held = HeldOut(table.observed, "target", forecasts.score, {}, {}, np.empty(0))
-    told = promises(held, table.judged)
+    told = promises(table, forecasts)
     predictor, sources = Predictor.of(table.observed), sorted(set(table.observed.candidates.sources))
     return {
         "stop_ratio": told["stop_after"] / told["needed"],
@@ -212,6 +219,29 @@ def of_taskweb(table: Table, forecasts: Forecasts) -> dict[str, float]:
         "forecast_10k_s": ten_thousand(predictor, sources),
         "explain_plan_s": plan_with_reasons(predictor, sources),
     }
+
+
+def promises(table: Table, forecasts: Forecasts) -> dict[str, float]:
+    """What a plan of `PROMISED_AFTER` trainings promises over the target alone, and keeps; where it stops, and could have.
+
+    Means over targets and encoders with more candidates than that.
+    """
+    rows = table.observed.candidates
+    promised, kept, stops, needed = [], [], [], []
+    for query in range(rows.query_ids.max() + 1):
+        own = np.nonzero((rows.query_ids == query) & table.judged)[0]
+        if len(own) <= PROMISED_AFTER:
+            continue
+        order = own[np.argsort(-forecasts.score[own], kind="stable")]
+        alone, shared = float(rows.baseline[own[0]]), float(forecasts.shared[own[0]])
+        expected = expected_best(alone, forecasts.score[order], forecasts.own[order], 1.0, shared)
+        in_hand = np.maximum(np.maximum.accumulate(table.observed.score[order]), alone)
+        promised.append(expected[PROMISED_AFTER - 1] - alone)
+        kept.append(in_hand[PROMISED_AFTER - 1] - alone)
+        for best, after in ((expected, stops), (in_hand, needed)):
+            after.append(int(np.argmax(best[-1] - np.concatenate([[alone], best]) < WORTH_STOPPING)))
+    return {"promised": float(np.mean(promised)), "kept": float(np.mean(kept)),
+            "stop_after": float(np.mean(stops)), "needed": float(np.mean(needed))}  # fmt: skip
 
 
 def main() -> None:

@@ -27,13 +27,10 @@ from transfercast.core.plan import Budget
 from transfercast.core.records import ALONE, Candidate, Observation, Recipe
 from transfercast.core.table import INDEX, Column, FeatureTable, Provenance
 from transfercast.evaluation.evaluate import Evaluation, evaluate
-from transfercast.evaluation.holdout import HeldOut, held_out
+from transfercast.evaluation.holdout import held_out
 from transfercast.history.store import History
 from transfercast.planning.order import plan
-from transfercast.planning.stop import WORTH_STOPPING, expected_best
-from transfercast.predictor.calibration import LEAST_HEADROOM
 from transfercast.predictor.data import Candidates, Transfers, candidates_of, candidates_of_table, transfers_of
-from transfercast.predictor.intervals import shared_and_own
 from transfercast.predictor.predictor import Predictor
 
 MEASURES = (
@@ -41,7 +38,6 @@ MEASURES = (
     Column(name="llm_similarity", measure="LLM similarity", version=1, better="higher", group="label space"),
 )
 JUDGED = ("roberta", "gpt2m", "t5b")
-PROMISED_AFTER = 5
 
 
 def history_of(folder: Path) -> History:
@@ -111,33 +107,6 @@ def table(evaluation: Evaluation, per_encoder: dict[str, Evaluation]) -> None:
         print(f"{order.name:50}{100 * order.ndcg.mean:7.1f}{regrets}{100 * order.time_share.mean:7.1f}   {each}")
 
 
-def promises(forecast: HeldOut, rows: np.ndarray) -> dict[str, float]:
-    """What a plan of `PROMISED_AFTER` trainings promises over the target alone, and keeps; where it stops, and could have.
-
-    Spreads of errors are those of the other targets' held-out rows. Means over targets and encoders.
-    """
-    observed, design = forecast.transfers, forecast.transfers.candidates
-    headroom = np.maximum(1 - design.baseline, LEAST_HEADROOM)
-    errors = (observed.score - forecast.score) / headroom
-    promised, kept, stops, needed = [], [], [], []
-    for group in range(design.query_ids.max() + 1):
-        own = np.nonzero((design.query_ids == group) & rows)[0]
-        if len(own) <= PROMISED_AFTER:
-            continue
-        others = design.targets != design.targets[own[0]]
-        shared, spread = shared_and_own(errors[others], design.query_ids[others])
-        order = own[np.argsort(-forecast.score[own], kind="stable")]
-        alone, room = float(design.baseline[own[0]]), float(headroom[own[0]])
-        expected = expected_best(alone, forecast.score[order], np.full(len(order), spread * room), 1.0, shared * room)
-        in_hand = np.maximum(np.maximum.accumulate(observed.score[order]), alone)
-        promised.append(expected[PROMISED_AFTER - 1] - alone)
-        kept.append(in_hand[PROMISED_AFTER - 1] - alone)
-        for best, after in ((expected, stops), (in_hand, needed)):
-            after.append(int(np.argmax(best[-1] - np.concatenate([[alone], best]) < WORTH_STOPPING)))
-    return {"promised": float(np.mean(promised)), "kept": float(np.mean(kept)),
-            "stop_after": float(np.mean(stops)), "needed": float(np.mean(needed))}  # fmt: skip
-
-
 def table_of_ten_thousand(sources: list[str]) -> FeatureTable:
     """A hundred new targets with a hundred sources each, some of them never seen, and random measures."""
     names = (sources + [f"stranger{n}" for n in range(100)])[:100]
@@ -193,9 +162,6 @@ def main() -> None:
               f"{evaluation.width[kind]:.3f} wide")  # fmt: skip
     print(f"NDCG 95 % interval over targets: {100 * best.ndcg.low:.1f} to {100 * best.ndcg.high:.1f}; "
           f"RMSE {evaluation.rmse:.4f}; Brier {evaluation.brier:.3f}")  # fmt: skip
-    told = promises(new, rows)
-    print(f"after {PROMISED_AFTER} trainings +{told['promised']:.4f} over the target alone promised, +{told['kept']:.4f} kept; "
-          f"stops after {told['stop_after']:.1f} trainings where {told['needed']:.1f} sufficed")  # fmt: skip
     known = evaluate(held_out(observed, given.features, "target and encoder", given.jobs), rows)
     print(f"target seen with another encoder: NDCG {100 * known.predictor.ndcg.mean:.1f}, regret@1/3/5 "
           + "/".join(f"{known.predictor.regret[k].mean:.2f}" for k in (1, 3, 5)))  # fmt: skip
@@ -207,10 +173,6 @@ def main() -> None:
         "coverage90": {kind: interval.mean for kind, interval in evaluation.coverage.items()},
         "time_share_1pct": 100 * best.time_share.mean,
         "rmse": evaluation.rmse,
-        f"gain_promised_after_{PROMISED_AFTER}": told["promised"],
-        f"gain_kept_after_{PROMISED_AFTER}": told["kept"],
-        "stop_after": told["stop_after"],
-        "stop_needed": told["needed"],
         "ndcg_seen_target": 100 * known.predictor.ndcg.mean,
         "seconds": seconds,
         "seconds_10000_pairs": pairs,
