@@ -105,6 +105,22 @@ def test_the_paper_s_axis_counts_the_first_k_trainings_of_every_target_and_not_t
     assert part.first[1, 0] == pytest.approx(two.score[best].mean())
 
 
+def test_the_brier_score_is_of_the_chance_to_beat_the_target_alone():
+    forecast = held_out_order([0.4, 0.7, 0.9], [3.0, 2.0, 1.0], baseline=0.5)
+    said = replace(forecast, improvement=np.array([0.2, 0.9, np.nan]))  # s0 does not beat it, s1 does
+    assert evaluate(said).brier == pytest.approx((0.2**2 + 0.1**2) / 2)
+    assert np.isnan(evaluate(forecast).brier)
+
+
+def test_a_measure_of_which_lower_is_better_orders_the_lowest_first():
+    forecast = held_out_order([0.4, 0.7, 0.9], [3.0, 2.0, 1.0])
+    rows = forecast.transfers.candidates
+    schema = tuple(one.model_copy(update={"better": "lower"}) if one.name == "m0" else one for one in rows.schema)
+    turned = replace(forecast, transfers=replace(forecast.transfers, candidates=replace(rows, schema=schema)))
+    assert (forecast.orders()["m0"] == [3, 2, 1]).all()
+    assert (turned.orders()["m0"] == [-3, -2, -1]).all()
+
+
 def test_a_source_for_which_a_measure_is_not_defined_comes_last():
     found = evaluate(held_out_order([0.4, 0.7, 0.9], [np.nan, 2.0, 1.0])).order("m0")
     assert found.first[1].tolist() == [0.7, 0.9, 0.9]

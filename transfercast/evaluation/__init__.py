@@ -1,1 +1,1 @@
-"""How good forecasts of held-out targets and encoders are: learned anew for each fold, judged, and told as a report."""
+"""How good forecasts of held-out targets and encoders are: a predictor is fitted without each fold, and judged on it."""

@@ -280,14 +280,14 @@ def _judge(values: np.ndarray, transfers: Transfers, group: np.ndarray, rng: np.
     truth, hours = transfers.score[group], transfers.hours[group]
     hours = hours if hours.sum() > 0 else np.ones(len(truth))
     known = np.isfinite(values)
-    told = known.sum() > 1 and np.ptp(values[known]) > 0 and np.ptp(truth[known]) > 0
+    has_order = known.sum() > 1 and np.ptp(values[known]) > 0 and np.ptp(truth[known]) > 0
     baseline = float(transfers.candidates.baseline[group[0]])
     draws = TIED_DRAWS if len(np.unique(values)) < len(values) else 1
     orders = [np.lexsort((rng.permutation(len(values)), -values)) for _ in range(draws)]
     return _Judgement(
         ndcg=ndcg(values, truth),
         regret=tuple(regret(values, truth, k) for k in REGRET_AT),
-        spearman=float(spearmanr(values[known], truth[known]).statistic) if told else float("nan"),
+        spearman=float(spearmanr(values[known], truth[known]).statistic) if has_order else float("nan"),
         time_share=share_of_time(values, truth, hours),
         curve=np.mean([_curve(order, truth, hours, baseline) for order in orders], axis=0),
         first=np.mean([_first(order, truth, hours) for order in orders], axis=0),

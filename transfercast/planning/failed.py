@@ -1,4 +1,4 @@
-"""Which candidates a history speaks against: their training was stopped or failed, or that of their likes did."""
+"""Candidates that a history speaks against: their training was stopped or failed, or failed alike on other targets."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """From forecasts and a budget to a plan: the order in which to train.
 
-Every target is trained alone first. Then comes what the history holds already, which costs nothing, and then always the step
-that adds most to the expected best score of its target (per hour, where hours are the budget).
+Every target is trained alone first. Candidates that the history holds already follow; they cost nothing. Each further step is
+the one that adds most to the expected best score of its target, per hour where the budget is in hours.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ class _Describe:
             lower=None,
             upper=None,
             hours=0.0 if done else target.price(recipe, encoder),
-            expected_best=self._told(row, best),
+            expected_best=self._if_observed(row, best),
             done=done,
         )
 
@@ -264,7 +264,7 @@ class _Describe:
             lower=None,
             upper=None,
             hours=0.0,
-            expected_best=self._told(row, target.options.in_hand),
+            expected_best=self._if_observed(row, target.options.in_hand),
             done=True,
             features=self._features(row),
         )
@@ -275,25 +275,25 @@ class _Describe:
         beats = float(forecast.beats_baseline[row])
         lower, upper = float(forecast.lower[row]), float(forecast.upper[row])
         metric = METRICS[DEFAULT_METRIC if target.facts is None else target.facts.metric]
-        says_something = lower > metric.lowest or upper < metric.highest
+        has_bounds = lower > metric.lowest or upper < metric.highest
         return Step(
             position=0,
             source=candidate.source,
             target=candidate.target,
             recipe=candidate.recipe,
             encoder=self.forecast.encoders[row],
-            score=self._told(row, float(forecast.score[row])),
-            lower=self._told(row, lower) if says_something else None,
-            upper=self._told(row, upper) if says_something else None,
+            score=self._if_observed(row, float(forecast.score[row])),
+            lower=self._if_observed(row, lower) if has_bounds else None,
+            upper=self._if_observed(row, upper) if has_bounds else None,
             hours=target.hours[row],
-            expected_best=self._told(row, expected),
+            expected_best=self._if_observed(row, expected),
             beats_baseline=None if np.isnan(beats) else beats,
             why=dict(zip(forecast.groups, forecast.why[row].tolist(), strict=True)),
             features=self._features(row),
         )
 
-    def _told(self, row: int, value: float | None) -> float | None:
-        """The value, where anything was observed that it could rest on."""
+    def _if_observed(self, row: int, value: float | None) -> float | None:
+        """The value; None where nothing was observed that it could rest on."""
         return value if self.forecast.support[row] > 0 else None
 
     def _features(self, row: int) -> dict[str, float]:

@@ -5,11 +5,12 @@ score units that the prior's order is worth (`prior`), a forecast is
 
     b + g r + (1 - p) a r f + p c q,    p = HALF / (HALF + n)
 
-cut to the metric's range; n observations, so p of the order is prior, and all of it (p = 1) where a = 0: nothing was learned
-that held-out targets bear out. g is the intercept of the encoder, a the slope of the row's regime (both shares of the
-headroom) and c the prior's scale, 1 until observations show another.
+clipped to the metric's range. g is the intercept of the encoder and a the slope of the row's regime, both shares of the
+headroom; c is the prior's scale, 1 until observations show another. With n observations the share p of the order comes from
+the prior. Where held-out targets confirm nothing of what was learned, a = 0 and p = 1.
 
-Rows of one target err together, so whatever is a mean over targets is shrunk toward what is assumed without any, by TARGETS.
+Errors of one target's rows are correlated, so means over targets are shrunk toward the values that are assumed without any
+observation; TARGETS says how strongly.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ ENCODER_ROWS = 30.0
 """Observations at which an encoder's own intercept counts as much as that of all encoders."""
 
 TARGETS = 3.0
-"""Targets at which what was observed counts as much as what is assumed: scores of ASSUMED, gains of 0, a scale of 1.
+"""Number of targets at which observed mean and assumed value (a score of ASSUMED, a gain of 0, a scale of 1) count equally.
 
-Where the assumption is right, the mean of G targets shrunk like that costs at most 4 % of RMSE for any G: with w = G / (G + 3),
+Where the assumed value is right, shrinking the mean of G targets costs at most 4 % of RMSE for any G: with w = G / (G + 3),
 the squared error grows from 1 to 1 + w^2 / G, which is 1.08 for two targets, 1.083 for three, and 1.082 for four.
 """
 
 STEEPEST = 2.0
-"""A forecast relative score varies less than a true one, so a step of it may be worth more; at most so many times."""
+"""Largest slope, as a multiple of that of the true relative scores; forecasts vary less, so their slope may be larger."""
 
 ASSUMED = 0.5
 """Score of a target of which nothing is known."""
@@ -161,9 +162,9 @@ def slope_of(transfers: Transfers, relative: np.ndarray, levels: Levels) -> floa
     """Share of the headroom by which scores of a query move when the relative score moves by 1: least squares, at least 0."""
     query_ids = transfers.candidates.query_ids
     moved = _centred(transfers.score, query_ids)
-    said = _centred(relative, query_ids) * levels.headroom(transfers.candidates)
-    total = float(said @ said)
-    return max(float(said @ moved) / total, 0.0) if total > 1e-12 else 0.0
+    forecast = _centred(relative, query_ids) * levels.headroom(transfers.candidates)
+    total = float(forecast @ forecast)
+    return max(float(forecast @ moved) / total, 0.0) if total > 1e-12 else 0.0
 
 
 def prior_scale_of(transfers: Transfers, levels: Levels, weights: Weights) -> float:

@@ -3,8 +3,8 @@
 Residuals are in shares of the headroom and divided by the pair's difficulty, as are the widths: a target at 0.93 errs less than
 one at 0.5. `grouped` intervals pool all held-out rows and take the absolute residual of rank ceil(coverage (n + 1)). Rows of
 one target err together, so with few targets that covers less than it says. `hierarchical` ones give each of G targets the
-weight 1 / (G + 1), shared by its rows, and the last to infinity: safe for a target like those held out, and wider (close to
-Dunn, Wasserman and Ramdas 2022). Where that leaves no end, errors are taken as normal with one mean square m a target, and
+weight 1 / (G + 1), shared by its rows, and the last to infinity: valid for a new target like those held out, and wider (close
+to Dunn, Wasserman and Ramdas 2022). Where that leaves no end, errors are taken as normal with one mean square m a target, and
 
     half the width = t((1 + coverage) / 2; G - 1) sqrt((1 + 1 / G) m)
 

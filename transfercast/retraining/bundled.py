@@ -1,7 +1,7 @@
 """The predictor that comes with the package, made from the atlas by `make predictor`.
 
-It is the learned prior of `predictor.prior_fit`: what the evidence said of transfers between other tasks. The same atlas
-gives the same files, byte for byte.
+It is the learned prior of `predictor.prior_fit`: weights of the evidence that were learned from transfers between other tasks.
+The same atlas gives the same files, byte for byte.
 """
 
 from __future__ import annotations
