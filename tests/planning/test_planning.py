@@ -242,7 +242,7 @@ def test_what_was_stopped_or_failed_is_not_proposed_again_nor_what_is_like_it(le
 
 @pytest.mark.parametrize(
     "changes", [{"encoder": "other"}, {"recipe": Recipe(epochs=9).key}, {"target_fingerprint": "other"}, {"split": "test"},
-                {"target": "t1"}, {"source_fingerprint": "other"}],
+                {"target": "t1"}, {"source_fingerprint": "other"}, {"metric": "accuracy"}],
 )  # fmt: skip
 def test_trainings_of_something_else_are_not_taken_as_done(learned, changes):
     facts = FACTS.model_copy(update={"fingerprint": "of t0"})
@@ -338,6 +338,14 @@ def test_an_expensive_best_does_not_keep_a_cheap_good_one_from_being_bought():
         "t", np.arange(2), np.array([0.9, 0.3]), np.full(2, 0.05), 0.0, np.array([2.0, 0.001]), np.zeros(2), 0.3, 1.0
     )
     assert [step.number for step in chosen([other], 2.0)] == [0]
+
+
+def test_what_gains_most_for_an_hour_is_bought_first():
+    long, short = (
+        Options(name, np.arange(1), np.array([score]), np.full(1, 0.01), 0.0, np.array([price]), np.zeros(1), 0.5, 1.0)
+        for name, score, price in (("long", 0.7, 4.0), ("short", 0.6, 1.0))
+    )
+    assert [step.target for step in chosen([long, short], 5.0)] == [1, 0]  # .1 an hour before .05
 
 
 def test_a_frozen_encoder_reads_each_row_once_at_a_third_of_the_price():
