@@ -12,6 +12,7 @@ import transformers
 from tests.attribution.models import VOCABULARY, tokenizer_for
 from tests.conftest import sentences, write_csv
 from transfercast.core.cache import ArrayCache
+from transfercast.core.errors import InputError
 from transfercast.core.records import Recipe
 from transfercast.features.extract import extract_features
 from transfercast.features.rank import rank_encoders
@@ -84,3 +85,10 @@ def test_they_are_ranked_beside_others_and_measured_as_sources(base, tiny_encode
     assert frame.loc["help", ["text_emb", "task_emb", "vocabulary_overlap"]].notna().all(axis=None)
     assert frame["ansat_b_0.05"].isna().all()
     assert "source given: ansat is NaN: encoder-decoders are not attributed" in caplog.text
+
+
+def test_multitask_refuses_them_and_names_the_model(base, tmp_path):
+    recipe = RECIPE.adapted("multitask")
+    target, source = task_of(tmp_path, "water", 1), task_of(tmp_path, "film", 2)
+    with pytest.raises(InputError, match=r"not for both in one \((bart|t5)\)"):
+        fine_tune(target, base, recipe, seed=0, device=torch.device("cpu"), companion=source)
