@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from transfercast.predictor import prior
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach for the hub
 os.environ.pop("COLUMNS", None)  # what commands print is compared as it is written to a pipe
 
@@ -99,6 +101,15 @@ def family_toml(tmp_path_factory) -> Path:
     toml = folder / "tasks.toml"
     toml.write_text('kind = "binary"\ntarget_rows = { train = 12 }\n\n' + "\n\n".join(entries) + "\n", encoding="utf-8")
     return toml
+
+
+@pytest.fixture
+def untaught(tmp_path, monkeypatch):
+    """No predictor comes with the package: measures have one vote each, whatever the atlas taught."""
+    monkeypatch.setattr(prior, "BUNDLED", tmp_path / "nothing bundled")
+    prior.bundled_weights.cache_clear()
+    yield
+    prior.bundled_weights.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.usefixtures("untaught")
 def test_plan_a_search_within_a_budget_and_run_it(here, family_toml, tiny_encoder):
     tc.SourcePool.fit("pool/", read_family(family_toml).sources, encoder=str(tiny_encoder), recipe=FAST)
     rng = random.Random(0)

@@ -187,6 +187,7 @@ def test_a_text_is_explained_in_words_in_json_and_on_a_page(tmp_path):
     assert " help(" in done.stdout
 
 
+@pytest.mark.usefixtures("untaught")
 def test_the_main_job_from_files_to_a_retrained_predictor(tmp_path, family_toml, tiny_encoder):
     recipe = "full/lr=0.01/epochs=2/batch=8/tokens=16"
     done = transfercast("fit-sources", family_toml, "--encoder", tiny_encoder, "--recipe", recipe, "--json")

@@ -107,6 +107,7 @@ def test_an_evaluation_shows_few_orders_the_best_first_and_a_verdict(files):
     assert History("history.db").schema() == tuple(sorted(MINE, key=lambda column: column.name))
 
 
+@pytest.mark.usefixtures("untaught")
 def test_an_order_that_is_worse_than_random_is_called_so():
     some = past(12, 6)
     from transfercast.evaluation.evaluate import evaluate

@@ -103,7 +103,7 @@ def test_each_source_is_measured_against_the_target_trained_from_its_own_encoder
 
 
 def test_a_forecast_rests_on_the_encoder_of_its_row_and_is_compared_with_the_best(table, alone):
-    forecast = Predictor.load().predict(table)
+    forecast = Predictor().predict(table)
     assert list(forecast.to_frame()["encoder"]) == table.encoders
     for encoder, score in alone.items():
         rows = [number for number, own in enumerate(table.encoders) if own == encoder]

@@ -165,7 +165,7 @@ def test_two_observed_targets_make_no_forecast_far_from_the_prior():
         whole = observed(targets=8, sources=6, seed=seed)
         out = ~np.isin(whole.candidates.targets, ["t0", "t1"])
         rest = whole.take(out)
-        forecasts = scores(fit(whole.take(~out)), rest.candidates), Predictor().forecast(rest.candidates, 0.9).score
+        forecasts = scores(fit(whole.take(~out), weights={}), rest.candidates), Predictor().forecast(rest.candidates, 0.9).score
         errors.append([np.sqrt(((forecast - rest.score) ** 2).mean()) for forecast in forecasts])
     ours, theirs = np.mean(errors, axis=0)
     assert ours <= 1.05 * theirs  # of a prior that is right here: scores of `observed` do rise with ranks

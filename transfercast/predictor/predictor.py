@@ -17,11 +17,11 @@ from transfercast.core.plan import Plan
 from transfercast.core.records import Candidate
 from transfercast.core.table import FeatureTable
 from transfercast.history.store import History, opened
-from transfercast.predictor import persistence, versions
+from transfercast.predictor import persistence, prior, versions
 from transfercast.predictor.data import Candidates, Transfers, candidates_of_table, transfers_of
-from transfercast.predictor.fitting import ATLAS, NOTHING_OBSERVED, FittedModel, RelativeForecast, fit
+from transfercast.predictor.fitting import ATLAS, NOTHING_OBSERVED, FittedModel, fit
 from transfercast.predictor.intervals import FEWEST_TO_POOL, Intervals
-from transfercast.predictor.prior import BUNDLED
+from transfercast.predictor.prior import has_weights
 
 PRIOR = "prior"
 """The id of a predictor that knows nothing: each measure has one vote."""
@@ -56,7 +56,7 @@ class Predictor:
             ArtifactError: if it is damaged, tampered with or of another format.
         """
         if folder is None:
-            return cls(*persistence.from_folder(BUNDLED)) if BUNDLED.is_dir() else cls()
+            return cls(*persistence.from_folder(prior.BUNDLED)) if prior.BUNDLED.is_dir() else cls()
         return cls(*persistence.from_folder(versions.current(Path(folder))))
 
     @classmethod
@@ -134,16 +134,20 @@ class Predictor:
     def forecast(self, candidates: Candidates, coverage: float, bounds: Bounds | None = None, explain: bool = True) -> Forecast:
         """As `predict`, of candidates."""
         self.check(candidates, coverage)
-        forecast = self._forecast(candidates, self.fitted.relative(candidates), coverage, bounds)
-        return (
-            forecast.with_reasons(*self._reasons(candidates, np.arange(len(candidates)), forecast.score))
-            if explain
-            else forecast
-        )
+        (forecast,) = self.forecast_each([(candidates, coverage, bounds)])
+        if not explain:
+            return forecast
+        every = np.arange(len(candidates))
+        return forecast.with_reasons(*self._able(candidates)._reasons(candidates, every, forecast.score))
 
     def forecast_each(self, asked: Sequence[tuple[Candidates, float, Bounds | None]]) -> list[Forecast]:
         """Forecasts without reasons for candidates that do not know of one another, which must have passed `check`."""
-        return [self._forecast(rows, self.fitted.relative(rows), coverage, bounds) for rows, coverage, bounds in asked]
+        return [self._able(rows)._forecast(rows, coverage, bounds) for rows, coverage, bounds in asked]
+
+    def _able(self, candidates: Candidates) -> Predictor:
+        """This predictor; the prior in place of one from the atlas that knows no column of the candidates."""
+        is_of_atlas = self.fitted.features == ATLAS
+        return Predictor() if is_of_atlas and not has_weights(candidates, self.fitted.calibration.weights) else self
 
     def explained(self, plan: Plan, table: FeatureTable) -> Plan:
         """A plan of this predictor's forecasts with the reasons of its steps."""
@@ -154,7 +158,7 @@ class Predictor:
         keys = [Candidate(step.source, step.target, step.recipe) for step in plan.steps]
         chosen = np.array([row_of[key] for key in keys if key in row_of], dtype=np.int64)
         scores = self.forecast(candidates, 0.9, explain=False).score
-        groups, why, _ = self._reasons(candidates, chosen, scores[chosen])
+        groups, why, _ = self._able(candidates)._reasons(candidates, chosen, scores[chosen])
         reasons = {int(row): dict(zip(groups, shares.tolist(), strict=True)) for row, shares in zip(chosen, why, strict=True)}
         steps = [
             step if step.done or key not in row_of else step.model_copy(update={"why": reasons[row_of[key]]})
@@ -171,6 +175,8 @@ class Predictor:
         """
         if not 0 < coverage < 1:
             raise InputError(f"coverage is {coverage}; give a share between 0 and 1, such as 0.9.")
+        if self.fitted.features == ATLAS:  # it goes by the columns that it knows, in their version
+            return
         fitted = {column.name: column.version for column in self.fitted.schema}
         for column in candidates.schema:
             if fitted.get(column.name, column.version) != column.version:
@@ -182,7 +188,8 @@ class Predictor:
         if measured and not measured & {column.name for column in candidates.schema}:
             raise ArtifactError(f"the table shares no column with those predictor {self.id} was fitted on. Retrain.")
 
-    def _forecast(self, rows: Candidates, relative: RelativeForecast, coverage: float, bounds: Bounds | None) -> Forecast:
+    def _forecast(self, rows: Candidates, coverage: float, bounds: Bounds | None) -> Forecast:
+        relative = self.fitted.relative(rows)
         calibration, kind = self.fitted.calibration, self.intervals.kind(bounds)
         score = calibration.scores(rows, relative.score, relative.regimes)
         headroom = calibration.levels.headroom(rows)

@@ -53,6 +53,11 @@ def key_of(column: Column) -> str:
     return f"{column.name}@{column.version}"
 
 
+def has_weights(rows: Candidates, weights: Weights) -> bool:
+    """Whether some column of the candidates, in its version, has a weight."""
+    return any(key_of(column) in weights for column in rows.schema)
+
+
 def prior_points(rows: Candidates, groups: Sequence[str], headroom: np.ndarray, weights: Weights) -> np.ndarray:
     """(n, g) score units that each group of evidence adds to the mean of a row's query.
 
