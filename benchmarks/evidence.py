@@ -128,7 +128,7 @@ def single_measures(some: Transfers, rows: list[np.ndarray]) -> dict[str, Judged
 def seed_deviation(table: pd.DataFrame) -> tuple[float, int]:
     """Pooled standard deviation between seeds of the same training, and how many trainings that rests on."""
     same = ["source", "target", "recipe", "encoder"]
-    scores = table[table.split == "validation"].groupby(same).score.agg(["var", "count"]).query("count > 1")
+    scores = table[table.split == "test"].groupby(same).score.agg(["var", "count"]).query("count > 1")
     freedom = scores["count"] - 1
     return float(np.sqrt((scores["var"] * freedom).sum() / freedom.sum())) if len(scores) else float("nan"), len(scores)
 
@@ -227,8 +227,8 @@ def when_it_hurts(some: Transfers, by: dict[str, str], deviation: float) -> pd.D
 
 
 def recipes(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean validation score of the pairs that were trained with every recipe, by recipe."""
-    scores = table[(table.split == "validation") & (table.source != ALONE)].pivot_table("score", ["source", "target"], "recipe")
+    """Mean test score of the pairs that were trained with every recipe, by recipe."""
+    scores = table[(table.split == "test") & (table.source != ALONE)].pivot_table("score", ["source", "target"], "recipe")
     complete = scores.dropna()
     if scores.shape[1] < 2 or complete.empty:
         return pd.DataFrame()

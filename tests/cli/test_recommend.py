@@ -48,6 +48,7 @@ def adopting(models, encoder, *names):
 COLUMNS = ["--text", "body", "--label", "helpful"]
 
 
+@pytest.mark.usefixtures("untaught")
 def test_from_models_and_a_file_to_an_order_with_reasons_and_the_next_command(here, models, tiny_encoder):
     told = recommend(*COLUMNS, *adopting(models, tiny_encoder, "good", "help", "storm"), "--trials", 2)
     assert told.exit_code == 0, told.output
