@@ -11,7 +11,7 @@ from transfercast.core.records import Candidate
 from transfercast.core.table import TargetFacts
 from transfercast.predictor.data import Candidates, Transfers, candidates_of
 from transfercast.predictor.prior import RANGE, centred_ranks, key_of, prior_points, ranks_of
-from transfercast.predictor.prior_fit import RIDGE, fit_on_families, held_out_families, learned_weights
+from transfercast.predictor.prior_fit import RIDGE, VOTE_ROWS, fit_on_families, held_out_families, learned_weights
 from transfercast.predictor.relative import relative_scores
 
 COLUMNS = (column("good"), column("bad"), column("worse").model_copy(update={"better": "lower"}))
@@ -54,7 +54,7 @@ def test_without_a_known_column_or_with_another_version_of_it_each_measure_has_a
 
 
 def test_what_other_tasks_taught_orders_unknown_ones_better_than_votes():
-    weights = learned_weights(transfers([f"t{n}" for n in range(8)], [f"s{n}" for n in range(10)]))
+    weights = learned_weights(transfers([f"t{n}" for n in range(300)], [f"s{n}" for n in range(10)]))
     new = transfers([f"u{n}" for n in range(8)], [f"v{n}" for n in range(10)], seed=1)
     learned, votes = (
         np.mean([spearmanr(points(new.candidates, w)[rows], new.score[rows])[0] for rows in np.arange(80).reshape(8, 10)])
@@ -69,15 +69,25 @@ def test_the_learned_weights_solve_the_ridge_regression_toward_votes():
     rows = some.candidates
     X, y = ranks_of(rows, np.arange(3)), relative_scores(some.score, rows.query_ids)
     votes = np.full(3, 1 / 3)
-    votes = votes * max((X @ votes) @ y / ((X @ votes) @ (X @ votes)), 0.0)
-    augmented = np.concatenate([X, np.sqrt(RIDGE * len(X)) * np.eye(3)])
-    expected, *_ = np.linalg.lstsq(augmented, np.concatenate([y, np.sqrt(RIDGE * len(X)) * votes]), rcond=None)
+    worth = (X @ votes) @ y / ((X @ votes) @ (X @ votes))
+    votes = votes * (24 * worth + VOTE_ROWS) / (24 + VOTE_ROWS)
+    augmented = np.concatenate([X, np.sqrt(RIDGE) * np.eye(3)])
+    expected, *_ = np.linalg.lstsq(augmented, np.concatenate([y, np.sqrt(RIDGE) * votes]), rcond=None)
     found = np.array([learned_weights(some)[key_of(one)] for one in COLUMNS])
     np.testing.assert_allclose(found / np.linalg.norm(found), expected / np.linalg.norm(expected), atol=1e-4)
     # the best factor to scores, in shares of the headroom of one half
     moved = some.score - np.repeat([some.score[rows.query_ids == q].mean() for q in range(4)], 6)
     said = 0.5 * X @ expected
     np.testing.assert_allclose(found, expected * (said @ moved) / (said @ said), atol=1e-5)
+
+
+def test_a_few_transfers_by_chance_leave_the_order_of_the_votes():
+    new = transfers([f"u{n}" for n in range(8)], [f"v{n}" for n in range(10)], seed=1)
+    few = transfers(["t0", "t1"], [f"s{n}" for n in range(4)])
+    by_chance = Transfers(few.candidates, np.random.default_rng(5).uniform(size=8), few.hours)
+    learned, votes = (points(new.candidates, weights) for weights in (learned_weights(by_chance), {}))
+    agreement = [spearmanr(learned[rows], votes[rows])[0] for rows in np.arange(80).reshape(8, 10)]
+    assert np.mean(agreement) > 0.9
 
 
 def test_a_family_is_held_out_with_its_sources():

@@ -2,12 +2,12 @@
 
 Within each target, with x the columns' ranks in [-0.5, 0.5] and y the relative scores, the weights are
 
-    w = v + argmin_d  |y - X (v + d)|^2 + RIDGE n |d|^2
+    w = u v + argmin_d  |y - X (u v + d)|^2 + RIDGE |d|^2,    u = (n u_0 + VOTE_ROWS) / (n + VOTE_ROWS)
 
-where v is the equal vote of the measures, times what it is worth by least squares; so a column that shows nothing keeps its
-vote, and a few transfers change little (ridge regression toward a prior mean; Hoerl and Kennard 1970). Names of sources and
-targets are not used. Weights, gains and intervals are judged on families of tasks that were held out whole, their sources,
-too.
+where v is the equal vote of the measures and u what it is worth: by least squares on n transfers, u_0, pulled toward 1. So a
+column that shows nothing keeps its vote, and a few transfers change little (ridge regression toward a prior mean; Hoerl and
+Kennard 1970). Names of sources and targets are not used. Weights, gains and intervals are judged on families of tasks that
+were held out whole, their sources, too.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from transfercast.predictor.fitting import ATLAS, FittedModel, held_out_errors, 
 from transfercast.predictor.prior import Weights, key_of, ranks_of
 from transfercast.predictor.relative import relative_scores
 
-RIDGE = 0.05
-"""Penalty, as a share of the observations."""
+RIDGE, VOTE_ROWS = 100.0, 300.0
+"""Chosen on three published tables, half of the sources and a fifth of the targets held out. NDCG of the learned weights and of
+equal votes, learned from all that is left: lr_dep 72.7, 70.0; tg_records 61.3, 57.3; TaskWeb 65.5, 65.6. Learned from six
+targets with six sources each: 70.6, 55.9, 65.3; with a penalty of .05 n, and votes worth u_0: 69.5, 48.5, 62.0."""
 
 SMALLEST = 1e-4
 """Weights below this share of the headroom are not kept."""
@@ -63,8 +65,9 @@ def learned_weights(transfers: Transfers) -> Weights:
     ranks, outcome = ranks_of(rows, columns), relative_scores(transfers.score, rows.query_ids)
     votes = _votes(rows, columns)
     joined = ranks @ votes
-    votes = votes * max(float(joined @ outcome) / max(float(joined @ joined), 1e-12), 0.0)
-    gram = ranks.T @ ranks + RIDGE * len(rows) * np.eye(len(columns))
+    worth = float(joined @ outcome) / max(float(joined @ joined), 1e-12)
+    votes = votes * max((len(rows) * worth + VOTE_ROWS) / (len(rows) + VOTE_ROWS), 0.0)
+    gram = ranks.T @ ranks + RIDGE * np.eye(len(columns))
     weights = votes + np.linalg.solve(gram, ranks.T @ (outcome - ranks @ votes))
     weights = weights * slope_of(transfers, ranks @ weights, levels_of(transfers))
     kept = zip(columns, weights.tolist(), strict=True)
