@@ -66,6 +66,7 @@ def test_plans_are_those_of_the_python_api(client, meta):
     assert [(s["source"], s["target"]) for s in answer["steps"]] == [tuple(s.pair) for s in expected.steps]
 
 
+@pytest.mark.usefixtures("untaught")
 def test_the_prior_ranks_by_columns_that_the_request_describes():
     client = testclient.TestClient(app.create_app())
     described = body(columns=[column.model_dump() for column in SCHEMA])
