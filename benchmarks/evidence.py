@@ -75,6 +75,12 @@ class Judged:
         return float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975))
 
 
+def difference(one: Judged, other: Judged, draws: int) -> str:
+    """Mean difference of NDCG over targets, with 95 % of the means of targets drawn with replacement."""
+    apart = Judged({"NDCG": one.by_target["NDCG"] - other.by_target["NDCG"]})
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(apart.mean("NDCG"), *apart.interval("NDCG", draws))
+
+
 def judged(said: np.ndarray, some: Transfers, rows: list[np.ndarray]) -> Judged:
     """Figures of forecasts, for each of the targets' rows."""
     return Judged({name: np.array([figure(said[own], some.score[own]) for own in rows]) for name, figure in FIGURES.items()})
@@ -339,6 +345,8 @@ def evidence(table: pd.DataFrame, some: Transfers, by: dict[str, str], draws: in
         "ndcg_static": round(figures[STATIC].mean("NDCG"), 1),
         "ndcg_models": round(figures[MODELS].mean("NDCG"), 1),
         "ndcg_ceiling": round(top, 1), "seed_deviation": round(deviation, 4),
+        "source_deviation": round(float(np.sqrt(np.mean([some.score[own].var(ddof=1) for own in rows]))), 4),
+        "over_votes": difference(ours, figures[VOTES], draws), "over_random": difference(ours, figures["random"], draws),
         "fidelity": round(fidelity(prior, some, rows), 3),
         "rmse_f1": round(errors.loc["F1 alone", "RMSE@all"], 4),
         "rmse_f1_ansat": round(errors.loc["F1 + ANSAT", "RMSE@all"], 4),
