@@ -85,6 +85,7 @@ def test_the_best_in_hand_is_a_mean_over_targets_and_never_falls(made):
     assert planned.steps[0].source == ALONE
 
 
+@pytest.mark.usefixtures("untaught")
 def test_plan_writes_its_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table_of(past(), "t0").save("features.parquet")
