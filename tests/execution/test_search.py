@@ -105,10 +105,10 @@ def test_trials_may_lie_in_another_database_than_observations(table, database_ur
     trials.engine.dispose()
 
 
-@pytest.mark.parametrize("storage", ["nonsense://x", "sqlite:////nowhere/at/all.db"])
+@pytest.mark.parametrize("storage", ["nonsense://x", "sqlite:////dev/null/at/all.db"])
 def test_a_storage_that_cannot_be_opened_is_reported_before_any_training(table, tmp_path, storage, monkeypatch):
     monkeypatch.setattr("transfercast.execution.worker.fine_tune", lambda *a, **k: pytest.fail("trained"))
-    with pytest.raises(InputError, match=r"Write it as"):
+    with pytest.raises(InputError, match=r"Write it as|is not a folder\. Name another place"):
         search(planned(table, 1), storage, history=tmp_path / "h.db")
 
 

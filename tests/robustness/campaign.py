@@ -143,7 +143,7 @@ def no_hang(seconds: float) -> Iterator[None]:
 
 def errors_in(text: str) -> list[str]:
     """The errors that were told: lines with `error:`, and the boxes in which wrong options are told."""
-    return [line for line in text.splitlines() if line.startswith("error: ") or "─ Error ─" in line]
+    return [line for line in text.splitlines() if line.startswith("error:") or "─ Error ─" in line]
 
 
 def one_line(text: str) -> str:
