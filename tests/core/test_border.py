@@ -250,3 +250,15 @@ def test_what_a_killed_process_left_half_written_of_a_file_is_removed_by_the_nex
         write_text(tmp_path / "a[1].json", "whole")
         assert first.read_text() == "in use"
     assert {path.name for path in tmp_path.iterdir()} == {"a[1].json", mine.name}
+
+
+def test_a_folder_that_its_worker_finishes_meanwhile_is_no_leftover_and_no_error(tmp_path, monkeypatch):
+    being_filled = tmp_path / ".one.01234567"
+    being_filled.mkdir()
+
+    def gone(folder):
+        raise FileNotFoundError(folder)
+
+    monkeypatch.setattr("transfercast.core.files._is_abandoned", gone)
+    remove_leftovers(tmp_path)
+    assert being_filled.is_dir()

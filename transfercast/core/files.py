@@ -17,7 +17,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -258,8 +258,9 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 def remove_leftovers(folder: Path) -> None:
     """Delete half-filled folders in `folder` whose process was killed."""
     for left in folder.glob(".*.????????"):
-        if left.is_dir() and not left.is_symlink() and _is_abandoned(left):
-            _remove_marked(left)
+        with suppress(FileNotFoundError):  # whoever fills it may be done with it by now
+            if left.is_dir() and not left.is_symlink() and _is_abandoned(left):
+                _remove_marked(left)
 
 
 def _is_abandoned(folder: Path) -> bool:
