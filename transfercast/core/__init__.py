@@ -1,1 +1,1 @@
-"""What every part speaks: records, tables, plans, errors. Neither torch nor xgboost is imported here."""
+"""Types that every package shares: records, tables, plans, errors. Neither torch nor xgboost is imported here."""

@@ -1,12 +1,12 @@
-"""A cache of arrays keyed by content: what was computed once for a (kind, key) is read back, never recomputed.
+"""A cache of arrays keyed by content: an array that was computed once for a (kind, key) is read back, never recomputed.
 
 joblib.Memory forgets every entry of a function whose source changes, and hashes torch tensors and data frames
 differently from run to run. So the only cached function is the two lines below, which never change, and the key
 is a fingerprint that the caller builds from contents and from the version of the code that computes.
-The files are pickles, and to read a pickle is to run what is in it. So the folder is private to the user (mode 0700),
-is never shared or shipped, and one that others own or can write to is not used: what is computed then lies in a
-temporary folder until the process ends. A warning rather than an error, for a cache costs time only, and a container
-often runs as another user than the one who owns the mounted home.
+The files are pickles, and reading a pickle runs the code in it. So the folder is private to the user (mode 0700) and is
+never shared or shipped. A folder that others own or can write to is not used: results are then kept in a temporary
+folder until the process ends. That is a warning and not an error, because without a cache only time is lost, and because
+a container often runs as another user than the owner of the mounted home.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def fingerprint(**parts: Any) -> str:
     False
 
     Raises:
-        TypeError: of an array of Python objects, whose bytes are addresses and not contents.
+        TypeError: for an array of Python objects, whose bytes are addresses and not contents.
     """
     digest = hashlib.sha256()
     for name in sorted(parts):
@@ -65,13 +65,13 @@ def _computed(kind: str, key: str, compute: Callable[[], Any]) -> Any:  # frozen
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that is kept.
+    """One cached result.
 
     Attributes:
-        kind: what it is: a reading, an activity, a map; `other` where its record cannot be read.
-        folder: where it lies.
+        kind: what it is: a model output, an activity, a map; `other` if its record cannot be read.
+        folder: folder that holds it.
         size: bytes.
-        used: when it was last read, in seconds since 1970; file systems may note that once a day only.
+        used: when it was last read, in seconds since 1970; file systems may record that only once a day.
     """
 
     kind: str
@@ -81,10 +81,10 @@ class Entry:
 
 
 def superfluous(entries: Sequence[Entry], limit: float = math.inf, since: float = -math.inf) -> list[Entry]:
-    """Those to delete, so that none is left that was last used before `since`, and at most `limit` bytes are.
+    """Entries to delete, so that all that remain were used since `since` and take at most `limit` bytes.
 
     Args:
-        entries: what was not used for longest first.
+        entries: the least recently used first.
         limit: bytes.
         since: seconds since 1970.
     """
@@ -97,7 +97,7 @@ def superfluous(entries: Sequence[Entry], limit: float = math.inf, since: float 
 
 
 def _kind_of(folder: Path) -> str:
-    """As joblib writes it beside the value: the argument's repr."""
+    """The kind of an entry, which joblib writes beside the value as the argument's repr."""
     try:
         return str(json.loads((folder / "metadata.json").read_text(encoding="utf-8"))["input_args"]["kind"]).strip("'\"")
     except (OSError, ValueError, LookupError, TypeError):
@@ -108,8 +108,8 @@ class ArrayCache:
     """Arrays (or dicts of arrays) on disk, found again by kind and fingerprint.
 
     Args:
-        folder: where the files lie; by default the user's own cache folder. Where it cannot be made, or is not the
-            user's alone, a temporary folder takes its place, with a warning.
+        folder: folder of the files; by default the user's own cache folder. If it cannot be made, or others can write to
+            it, a temporary folder takes its place, with a warning.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -118,7 +118,7 @@ class ArrayCache:
         self._compute = self._memory.cache(_computed, ignore=["compute"])
 
     def get(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
-        """What `compute()` gave the first time it was asked for under (kind, key)."""
+        """The result of `compute()`, which is called only if there is none under (kind, key) yet."""
         return self._compute(kind, key, compute)
 
     def size(self) -> int:
@@ -126,19 +126,19 @@ class ArrayCache:
         return size_of(self.folder)
 
     def entries(self) -> list[Entry]:
-        """All that is kept, what was not used for longest first."""
+        """All entries, the least recently used first."""
         items = self._memory.store_backend.get_items()
         found = [Entry(_kind_of(Path(one.path)), Path(one.path), one.size, one.last_access.timestamp()) for one in items]
         return sorted(found, key=lambda entry: entry.used)
 
     def forget(self, entries: Iterable[Entry]) -> None:
-        """Delete entries of this cache; what another process deleted meanwhile is passed over."""
+        """Delete entries of this cache; entries that another process deleted meanwhile are skipped."""
         for entry in entries:
             if entry.folder.resolve().is_relative_to(self.folder.resolve()):
                 shutil.rmtree(entry.folder, ignore_errors=True)
 
     def holds(self, kind: str, key: str) -> bool:
-        """Whether (kind, key) is there already."""
+        """Whether there is an entry under (kind, key)."""
         return bool(self._compute.check_call_in_cache(kind, key, None))
 
 

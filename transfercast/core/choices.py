@@ -1,14 +1,14 @@
-"""Names of what a user may choose; here, so that a command line need not load what carries it out."""
+"""Names of options that a user may choose; kept here so that the command line need not load the code behind them."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 Bounds = Literal["grouped", "hierarchical"]
-"""How residuals of held-out targets become bounds: `hierarchical` is wider, and safe with few targets."""
+"""How bounds are made from residuals of held-out targets: `hierarchical` ones are wider, and safe with few targets."""
 
 Stop = Literal["learned", "median", "halving", "hyperband", "none"]
-"""Which trials of a search are stopped before their last epoch; see `execution.stopping`."""
+"""Rules that stop trials of a search before their last epoch; see `execution.stopping`."""
 
 STOP_LEVEL = 0.05
-"""Of `learned`: a trial whose chance to end above what is in hand is below this is stopped."""
+"""For `learned`: a trial is stopped if its probability to end above the best score so far is lower than this."""

@@ -1,4 +1,4 @@
-"""Errors that a user can put right, one tree.
+"""Errors that a user can correct, in one class hierarchy.
 
     TransfercastError            exit 1, HTTP 500
     ├── InputError               exit 2, HTTP 422   a file, row or option is wrong
@@ -27,7 +27,7 @@ class InputError(TransfercastError):
 
 
 class ShapeError(InputError):
-    """Arrays do not fit together."""
+    """Shapes of arrays do not match."""
 
 
 class MissingExtraError(InputError):

@@ -1,7 +1,7 @@
-"""Files are written beside and renamed, so that a reader never sees half of one; folders of ours carry a marker.
+"""Files are written under a temporary name and renamed, so that no reader sees a partial file; our folders carry a marker.
 
-A command replaces or deletes a folder only if the marker says that transfercast made it. A folder that is being filled
-carries its owner in the marker too, so that what a killed process left is removed by the next that works there.
+A command replaces or deletes a folder only if the marker says that transfercast made it. While a folder is being filled,
+its marker also names the owner, so that the next process that works there can remove the leftovers of a killed one.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from transfercast.core.errors import ArtifactError, InputError
 from transfercast.core.owners import is_alive, machine_id, owner_id
 
 MARKER = ".transfercast"
-"""A file in every folder that transfercast made; it holds the id of the process that made it."""
+"""Name of the marker: a file in every folder that transfercast made; it holds the id of the process that made it."""
 
 UNMARKED_SECONDS = 60.0
-"""After which an empty folder without an owner counts as left by a killed process; the owner follows in milliseconds."""
+"""Age at which an empty folder without an owner counts as left by a killed process; the owner is written within milliseconds."""
 
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Give a path to write to; when the block ends well that file takes the place of `path`, else it is removed.
+    """Give a path to write to; if the block ends without an error, that file replaces `path`, else it is removed.
 
-    What killed processes of this machine left half-written of the same file is removed first.
+    Partial files that killed processes of this machine left of the same file are removed first.
 
     Raises:
         InputError: if the file cannot be written there.
@@ -63,7 +63,7 @@ _numbers = itertools.count()
 
 
 def _is_left(token: str) -> bool:
-    """Whether a token, as of files that are being written on this machine, names a process that is gone."""
+    """Whether the token in the name of a temporary file belongs to a process of this machine that has ended."""
     return re.fullmatch("[0-9a-f]{16,}", token) is not None and not psutil.pid_exists(int(token[4:12], 16))
 
 
@@ -75,7 +75,7 @@ def _removed(path: Path) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Why an operation failed, in one line."""
+    """The reason of a failure, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return next(iter(str(error).splitlines()), "") or type(error).__name__
@@ -111,7 +111,7 @@ def _finite(content: Any) -> Any:
 
 
 def parse_json(text: str | bytes, where: str) -> Any:
-    """The content of a JSON text, whatever it is.
+    """The content of a JSON text, of any type.
 
     Raises:
         ArtifactError: if it is not JSON, nested too deeply, or holds a number of thousands of digits.
@@ -152,7 +152,7 @@ def is_ours(folder: Path) -> bool:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Stop before anything is done to a folder that transfercast did not make, unless it is empty.
+    """Raise if transfercast did not make the folder and it is not empty, so that nothing is done to it.
 
     Raises:
         InputError: if `folder` is a file, a symbolic link, or a folder of somebody else's.
@@ -175,7 +175,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def _remove_marked(folder: Path) -> None:
-    """Delete a folder, its marker last: what a kill leaves of it still says whose it is."""
+    """Delete a folder, its marker last, so that a folder that is half deleted by a kill still carries the marker."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -185,7 +185,7 @@ def _remove_marked(folder: Path) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Stop before work whose result could not be written to `path`.
+    """Raise before any work is done, if its result could not be written to `path`.
 
     Raises:
         InputError: if a file stands where one of its folders is needed, or that folder takes no files.
@@ -212,7 +212,7 @@ def make_folder_of(path: Path) -> None:
 
 
 def check_file(path: Path | None) -> None:
-    """Stop before work whose result could not be written to the file `path`; None is nothing to write.
+    """Raise before any work is done, if its result could not be written to the file `path`; None means that nothing is written.
 
     Raises:
         InputError: if it is a folder, or as of `check_place`.
@@ -226,7 +226,7 @@ def check_file(path: Path | None) -> None:
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Give a new folder to fill; when the block ends well it takes the place of `path`, else it is removed.
+    """Give a new folder to fill; if the block ends without an error, it replaces `path`, else it is removed.
 
     Raises:
         InputError: if `path` was not made by transfercast, or cannot be written.
@@ -264,7 +264,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _is_abandoned(folder: Path) -> bool:
-    """Whether the process that filled a folder is dead, or was killed in the moment before it could say who it is."""
+    """Whether the process that filled a folder has ended, or was killed before it could write its id."""
     marker = folder / MARKER
     owner = marker.read_text(encoding="ascii").strip() if marker.is_file() else ""
     if owner:
@@ -274,7 +274,7 @@ def _is_abandoned(folder: Path) -> bool:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes that a folder's files take, those of its folders included; links are not followed."""
+    """Bytes of all files in a folder and its subfolders; links are not followed."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 

@@ -1,4 +1,4 @@
-"""What a predictor says of candidates before they are trained."""
+"""The forecast of a predictor for candidates that are not trained yet."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Forecast:
         candidates: n candidates (source, target, recipe).
         encoders: n names of their sources' base encoders.
         score: (n,) expected score on validation rows.
-        lower, upper: (n,) bounds at `coverage`; the metric's whole range where too little was observed to say more.
-        spread: (n,) standard deviation of the error that is expected of `score`; `shared_spread` (n,) is that of what all
-            rows of a target share, `own_spread` (n,) of the rest, in a target where it is of middle size.
-        beats_baseline: (n,) probability to beat the target trained alone, from the encoder that is best; NaN where no
-            such score is known.
+        lower, upper: (n,) bounds at `coverage`; the metric's whole range if too little was observed for narrower ones.
+        spread: (n,) standard deviation of the expected error of `score`; `shared_spread` (n,) is that of the error which
+            all rows of a target share, `own_spread` (n,) that of the remaining error (the median over targets).
+        beats_baseline: (n,) probability of a score above the target trained alone, from the best encoder; NaN if no such
+            score is known.
         support: (n,) observations that the forecast rests on.
         prior_share: (n,) in [0, 1], how much of the forecast is prior; 1 when nothing was observed.
         why: (n, g) additive contributions of the g `groups` of evidence; with `base` they sum to the score.
@@ -54,7 +54,7 @@ class Forecast:
     predictor: str
 
     def __post_init__(self) -> None:
-        """Refuse arrays that do not fit together."""
+        """Refuse arrays whose shapes do not match."""
         n = len(self.candidates)
         for name in ("score", "lower", "upper", "spread", "shared_spread", "own_spread", "beats_baseline", "support",
                      "prior_share", "base"):  # fmt: skip
@@ -65,11 +65,11 @@ class Forecast:
 
     @property
     def is_order_only(self) -> bool:
-        """Whether nothing was observed, so that the scores say which candidate is better and nothing else."""
+        """Whether nothing was observed, so that the scores give an order of candidates only."""
         return not self.support.any()
 
     def __repr__(self) -> str:
-        """How much was forecast by what."""
+        """Number of candidates and targets, kind of forecast, and predictor."""
         targets = len({candidate.target for candidate in self.candidates})
         kind = "an order only" if self.is_order_only else f"scores with {self.coverage:.0%} bounds"
         return f"<Forecast of {len(self.candidates)} candidates, {targets} targets: {kind}; predictor {self.predictor}>"

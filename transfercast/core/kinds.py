@@ -1,4 +1,4 @@
-"""Kinds of task, and the metrics by which each kind can be judged."""
+"""Kinds of task, and the metrics of each kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transfercast.core.errors import InputError
 
 
 class Kind(StrEnum):
-    """What a task asks for: one of two classes, one of several, any of several labels, a value, or a tag for each word."""
+    """The labels of a task: one of two classes, one of several, any of several labels, a value, or a tag for each word."""
 
     BINARY = "binary"
     MULTICLASS = "multiclass"
@@ -29,12 +29,12 @@ ONE_CLASS = _ONE_CLASS | {Kind.SEQUENCE}
 """Kinds whose rows (in sequences, words) carry one of several classes."""
 
 LABELLED = ALL_KINDS - {Kind.REGRESSION}
-"""Kinds whose rows carry classes: one, or of several labels any."""
+"""Kinds whose rows carry classes: one class, or any of several labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A score where higher is better, the range it can take, and the kinds of task that it can judge."""
+    """A score where higher is better, its range, and the kinds of task that it applies to."""
 
     name: str
     lowest: float
@@ -76,11 +76,11 @@ METRIC_OF: dict[Kind, str] = {
     Kind.REGRESSION: "pearson_spearman",
     Kind.SEQUENCE: "span_f1",
 }
-"""By which a kind of task is judged unless another metric was chosen."""
+"""Default metric of each kind of task."""
 
 
 def metrics_of(kind: Kind) -> list[str]:
-    """Names of the metrics that can judge a kind of task, its default first.
+    """Names of the metrics that apply to a kind of task, its default first.
 
     >>> metrics_of(Kind.REGRESSION)
     ['pearson_spearman', 'pearson', 'spearman']

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 MOST_ROWS = 20
-"""Rows of a table that are shown; how many are left out is said."""
+"""Largest number of rows of a table that are shown; a line gives the number of those left out."""
 
 
 def table_html(summary: str, rows: Sequence[dict[str, Any]], total: int | None = None) -> str:
@@ -17,7 +17,7 @@ def table_html(summary: str, rows: Sequence[dict[str, Any]], total: int | None =
     Args:
         summary: what the rows are.
         rows: with the same keys; the first MOST_ROWS are shown.
-        total: how many there are, where `rows` are only the first.
+        total: number of all rows, if `rows` are only the first of them.
 
     >>> table_html("Two & more", [{"a": 0.5}])
     '<p>Two &amp; more</p><table><thead><tr><th>a</th></tr></thead><tbody><tr><td>0.500</td></tr></tbody></table>'
@@ -32,12 +32,12 @@ def table_html(summary: str, rows: Sequence[dict[str, Any]], total: int | None =
 
 
 def words_html(summary: str, words: Sequence[str], activity: Sequence[float], palest: float) -> str:
-    """A sentence, and words on green (for the decision) or red (against it), the paler the weaker.
+    """A sentence, and words on green (for the decision) or red (against it); weaker activities are paler.
 
     Args:
         summary: what was explained.
         words, activity: of the text.
-        palest: the activity that has full colour where none is larger.
+        palest: smallest activity that gets full colour; the scale ends at the largest activity if that is larger.
     """
     scale = max([palest, *map(abs, activity)])
     spans = (

@@ -1,7 +1,7 @@
-"""Who owns a piece of work: a process, known so that a later one can tell whether it still lives.
+"""Ids of processes that own a piece of work, by which a later process can check whether the owner still runs.
 
-Host names do not tell machines apart (containers may share one), and process numbers mean something only inside one
-process namespace, so an owner names its machine by boot and namespace.
+Host names do not identify machines (containers may share one), and process numbers are unique only inside one
+process namespace, so an owner's id identifies its machine by boot and namespace.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ def machine_id() -> str:
 
 
 def owner_id() -> str:
-    """This process: machine, process number, and when it started, in seconds since the machine did."""
+    """Id of this process: machine, process number, and start time in seconds after the boot."""
     return f"{machine_id()}:{os.getpid()}:{_seconds_after_boot(os.getpid()):.2f}"
 
 
 def _seconds_after_boot(pid: int) -> float:
-    """When a process started; counted from the boot, so that setting the clock does not make it another process."""
+    """Start time of a process in seconds after the boot, so that setting the clock does not change its id."""
     booted = psutil.boot_time()
     return psutil.Process(pid).create_time() - booted
 
 
 def is_alive(owner: str) -> bool | None:
-    """Whether an owner's process lives; None where that cannot be known from here, for it is on another machine."""
+    """Whether an owner's process still runs; None if that cannot be known, because it is on another machine."""
     try:
         machine, pid, started = owner.rsplit(":", 2)
         number, since = int(pid), float(started)

@@ -1,7 +1,7 @@
-"""One function over many arguments, by whatever backend of joblib is set: in turn, in processes, on a cluster.
+"""One function over many arguments, by the backend that joblib is set to: in turn, in processes, or on a cluster.
 
-Processes of joblib's own share the cores, so that two on two cores compute on one thread each. What another process logs is
-logged by the caller when the call is done, as if it had been made here.
+Processes that joblib starts share the cores: two processes on two cores compute with one thread each. Messages that another
+process logs are logged again by the caller when the call is done, as if the call had been made in this process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from transfercast.core.errors import TransfercastError
 from transfercast.core.owners import owner_id
 
 RANDOM_STATE = threading.Lock()
-"""Held while a model is trained: torch has one random state a process, so threads take turns, and find what one job finds."""
+"""Held while a model is trained: torch has one random state per process, so threads take turns, and results equal those of one job."""
 
 PARENT_SECONDS = 1.0
 
@@ -32,15 +32,15 @@ Logged = tuple[str, int, str]
 
 
 def in_parallel(function: Callable[..., Result], arguments: Iterable[tuple[Any, ...]], jobs: int | None) -> Iterator[Result]:
-    """Results as they are done, or in order where the backend cannot tell (multiprocessing).
+    """Results as they are finished, or in the order of the arguments with a backend that cannot do so (multiprocessing).
 
     Args:
         function: called with each of the arguments.
-        arguments: a tuple a call.
-        jobs: calls at a time; None as `joblib.parallel_config` says, else one.
+        arguments: one tuple for each call.
+        jobs: calls at a time; None takes the number that `joblib.parallel_config` sets, else one.
 
     Raises:
-        TransfercastError: if a process that shared the work was killed; and whatever a call raises.
+        TransfercastError: if a process that shared the work was killed. Errors of a call are raised as they are.
     """
     # joblib replaces a process whose memory has grown, and warns of it in the thread that hands out the work; where warnings
     # are errors, that thread would end, and the caller wait for ever
@@ -69,7 +69,7 @@ def _results(calls: list[Any], jobs: int | None) -> Iterator[tuple[Any, list[Log
 
 
 class _Collector(logging.Handler):
-    """Keeps what one thread logs."""
+    """Keeps the messages that one thread logs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class _Collector(logging.Handler):
 
 
 def _logged(caller: str, level: int, function: Callable[..., Result], given: tuple[Any, ...]) -> tuple[Result, list[Logged]]:
-    """What a call returns, and what it logged at `level` and above if it was made in another process."""
+    """The result of a call, and, if it was made in another process, the messages that it logged at `level` and above."""
     if owner_id() == caller:
         return function(*given), []
     if caller.split(":")[1] == str(os.getppid()):
@@ -101,12 +101,12 @@ def _logged(caller: str, level: int, function: Callable[..., Result], given: tup
 
 
 _at_work: set[int] = set()
-"""Threads of this process that are at a call."""
+"""Threads of this process that are running a call."""
 
 
 @cache
 def _end_with_parent(parent: int) -> None:
-    """End this process when its parent was killed, once no call is running; by itself it would wait for five minutes."""
+    """End this process when its parent was killed and no call is running; otherwise it would wait for five minutes."""
 
     def watch() -> None:
         while os.getppid() == parent:

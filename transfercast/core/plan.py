@@ -1,7 +1,7 @@
 """A plan: which trainings to run, in which order, within a budget. Stored as JSON.
 
-Format 2 added `done`, and None where a number is not known; format 3 the encoder of each step. Older plans are read as they
-are, and have one encoder.
+Format 2 added `done`, and None for numbers that are not known; format 3 added the encoder of each step. Plans of older formats
+are read, too; they have one encoder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REMEDY = "Make it anew with 'transfercast plan'."
 
 
 class Budget(BaseModel):
-    """How much may be trained: `trials` (transfers) or `hours`, for each target or over all of them.
+    """The limit on trainings: a number of `trials` (transfers) or of `hours`, for each target or over all of them.
 
     The target trained alone is always run first and does not count as one of the `trials`; its time does count
     in `hours`.
@@ -44,7 +44,7 @@ class Budget(BaseModel):
         return self
 
     def __str__(self) -> str:
-        """As one would say it."""
+        """The budget in words."""
         amount = f"{self.trials} trials" if self.trials is not None else f"{self.hours:g} hours"
         return f"{amount} for each target" if self.per == "target" else f"{amount} over all targets"
 
@@ -55,12 +55,12 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 class Step(BaseModel):
     """One training of a plan.
 
-    `encoder` is the base encoder of the source, or that from which the target alone is trained; None in old plans.
-    `score`, `lower`, `upper` are forecasts, None where nothing was observed that they could rest on; bounds that would be the
-    metric's whole range are None, too. Of a training that is `done`, and of a target alone, `score` is what was measured.
-    `beats_baseline` is the probability of a score above the no-transfer baseline, None where that is not known.
-    `expected_best` is the best score expected to be in hand for this target after the step; `hours` is None where nothing says
-    how long a training takes; `why` holds contributions by group of evidence.
+    `encoder` is the base encoder of the source, or the one from which the target alone is trained; None in old plans.
+    `score`, `lower`, `upper` are forecasts, None if there were no observations to forecast from; bounds that would be the
+    metric's whole range are None, too. For a training that is `done`, and for a target alone, `score` is the measured one.
+    `beats_baseline` is the probability of a score above the no-transfer baseline, None if that is not known.
+    `expected_best` is the expected best score of this target after the step; `hours` is None if the time of a training is not
+    known; `why` holds contributions by group of evidence.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,15 +90,15 @@ class Plan(BaseModel):
     """Steps in the order in which to run them.
 
     Attributes:
-        id: fingerprint of all that the plan rests on; the same inputs give the same id, so a search goes on.
+        id: fingerprint of all inputs of the plan; the same inputs give the same id, so that a search can be continued.
         steps: baselines (source ALONE) first, then transfers that the history holds already (`done`), then those to run.
         predictor: id of the artifact that forecast, or 'prior'.
         basis: one sentence on what the forecasts rest on.
         columns: what the steps' features mean; a search records it in the history.
         provenance: of the feature table; a search reads pool and tasks from it.
-        stop_after: the step after which less than 0.005 score units are expected to be left; the last if none.
-        regret_left: mean over targets of what is expected to be left after `stop_after`, against all candidates. Both are None
-            where the plan is an order only, for then nothing can be expected.
+        stop_after: the step after which the others are expected to gain less than 0.005 score units; the last if there is none.
+        regret_left: score units, mean over targets, that all candidates are expected to gain beyond `stop_after`. Both are None
+            if the plan is an order only, because an order has no expected scores.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -125,13 +125,13 @@ class Plan(BaseModel):
 
     @property
     def hours(self) -> float | None:
-        """Expected hours of the whole plan; None where nothing says how long its trainings take."""
+        """Expected hours of the whole plan; None if the time of its trainings is not known."""
         hours = [step.hours for step in self.steps]
         return None if None in hours else sum(value for value in hours if value is not None)
 
     @property
     def is_order_only(self) -> bool:
-        """Whether nothing was observed, so that the order says which candidate is better and nothing else."""
+        """Whether nothing was observed, so that the plan is an order without expected scores."""
         return self.regret_left is None
 
     def save(self, path: str | Path) -> None:
@@ -163,7 +163,7 @@ class Plan(BaseModel):
         return plan
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a step: what `Step` says of it, with its rank, its state (done or new) and its main reasons in words."""
+        """One row for each step: the fields of `Step`, its rank, its state (done or new) and its main reasons in words."""
         return [
             {
                 "rank": step.position,
@@ -188,7 +188,7 @@ class Plan(BaseModel):
         return pd.DataFrame(self.rows())
 
     def __repr__(self) -> str:
-        """What the plan is about, in one line."""
+        """The plan in one line."""
         new = sum(not step.done for step in self.steps)
         return f"<Plan {self.id[:12]}: {self.budget}, {new} trainings to run, {len(self.steps) - new} done>"
 
@@ -199,7 +199,7 @@ class Plan(BaseModel):
         return table_html(f"{self.budget}, out of {self.candidates} candidates. {self.basis}", rows)
 
     def __str__(self) -> str:
-        """The plan as a table, with what it rests on."""
+        """The plan as a table, with the sentence on its basis."""
         head = f"Plan {self.id[:12]}: {self.budget}, out of {self.candidates} candidates. {self.basis}"
         rows = self.rows()
         several = len({row["encoder"] for row in rows}) > 1
@@ -229,6 +229,6 @@ def _main_reasons(step: Step) -> str:
     if step.source == ALONE:
         return "the baseline"
     largest = [item for item in sorted(step.why.items(), key=lambda item: -abs(item[1]))[:2] if abs(item[1]) >= 0.0005]
-    if step.score is None:  # what a rank is worth is not known, only which way it points
+    if step.score is None:  # how much score a rank is worth is not known, only its direction
         return ", ".join(f"{'+' if value > 0 else '-'} {group}" for group, value in largest)
     return ", ".join(f"{group} {value:+.3f}" for group, value in largest)

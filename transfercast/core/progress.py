@@ -1,8 +1,8 @@
 """Progress with time left, on stderr, of loops that take over two seconds.
 
-On a terminal every loop has a bar, nested loops below the outer one's. Elsewhere (a log, cron, a notebook's server) the outer
-loop writes a plain line for a finished item, at most one every few seconds; a loop inside a long item writes one a minute,
-as a sign of life. Processes that a loop shares its items with show nothing themselves.
+On a terminal every loop has a bar, with those of nested loops below the outer one's. Elsewhere (a log, cron, a notebook's
+server) the outer loop writes a plain line for a finished item, at most one every few seconds; a loop inside a long item writes
+one line a minute, to show that it still runs. Processes that share the items of a loop show nothing themselves.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 class Watch:
-    """Where progress is shown, and the loops that run now, the outer ones first.
+    """The display of progress, and the loops that are running, the outer ones first.
 
     Args:
-        console: a terminal gets bars, anything else plain lines.
-        clock: seconds that only go up.
+        console: where to show it: as bars on a terminal, as plain lines elsewhere.
+        clock: gives seconds that never decrease.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
@@ -53,7 +53,7 @@ class Watch:
         )  # fmt: skip
 
     def begin(self, what: str, total: int | None) -> _Loop:
-        """A loop that starts now."""
+        """Add a loop that starts now."""
         loop = _Loop(self, printable(what), total)
         with self._lock:
             self.loops.append(loop)
@@ -62,7 +62,7 @@ class Watch:
         return loop
 
     def show(self) -> None:
-        """Bring the display up to date; called between items."""
+        """Update the display; called between items."""
         loop = self.loops[-1]
         if self.clock() - loop.started < PATIENCE_SECONDS:
             return
@@ -109,25 +109,25 @@ class _Loop:
         self.bar = watch.bars.add_task(what, total=total, visible=False, loop=self)
 
     def advance(self) -> None:
-        """One more item is finished."""
+        """Count one more finished item."""
         self.done += 1
         self.advanced = self.clock()
 
     def seconds_left(self) -> float | None:
-        """Items left, at the mean pace so far; None before the first is finished, or of how many is unknown."""
+        """Seconds for the remaining items at the mean pace so far; None before the first is finished, or if the total is unknown."""
         if not self.done or self.total is None:
             return None
         pace = (self.advanced - self.started) / self.done
         return max(0.0, pace * (self.total - self.done) - (self.clock() - self.advanced))
 
     def times(self) -> str:
-        """How long it has taken, and how long it will."""
+        """The time that the loop has taken, and the expected time left."""
         left = self.seconds_left()
         elapsed = f"{_clock_time(self.clock() - self.started)} elapsed"
         return elapsed if left is None else f"{elapsed}, about {_clock_time(left)} left"
 
     def count(self) -> str:
-        """How many items are finished."""
+        """The number of finished items, in words."""
         return f"{self.what}: {self.done}" + ("" if self.total is None else f" of {self.total}")
 
 
@@ -144,7 +144,7 @@ def _clock_time(seconds: float) -> str:
 
 @contextmanager
 def shown_on(watch: Watch) -> Iterator[None]:
-    """Show the progress of all loops of the block there, instead of on stderr."""
+    """Show the progress of all loops in the block on this console instead of on stderr."""
     token = _watch.set(watch)
     try:
         yield
@@ -153,12 +153,12 @@ def shown_on(watch: Watch) -> Iterator[None]:
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Pass `items` on and show how far the loop is.
+    """Iterate over `items` and show the progress of the loop.
 
     Args:
-        items: anything that can be looped over; the loop does not know that it is watched.
-        what: a word or two, the items' name.
-        total: how many items there are, where `len(items)` cannot tell.
+        items: any iterable.
+        what: name of the items, one or two words.
+        total: number of items, if `len(items)` does not give it.
     """
     outer = _watch.get()
     watch = outer or Watch(Console(stderr=True, quiet=multiprocessing.parent_process() is not None))
@@ -179,10 +179,10 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """On a terminal, show that a block runs which takes long and has no parts, such as the import of a large library.
+    """On a terminal, show that a long block without steps is running, such as the import of a large library.
 
     Args:
-        what: a few words, what is waited for.
+        what: a few words that name it.
     """
     if not Console(stderr=True).is_terminal:
         yield

@@ -1,4 +1,4 @@
-"""What was trained, and what came of it."""
+"""Candidates, recipes and observations: which trainings there are, and their scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from transfercast.core.validation import checked
 ALONE = "(alone)"  # the "source" of a target trained from the base encoder: no task or source can have this name
 
 MOST_LETTERS = 200
-"""Letters of a column's or measure's name."""
+"""Largest number of characters in the name of a column or measure."""
 
 _RECIPE_EXAMPLE = "Write it as in 'full' or 'full/lr=0.0003/epochs=6/tokens=64'."
 
@@ -60,7 +60,7 @@ class Pair(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A pair and how it would be trained (a recipe's key): the index of every table."""
+    """A pair and the key of the recipe that would train it: the index of every table."""
 
     source: str
     target: str
@@ -78,7 +78,7 @@ _PARTS = {
     "lr": "learning_rate", "epochs": "epochs", "batch": "batch_size", "tokens": "max_tokens", "lm": "lm_epochs",
     "sampling": "sampling", "weight": "source_weight", "head": "head", "choose": "choose", "threshold": "threshold",
 }  # fmt: skip
-"""The words of a recipe's key, in their order, and the fields that they stand for."""
+"""The parts of a recipe's key, in their order, and the field of each."""
 _OWN_PARTS = {"lm_epochs": "ulmfit", "sampling": "multitask", "source_weight": "multitask"}
 """Fields that only one adaptation has."""
 
@@ -86,27 +86,27 @@ _RATES = {"full": 1e-4, "ulmfit": 1e-3, "lora": 1e-3, "multitask": 1e-4}
 FEWEST_EPOCHS, MOST_EPOCHS, ENOUGH_UPDATES = 4, 12, 190
 LM_EPOCHS = 1
 FROZEN_PASSES = 1 / 3
-"""What reading rows once with a frozen encoder costs, in passes of training: a backward pass costs about two forward ones."""
+"""Cost of encoding rows once with a frozen encoder, in passes of training: a backward pass costs about two forward ones."""
 
 
 class Recipe(BaseModel):
     """How a model is fine-tuned.
 
     Attributes:
-        adaptation: `full` trains all weights with linear decay; `features` solves for a head on what the frozen encoder makes
-            of the texts, without rate and epochs; `ulmfit` fine-tunes the encoder as a language model on the training texts,
+        adaptation: `full` trains all weights with linear decay; `features` solves for a head on the outputs of the
+            frozen encoder, without rate and epochs; `ulmfit` fine-tunes the encoder as a language model on the training texts,
             then uses discriminative rates, a slanted triangular schedule and gradual unfreezing (Howard and Ruder 2018);
             `lora` trains low-rank adapters beside the encoder's matrices, and adds them to these (Hu et al. 2022);
             `multitask` trains the base encoder on source and target together, with a head each (Caruana 1997).
-        learning_rate: of the encoder (of `ulmfit`, of the head); None takes the adaptation's own.
-        epochs: passes over the training rows; None takes as many as the number of rows needs.
-        batch_size: rows an update.
-        max_tokens: at which texts are cut.
-        lm_epochs: of `ulmfit`, passes over the texts as a language model; None takes LM_EPOCHS, 0 leaves that stage out.
-        sampling: of `multitask`, how many of the source's rows an epoch reads: `inverse` as many as the target has (each row is
-            drawn with a probability inverse to its task's size, so both tasks weigh the same), `proportional` all.
-        source_weight: of `multitask`, by which the source's loss is multiplied.
-        head: `keep` starts from the head of a checkpoint that has the same labels, `fresh` never does.
+        learning_rate: learning rate of the encoder (for `ulmfit`, of the head); None takes the adaptation's default.
+        epochs: passes over the training rows; None takes a number that depends on the number of rows.
+        batch_size: rows of an update.
+        max_tokens: number of tokens at which texts are truncated.
+        lm_epochs: for `ulmfit`, passes over the texts as a language model; None takes LM_EPOCHS, 0 leaves that stage out.
+        sampling: for `multitask`, how many of the source's rows an epoch reads: `inverse` as many as the target has (each row
+            is drawn with a probability inverse to its task's size, so both tasks weigh the same), `proportional` all.
+        source_weight: for `multitask`, factor of the source's loss.
+        head: `keep` starts from the head of a checkpoint that has the same labels, `fresh` from a new one.
         choose: which epoch's weights are the result: those that are `best` on validation, or the `last`.
         threshold: the probability from which a binary task's row is positive: the best on `validation`, or one `half`.
     """
@@ -137,7 +137,7 @@ class Recipe(BaseModel):
 
     @property
     def key(self) -> str:
-        """The recipe in one word, read back by `parse`; what is as by default is left out.
+        """The recipe as one word, which `parse` reads back; parts that equal the default are left out.
 
         >>> Recipe().key, Recipe(learning_rate=3e-4, epochs=6).key
         ('full', 'full/lr=0.0003/epochs=6')
@@ -152,7 +152,7 @@ class Recipe(BaseModel):
 
     @classmethod
     def parse(cls, key: str) -> Recipe:
-        """The recipe behind a key; parts may be left out, then the default holds.
+        """The recipe of a key; parts that the key leaves out take the default.
 
         Raises:
             InputError: if the key has an unknown part or a value out of range.
@@ -172,11 +172,11 @@ class Recipe(BaseModel):
 
     @property
     def rate(self) -> float | None:
-        """The learning rate, given or the adaptation's own; None of `features`, which has none."""
+        """The learning rate, as given or the adaptation's default; None for `features`, which has none."""
         return self.learning_rate or _RATES.get(self.adaptation)
 
     def adapted(self, adaptation: Adaptation) -> Recipe:
-        """The same recipe with another adaptation, without what that does not have.
+        """The same recipe with another adaptation, without the parts that the other adaptation does not have.
 
         >>> Recipe.parse("multitask/epochs=5/weight=0.5").adapted("full").key
         'full/epochs=5'
@@ -188,11 +188,11 @@ class Recipe(BaseModel):
 
     @property
     def alone(self) -> Recipe:
-        """How a target is trained without a source: of `multitask`, which needs two tasks, `full`."""
+        """The recipe for a target without a source: `full` in place of `multitask`, which needs two tasks."""
         return self.adapted("full") if self.adaptation == "multitask" else self
 
     def epochs_of(self, train_rows: int) -> int:
-        """Epochs, given or as many as so many rows need: small data get more of them, for it is updates that a model needs.
+        """Epochs, as given or for so many rows: fewer rows get more epochs, because the number of updates is what matters.
 
         >>> [Recipe().epochs_of(rows) for rows in (100, 300, 2000)]
         [12, 10, 4]
@@ -203,7 +203,7 @@ class Recipe(BaseModel):
         return min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-ENOUGH_UPDATES // max(updates, 1))))
 
     def passes(self, train_rows: int) -> float:
-        """What a training costs, in passes of training over so many rows; one as a language model counts as any other.
+        """Cost of a training, in passes of training over so many rows; a pass as a language model counts as any other.
 
         The source of `multitask` counts as many rows as the target, also where sampling is `proportional`.
         """
@@ -227,7 +227,7 @@ class Recipe(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One measured training: a target trained from a source (or ALONE) and what it scored.
+    """One measured training: a target trained from a source (or ALONE), and its score.
 
     Attributes:
         source, target: names; `source` is ALONE for the target trained from the base encoder.
@@ -237,9 +237,9 @@ class Observation:
         metric: a key of METRICS; `score` is in its range.
         split: the split that was scored, `validation` or `test`.
         hours: wall-clock hours of the training.
-        features: what was known of the pair before (measure columns), so that a history can be learned from by itself.
-        run_key: identity of what was run, not of when: the same run recorded twice is one observation.
-        versions: of the measures that made `features`, where they are known.
+        features: values of measures (by column) before the training, so that a history is enough to learn from.
+        run_key: identity of the run, without its time: the same run recorded twice is one observation.
+        versions: versions of the measures that made `features`, where they are known.
     """
 
     source: str
@@ -260,7 +260,7 @@ class Observation:
     versions: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a measurement, and give a run key where none was given."""
+        """Refuse values that cannot be measurements, and compute the run key if none was given."""
         if self.metric not in METRICS:
             raise InputError(f"metric {self.metric!r} is unknown; known are {', '.join(METRICS)}.")
         metric = METRICS[self.metric]
@@ -274,7 +274,7 @@ class Observation:
             object.__setattr__(self, "run_key", self.identity())
 
     def identity(self) -> str:
-        """Fingerprint of what was run."""
+        """Fingerprint of the run."""
         return run_key_of(
             source=self.source,
             target=self.target,
@@ -300,12 +300,12 @@ def run_key_of(
     source_fingerprint: str,
     target_fingerprint: str,
 ) -> str:
-    """Identity of a run, also of one that has not happened yet; the fields are those of an Observation."""
+    """Identity of a run, also of a future one; the fields are those of an Observation."""
     return fingerprint(run=locals())
 
 
 RESERVED = frozenset({*(part.name for part in fields(Observation)), "baseline"})
-"""Names that no feature can have: a record's own fields, and what the history works out from the targets trained alone."""
+"""Names that no feature can have: the fields of a record, and the columns that the history computes from targets trained alone."""
 
 
 def checked_feature(name: str) -> str:

@@ -1,8 +1,8 @@
-"""The table of features: the only thing that crosses from measuring to deciding.
+"""The table of features: the only data that passes from measuring to deciding.
 
 Stored as Parquet with the schema and provenance as JSON in the file's own metadata. Raise FORMAT when an older
 version would misread the file; keep a file of the old format in tests/artifacts and a test that still loads it.
-Format 2 added the encoder of each source, and of each target what it scored with each; files of format 1 have one encoder.
+Format 2 added the encoder of each source, and the scores of each target with each encoder; files of format 1 have one encoder.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Column(BaseModel):
 
 
 class AloneFacts(BaseModel):
-    """What training a target alone from one encoder gave: its score on validation, and the seconds a row and epoch took."""
+    """Result of training a target alone from one encoder: its score on validation, and the seconds for each row and epoch."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,11 +57,11 @@ class AloneFacts(BaseModel):
 
 
 class TargetFacts(AloneFacts):
-    """What planning and search must know of a target besides its features.
+    """Facts on a target that planning and search need besides its features.
 
-    `spec` says how to read the task again; `score` is the target trained alone, on validation, in the range of `metric`;
-    `seconds_per_row_epoch` was measured in that training. Where there are several encoders, `alone` has both for each, and
-    the target's own are those of the encoder with the best score.
+    `spec` describes how to read the task again; `score` is that of the target trained alone, on validation, in the range of
+    `metric`; `seconds_per_row_epoch` was measured in that training. With several encoders, `alone` has both values for each,
+    and the target's own are those of the encoder with the best score.
     """
 
     fingerprint: str
@@ -79,16 +79,16 @@ class TargetFacts(AloneFacts):
         return self
 
     def with_encoder(self, encoder: str) -> AloneFacts:
-        """What is known of the target trained alone from an encoder."""
+        """The facts on the target trained alone from an encoder."""
         if not self.alone:
             return self
         return self.alone.get(encoder, AloneFacts())
 
 
 class Provenance(BaseModel):
-    """Where a table comes from, which sources failed and why, and what a search needs to train its pairs.
+    """Origin of a table, the sources that failed with their reasons, and the facts that a search needs to train its pairs.
 
-    `encoders` names the base encoder of each source; of a source that is not in it, it is `encoder`.
+    `encoders` names the base encoder of each source; that of a source that is not in it is `encoder`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -108,7 +108,7 @@ class Provenance(BaseModel):
 
 
 class _About(BaseModel):
-    """What a table's file says of itself."""
+    """The metadata in the file of a table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -142,7 +142,7 @@ class FeatureTable:
             raise ShapeError(f"a FeatureTable holds each candidate once; {tuple(doubled)} is there twice.")
 
     def __repr__(self) -> str:
-        """How much was measured of what."""
+        """Number of candidates, targets and columns."""
         targets = self.frame.index.get_level_values("target").nunique()
         return f"<FeatureTable of {len(self.frame)} candidates, {targets} targets, {len(self.schema)} columns>"
 

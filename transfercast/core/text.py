@@ -6,7 +6,7 @@ import math
 import re
 
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but tab and line feed, marks that turn the reading direction, and halves of surrogate pairs."""
+"""Control characters except tab and line feed, marks that change the reading direction, and halves of surrogate pairs."""
 
 _PASSWORD = re.compile(
     r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@'\"]*:)[^\s'\"]*(?=@)|(?P<query>[?&](?:ssl)?password=)[^&\s'\"]*",
@@ -15,7 +15,7 @@ _PASSWORD = re.compile(
 
 
 def printable(text: str) -> str:
-    r"""`text` with each character that a terminal would obey, or could not show, written as its escape.
+    r"""`text` in which each character that a terminal would interpret, or could not show, is replaced by its escape.
 
     >>> printable("\x1b[31mred\x07, plain\tand\nsimple")
     '\\x1b[31mred\\x07, plain\tand\nsimple'
@@ -44,7 +44,7 @@ def megabytes(size: int) -> str:
 
 
 def duration(hours: float | None) -> str | None:
-    """Hours as people say them: seconds up to two minutes, minutes up to two hours; None and NaN stay without.
+    """Hours in a readable unit: seconds up to two minutes, minutes up to two hours; None for None and NaN.
 
     >>> duration(0.005), duration(0.25), duration(3.0), duration(float("nan"))
     ('18 s', '15.0 min', '3.0 h', None)

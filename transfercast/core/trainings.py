@@ -1,4 +1,4 @@
-"""How a training went, epoch by epoch, whether it came to a score or not."""
+"""The record of a training, epoch by epoch, also of one that ended without a score."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Cause = Literal["out of memory", "divergence", "time limit", "other"]
 
 
 class Diverged(TransfercastError):
-    """A training whose loss is no number any more."""
+    """A training whose loss is no longer a finite number."""
 
 
 class TimeLimit(TransfercastError):
@@ -25,13 +25,13 @@ _MEMORY = re.compile(r"MemoryError|out of memory|not enough memory|can't allocat
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """What one epoch brought.
+    """Result of one epoch.
 
     Attributes:
-        score: on validation, by the task's metric; where validation is large beside the training rows, on a part of it.
-        loss: mean over the epoch's updates; of a head that was solved for, on validation; None where it is no number.
-        seconds: of the updates; scoring is not counted.
-        average_precision: of a binary task on validation: how well its rows are ranked, whatever the threshold; else None.
+        score: by the task's metric on validation, or on a part of it if it is large compared with the training rows.
+        loss: mean over the epoch's updates; for a head that was solved for, on validation; None if it is not finite.
+        seconds: time of the updates, without scoring.
+        average_precision: of a binary task on validation: how well its rows are ranked, without a threshold; else None.
     """
 
     score: float
@@ -45,15 +45,15 @@ class TrainingRecord:
     """One training, also one that was stopped or failed.
 
     Attributes:
-        run_key: of the observation that came of it, or would have.
-        source, target, recipe, encoder, seed: as of an Observation.
-        ended: `stopped` by a pruner, for its curve; `failed` by an error.
-        why: it failed; empty otherwise.
-        curve: of the epochs that it came to.
-        epoch: whose weights are the result, from 0; None unless it finished.
-        seconds: all that it took.
-        peak_mb: memory in MiB, see `Trained`; None unless it finished.
-        device, finished_at: where, and when it ended (ISO 8601).
+        run_key: that of its observation, also if the training did not lead to one.
+        source, target, recipe, encoder, seed: as in an Observation.
+        ended: `finished`; `stopped` by a pruner, because of its curve; or `failed` by an error.
+        why: reason of the failure; empty otherwise.
+        curve: results of its epochs.
+        epoch: number, from 0, of the epoch whose weights were kept; None unless it finished.
+        seconds: time of the whole training.
+        peak_mb: peak memory in MiB, see `Trained`; None unless it finished.
+        device, finished_at: device, and time of its end (ISO 8601).
     """
 
     run_key: str
@@ -73,12 +73,12 @@ class TrainingRecord:
 
     @property
     def cause(self) -> Cause:
-        """What a failure was owed to, as its reason says."""
+        """The cause of a failure, read from its reason."""
         return cause_of(self.why)
 
 
 def cause_of(why: str) -> Cause:
-    """What the reason of a failure says that it was owed to.
+    """The cause of a failure, read from its reason.
 
     >>> cause_of("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB")
     'out of memory'

@@ -12,10 +12,10 @@ from transfercast.core.errors import InputError, TransfercastError
 Checked = TypeVar("Checked", bound=BaseModel)
 
 MOST_SHOWN = 80
-"""Letters of a wrong value that a message repeats."""
+"""Largest number of characters of a wrong value that a message repeats."""
 
 MOST_PROBLEMS = 10
-"""Mistakes that a message names; it says how many more there are."""
+"""Largest number of mistakes that a message names; it counts the others."""
 
 
 def checked(
@@ -28,7 +28,7 @@ def checked(
         where: file and entry, for the message.
         fields: by name, as they were read.
         raises: InputError for what a user wrote, ArtifactError for what transfercast wrote.
-        remedy: a sentence to end the message with.
+        remedy: last sentence of the message.
 
     Raises:
         TransfercastError: of the class `raises`; it names each wrong field, what is wrong and what was found.
@@ -59,6 +59,6 @@ def _problem(details: Any, model: type[BaseModel]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A wrong value as a message repeats it: quoted, and cut where it is long."""
+    """A wrong value for a message: quoted, and truncated if it is long."""
     text = repr(value[: 4 * MOST_SHOWN]) if isinstance(value, str | bytes | list | tuple) else repr(value)
     return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "..."
