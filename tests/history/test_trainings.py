@@ -69,7 +69,7 @@ def test_a_damaged_row_is_named(change):
     history.note(FAILED)
     with history.engine.begin() as connection:
         connection.execute(sa.text(f"UPDATE transfercast_trainings SET {change}"))
-    with pytest.raises(ArtifactError, match=r"'a' -> 'x' went is damaged.*remove --run-key k2"):
+    with pytest.raises(ArtifactError, match=r"'a' -> 'x' is damaged.*remove --run-key k2"):
         history.trainings()
 
 

@@ -30,7 +30,7 @@ MARKER = ".transfercast"
 """Name of the marker: a file in every folder that transfercast made; it holds the id of the process that made it."""
 
 UNMARKED_SECONDS = 60.0
-"""Age at which an empty folder without an owner counts as left by a killed process; the owner is written within milliseconds."""
+"""Age at which an empty folder without an owner counts as a leftover; an owner is written within milliseconds."""
 
 
 @contextmanager

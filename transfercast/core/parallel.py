@@ -22,7 +22,7 @@ from transfercast.core.errors import TransfercastError
 from transfercast.core.owners import owner_id
 
 RANDOM_STATE = threading.Lock()
-"""Held while a model is trained: torch has one random state per process, so threads take turns, and results equal those of one job."""
+"""Held while a model is trained. Torch has one random state a process; threads take turns, so results are those of one job."""
 
 PARENT_SECONDS = 1.0
 

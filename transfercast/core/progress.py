@@ -114,7 +114,7 @@ class _Loop:
         self.advanced = self.clock()
 
     def seconds_left(self) -> float | None:
-        """Seconds for the remaining items at the mean pace so far; None before the first is finished, or if the total is unknown."""
+        """Seconds for the remaining items at the mean pace; None before the first is finished, or if the total is unknown."""
         if not self.done or self.total is None:
             return None
         pace = (self.advanced - self.started) / self.done

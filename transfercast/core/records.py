@@ -305,7 +305,7 @@ def run_key_of(
 
 
 RESERVED = frozenset({*(part.name for part in fields(Observation)), "baseline"})
-"""Names that no feature can have: the fields of a record, and the columns that the history computes from targets trained alone."""
+"""Names that no feature can have: the fields of a record, and the column that the history computes from targets alone."""
 
 
 def checked_feature(name: str) -> str:

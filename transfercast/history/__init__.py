@@ -1,1 +1,1 @@
-"""What was observed: transfers and their scores in SQL, written by searches, imported and exported as tables."""
+"""Observed transfers and their scores in SQL: written by searches, imported and exported as tables."""

@@ -1,4 +1,4 @@
-"""The database below the history: opened, brought up to date, locked for a writer, and its errors in plain words."""
+"""The database of the history: opening, migration, locks for writers, and plain messages for its errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transfercast.history.places import file_of, shown_url
 from transfercast.history.tables import HEAD, VERSION_TABLE
 
 BUSY_SECONDS = 30
-"""How long a writer waits for others before it gives up."""
+"""Time for which a writer waits for others before it gives up."""
 
 COLLISION_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
@@ -30,16 +30,16 @@ T = TypeVar("T")
 
 
 def insert_or_ignore(engine: sa.Engine, table: sa.Table, row: dict[str, Any] | None = None) -> Any:
-    """An insert that does nothing where the row's key is there already: safe under several writers."""
+    """An insert that does nothing if the row's key exists already: safe under several writers."""
     insert = _INSERTS[engine.dialect.name](table)
     return (insert if row is None else insert.values(row)).on_conflict_do_nothing()
 
 
 def after_collisions(set_up: Callable[[], T]) -> T:
-    """What `set_up()` gives; tried again while another process sets up the same new database at the same moment.
+    """The result of `set_up()`, which is repeated while another process sets up the same new database at the same moment.
 
-    SQLite refuses to switch its journal while others look on, and Optuna's own set-up fails for the later of two. An
-    attempt that has waited for a lock already is not repeated.
+    SQLite refuses to switch its journal while others have the file open, and Optuna's own set-up fails for the later of two
+    processes. An attempt that has already waited for a lock is not repeated.
     """
     for wait in COLLISION_WAITS:
         started = time.monotonic()
@@ -55,10 +55,10 @@ def after_collisions(set_up: Callable[[], T]) -> T:
 
 
 def open_database(url: sa.URL, read_only: bool = False, wait: float = BUSY_SECONDS) -> sa.Engine:
-    """An engine on a database with our tables in it, up to date.
+    """An engine on a database with our tables in their current version.
 
-    A reader changes nothing: an SQLite file of older tables is read from a copy in memory. PostgreSQL's older tables are
-    brought up to date, which adds to them only.
+    A reader does not change an SQLite file: one with older tables is read from a copy in memory. PostgreSQL's older tables
+    are migrated, which only adds to them.
 
     Args:
         url: from `database_url`.
@@ -84,14 +84,14 @@ def open_database(url: sa.URL, read_only: bool = False, wait: float = BUSY_SECON
 
 @contextmanager
 def writing(engine: sa.Engine, wait: float = BUSY_SECONDS) -> Iterator[sa.Connection]:
-    """A transaction of the only writer: what it reads stays true until it ends, and no two wait for one another."""
+    """A transaction of the only writer: its reads stay valid until it ends, and writers cannot deadlock."""
     with engine.begin() as connection:
         lock(connection, wait)
         yield connection
 
 
 def lock(connection: sa.Connection, wait: float) -> None:
-    """Wait, for so many seconds at most, until no other writer is at work; keep others out until the transaction ends."""
+    """Wait until no other writer is active, at most so many seconds; then keep others out until the transaction ends."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
@@ -100,7 +100,7 @@ def lock(connection: sa.Connection, wait: float) -> None:
 
 
 def version_of(connectable: sa.Engine | sa.Connection) -> str | None:
-    """The version of our tables; None where there are none."""
+    """The version of our tables; None if there are none."""
     if isinstance(connectable, sa.Engine):
         with connectable.connect() as connection:
             return version_of(connection)
@@ -110,7 +110,7 @@ def version_of(connectable: sa.Engine | sa.Connection) -> str | None:
 
 
 def migrate(engine: sa.Engine, shown: str) -> None:
-    """Make our tables, or bring them up to date: wholly or, if the process is killed, not at all.
+    """Make or migrate our tables: completely or, if the process is killed, not at all.
 
     Raises:
         InputError: if the tables are of a newer version.
@@ -198,7 +198,7 @@ def _in_plain_words(error: BaseException, shown: str, wait: float, otherwise: ty
         return InputError(f"{shown}: cannot be written ({said}). Change its permissions, or name another history.")
     if "disk is full" in said:
         return TransfercastError(f"{shown}: {said}; nothing was recorded. Make room, and try again.")
-    if "disk I/O error" in said:  # what SQLite says where its shared memory finds no room, too
+    if "disk I/O error" in said:  # SQLite reports this also when there is no space for its shared memory
         return TransfercastError(f"{shown}: {said}. See that its disk has room and is sound, and try again.")
     if shown.startswith("sqlite") and "unable to open" not in said:
         return ArtifactError(f"{shown}: damaged ({said}). Put back a copy, or begin a new history.")

@@ -1,4 +1,4 @@
-"""What feature columns mean, and which of two descriptions of a column is in force."""
+"""Descriptions of feature columns, and which of two descriptions of a column is in force."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from transfercast.history.tables import COLUMNS, OBSERVATIONS
 
 
 def in_force(described: Iterable[Column], newer: Iterable[Column]) -> dict[str, Column]:
-    """All columns by name; a description of a higher version takes the place of one of a lower.
+    """All columns by name; a description of a higher version replaces one of a lower version.
 
     Args:
-        described: what was known.
-        newer: what is said now; a lower version than the known one changes nothing.
+        described: the known descriptions.
+        newer: new descriptions; one of a lower version than the known one changes nothing.
 
     Raises:
         InputError: if two descriptions of the same version contradict one another.
@@ -41,7 +41,7 @@ def described(connection: sa.Connection, shown: str) -> dict[str, Column]:
     """
     columns = {}
     for row in connection.execute(sa.select(COLUMNS).order_by(COLUMNS.c.name)).mappings():
-        if row["name"] in RESERVED:  # earlier versions let such names in; features of that name are passed over
+        if row["name"] in RESERVED:  # earlier versions accepted such names; features with them are ignored
             continue
         try:
             columns[str(row["name"])] = Column.model_validate(dict(row))
@@ -54,7 +54,7 @@ def described(connection: sa.Connection, shown: str) -> dict[str, Column]:
 
 
 def describe(connection: sa.Connection, shown: str, columns: Sequence[Column], replace: bool = False) -> None:
-    """Record what columns mean, inside a writer's transaction; see `History.describe`.
+    """Record descriptions of columns, inside a writer's transaction; see `History.describe`.
 
     Raises:
         InputError: if a name cannot be a feature's, or a column contradicts what was described.
@@ -77,7 +77,7 @@ def describe(connection: sa.Connection, shown: str, columns: Sequence[Column], r
 
 
 def _keep_versions(connection: sa.Connection, shown: str, old: dict[str, int]) -> None:
-    """Write the version beside features whose writer did not know it, before their column's version goes up."""
+    """Store the version with features that were recorded without one, before the version of their column is raised."""
     changes = []
     for row in recorded(connection, shown) if old else ():
         missing = {name: old[name] for name in row.features if name in old and name not in row.versions}

@@ -1,4 +1,4 @@
-"""Recorded observations as data frames; each value is checked, for a database may hold what no one here wrote."""
+"""Recorded observations as data frames; each value is checked, because others may have written to the database."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Frames:
 
     Attributes:
         records: n rows; the fields of an observation and `baseline`, the mean score of the target trained alone with the
-            same encoder, metric, split and data; NaN where there is none.
+            same encoder, metric, split and data; NaN if there is none.
         features: (n, f) float64 by column name, NaN where a measure does not apply.
-        versions: (n, f) version of the measure that made each feature; NaN where there is no feature, or the version is
-            not known.
+        versions: (n, f) version of the measure that made each feature; NaN if there is no feature, or its version is not
+            known.
     """
 
     records: pd.DataFrame
@@ -65,7 +65,7 @@ def recorded(connection: sa.Connection, shown: str, *where: sa.ColumnElement[boo
     Args:
         connection: to the history.
         shown: the history's name in messages.
-        where: which; all without.
+        where: condition on the observations; None takes all.
 
     Raises:
         ArtifactError: naming the observation whose row is damaged.
@@ -100,7 +100,7 @@ def frames_of(rows: Sequence[Recorded], described: Mapping[str, int]) -> Frames:
 
     Args:
         rows: n observations.
-        described: version of a column where a row does not say it.
+        described: versions of columns for rows that do not name them.
     """
     names = list(dict.fromkeys(name for row in rows for name in row.features))
     place = {name: number for number, name in enumerate(names)}
@@ -123,10 +123,10 @@ def _with_baseline(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(records: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row a target, encoder, metric and split: sources, runs, own score, best, and the noise between seeds.
+    """One row for each target, encoder, metric and split: sources, runs, score of the target alone, best, and noise of seeds.
 
     `noise` is the standard deviation between seeds of the same run, pooled over sources; NaN with one seed each. Data sets
-    that share a target's name have rows of their own, told apart by `data`, the start of their fingerprints.
+    with the same target name have separate rows, distinguished by `data`, the start of their fingerprints.
     """
     keys = ["target", "target_fingerprint", "encoder", "metric", "split"]
     is_shared = bool((records.groupby("target").target_fingerprint.nunique() > 1).any())
@@ -170,7 +170,7 @@ def _check(fields: dict[str, Any], shown: str) -> None:
         kind = NUMBERS.get(name, str)
         if type(value) is not kind and not (kind is float and type(value) is int):
             raise _damaged(shown, fields, f"{name} is {value!r}, not {'a number' if name in NUMBERS else 'text'}")
-    metric = METRICS.get(fields["metric"])  # who learns refuses an unknown one
+    metric = METRICS.get(fields["metric"])  # an unknown metric is refused in learning
     lowest, highest = (-math.inf, math.inf) if metric is None else (metric.lowest, metric.highest)
     if not (lowest <= fields["score"] <= highest and math.isfinite(fields["score"])):
         raise _damaged(shown, fields, f"score is {fields['score']}, outside [{lowest:g}, {highest:g}] of {fields['metric']}")

@@ -1,9 +1,9 @@
-"""Observations from CSV and Parquet files of others, checked whole before anything is kept.
+"""Import observations from CSV and Parquet files; all rows are checked before any is recorded.
 
 Columns `source, target, score` are needed. `metric, recipe, encoder, seed, split, hours, device, finished_at,
 source_fingerprint, target_fingerprint, run_key, versions` have defaults. Every other column is a feature and must hold
 numbers or be empty. Two rows of the same run (all but score, hours, device, finished_at and features equal) with different
-scores or features are refused: they are other seeds, or a mistake.
+scores or features are refused: their seeds differ and must be given, or one of them is a mistake.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NUMBERS = frozenset({"score", "hours", "seed", "versions"})
 
 
 class Table(NamedTuple):
-    """A file's columns and its rows, each with where it stands: `line 3`, or `row 3` of a Parquet file."""
+    """A file's columns and its rows, each with its place: `line 3`, or `row 3` of a Parquet file."""
 
     columns: list[str]
     rows: Iterator[tuple[str, dict[str, Any]]]
@@ -119,7 +119,7 @@ def _csv(path: Path) -> Table:
 
 
 def _lines(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not blank, each with the line that it begins on."""
+    """Rows that are not blank, each with the number of its first line."""
     line = 1
     try:
         for cells in reader:

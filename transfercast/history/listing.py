@@ -1,4 +1,4 @@
-"""Observations a page at a time, and what each source gained on each target, without reading the features of all."""
+"""Pages of observations, and the gains of sources on targets, without reading all features."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from transfercast.history.tables import OBSERVATIONS, STEPS
 
 _LISTED = ("source", "target", "recipe", "encoder", "seed", "metric", "split", "score", "hours", "finished_at")
 _SAME = ("target", "target_fingerprint", "encoder", "metric", "split")
-"""What observations share whose scores are compared."""
+"""Fields in which observations must agree for their scores to be compared."""
 
 
 class Listing(NamedTuple):
-    """Some observations, and how many there are in all; `baseline` is the mean of the target trained alone, or None."""
+    """A page of observations, and the number of all; `baseline` is the mean score of the target trained alone, or None."""
 
     rows: list[dict[str, Any]]
     total: int
@@ -26,8 +26,8 @@ def listing(connection: sa.Connection, words: str, offset: int, limit: int) -> L
 
     Args:
         connection: to the history.
-        words: a part of the name of source or target, or nothing for all.
-        offset, limit: which of them.
+        words: part of the name of the source or target; empty takes all.
+        offset, limit: number of the first observation, and number of observations.
     """
     columns = OBSERVATIONS.c
     where = columns.source.contains(words, autoescape=True) | columns.target.contains(words, autoescape=True)
@@ -46,7 +46,7 @@ def listing(connection: sa.Connection, words: str, offset: int, limit: int) -> L
 
 
 def gains(connection: sa.Connection) -> list[dict[str, Any]]:
-    """Mean gain over the target alone of each source on each target, on validation, with how many trainings it rests on."""
+    """Mean gain of each source on each target over the target alone, on validation, and the number of its trainings."""
     columns, alone = OBSERVATIONS.c, _alone()
     same = sa.and_(*(alone.c[name] == columns[name] for name in _SAME))
     query = (

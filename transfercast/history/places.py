@@ -1,4 +1,4 @@
-"""Where a history lies: a database URL, or the path of an SQLite file. What cannot be a database is refused unopened."""
+"""The place of a history: a database URL, or the path of an SQLite file. Other files are refused before they are opened."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAGIC = b"SQLite format 3\x00"
 
 
 def shown_url(place: str | Path) -> str:
-    """A place as messages, reports and files show it: without the password."""
+    """A place without its password, for messages, reports and files."""
     return redacted(str(place))
 
 
@@ -29,7 +29,7 @@ def is_table(place: str | Path) -> bool:
 
 
 def with_driver(url: str) -> str:
-    """A URL with psycopg 3 for PostgreSQL, where it names no driver.
+    """A URL in which PostgreSQL without a driver takes psycopg 3.
 
     >>> with_driver("postgresql://me@host/db")
     'postgresql+psycopg://me@host/db'
@@ -38,7 +38,7 @@ def with_driver(url: str) -> str:
 
 
 def database_url(place: str | Path) -> sa.URL:
-    """The URL of a history; PostgreSQL is spoken to by psycopg 3 where no driver is named, an SQLite file named from the root.
+    """The URL of a history; PostgreSQL without a driver takes psycopg 3, and the path of an SQLite file is made absolute.
 
     Raises:
         InputError: if `place` is no URL of a known database, or a folder, table or other file that is no database.
@@ -59,21 +59,21 @@ def database_url(place: str | Path) -> sa.URL:
 
 
 def from_root(url: sa.URL) -> sa.URL:
-    """A URL whose SQLite file is named from the root, so that a process in another folder opens the same one."""
+    """A URL whose SQLite file has an absolute path, so that a process in another folder opens the same file."""
     file = file_of(url)
     return url if file is None else url.set(database=str(file.resolve()))
 
 
 def file_of(url: sa.URL) -> Path | None:
-    """The SQLite file of a URL; None in memory, on a server, or where SQLite's own file: notation is used."""
+    """The SQLite file of a URL; None for a database in memory or on a server, or for SQLite's own file: notation."""
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:") or str(url.database).startswith("file:"):
         return None
     return Path(str(url.database))
 
 
 _databases: set[tuple[int, int]] = set()
-"""Files that were looked into. None is opened a second time: closing it would drop the locks that this process has on it
-through SQLite, as https://www.sqlite.org/howtocorrupt.html says."""
+"""Files whose first bytes were read. They are not opened again: closing one would drop the locks that this process holds on
+it through SQLite (https://www.sqlite.org/howtocorrupt.html)."""
 
 
 def _refuse_no_database(file: Path) -> None:

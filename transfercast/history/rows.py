@@ -1,4 +1,4 @@
-"""One observation as others hand it over: by HTTP, in a file, or from Python. Its bounds are those of the SQL tables."""
+"""One observation as input: by HTTP, in a file, or from Python. Its limits are those of the SQL tables."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ObservationRow(BaseModel):
         return features
 
     def observation(self) -> Observation:
-        """As the history keeps it; what was not measured is left out.
+        """The observation for the history, without the features that were not measured.
 
         Raises:
             InputError: if the metric or split is unknown, or the score outside the metric's range.
@@ -69,7 +69,7 @@ class ObservationRow(BaseModel):
 
 
 class RecordedRow(ObservationRow):
-    """As files hold it: with the run's key and the versions of the measures, where they are known."""
+    """An observation as a row of a file, with the run's key and the versions of the measures, if they are known."""
 
     run_key: Annotated[str, Field(max_length=64), Plain] = ""
     versions: dict[str, Version] = {}
@@ -86,7 +86,7 @@ class RecordedRow(ObservationRow):
 
 
 def storable(observation: Observation) -> dict[str, Any]:
-    """An observation's fields as the tables take them.
+    """The fields of an observation for the SQL tables.
 
     Raises:
         InputError: if a name is too long, or a number too large, for one of the databases.

@@ -27,7 +27,7 @@ from transfercast.history.tables import OBSERVATIONS, TRAININGS
 from transfercast.history.trainings import curves_of, note, noted
 
 AT_ONCE = 500
-"""Keys in one statement: databases bound how many values it may carry."""
+"""Keys in one statement: databases limit the number of its values."""
 
 
 class History:
@@ -35,12 +35,12 @@ class History:
 
     Args:
         place: a database URL, or the path of an SQLite file.
-        read_only: change nothing in the database; an SQLite file must then be there.
-        known: columns of the measures that are installed. They are in force over older descriptions in the database.
-        wait_seconds: how long to wait for other writers.
+        read_only: record nothing; an SQLite file must then exist.
+        known: columns of the installed measures. They take precedence over older descriptions in the database.
+        wait_seconds: time to wait for other writers.
 
     Raises:
-        InputError: if `place` names no database, or one of a newer version.
+        InputError: if `place` is not a database, or is one of a newer version.
         ArtifactError: if it is damaged.
     """
 
@@ -56,17 +56,17 @@ class History:
             raise InputError(f"{self.shown}: no such history. A search writes one, and so does 'transfercast history import'.")
         self.engine = open_database(url, read_only, wait_seconds)
         self._identity = _identity(self._file)
-        weakref.finalize(self, self.engine.dispose)  # connections are closed, not left to the garbage collector
+        weakref.finalize(self, self.engine.dispose)  # closes connections at once, without waiting for the garbage collector
 
     def append(self, observations: Iterable[Observation], columns: Iterable[Column] = ()) -> int:
-        """Add observations, all or none; those whose run is there already are passed over.
+        """Add observations, all or none; those whose run is recorded already are skipped.
 
         Args:
-            observations: to add.
-            columns: what their features mean; see `describe`.
+            observations: observations to add.
+            columns: descriptions of their features; see `describe`.
 
         Returns:
-            How many were new.
+            Number of new observations.
 
         Raises:
             InputError: if one cannot be kept, or a column contradicts what was described.
@@ -94,7 +94,7 @@ class History:
         return self.find_all([run_key]).get(run_key)
 
     def find_all(self, run_keys: Sequence[str]) -> dict[str, Observation]:
-        """The observations of those runs that were recorded, by run key."""
+        """The recorded observations of these runs, by run key."""
         with self._reading() as connection:
             rows = [
                 row for part in _parts(run_keys) for row in recorded(connection, self.shown, OBSERVATIONS.c.run_key.in_(part))
@@ -106,37 +106,37 @@ class History:
             return int(connection.execute(sa.select(sa.func.count()).select_from(OBSERVATIONS)).scalar_one())
 
     def frames(self) -> Frames:
-        """All observations as frames, the features in one of their own."""
+        """All observations as frames, with a separate frame of the features."""
         with self._reading() as connection:
             versions = {name: column.version for name, column in described(connection, self.shown).items()}
             return frames_of(recorded(connection, self.shown), versions)
 
     def frame(self) -> pd.DataFrame:
-        """One row an observation, with `baseline`; see `Frames.records`. `frames` gives the features as well."""
+        """One row for each observation, with `baseline`; see `Frames.records`. `frames` also gives the features."""
         return self.frames().records
 
     def summary(self) -> list[dict[str, Any]]:
-        """One row a target, encoder, metric and split; see `frames.summary`."""
+        """One row for each target, encoder, metric and split; see `frames.summary`."""
         return summary(self.frame())
 
     def describe(self, columns: Iterable[Column], *, replace: bool = False) -> None:
         """Record what feature columns mean: measure, version, direction, group.
 
-        A higher version takes the place of a lower one; observations keep the version that they were measured with. A lower
+        A higher version replaces a lower one; observations keep the version that they were measured with. A lower
         version changes nothing.
 
         Args:
-            columns: to describe.
-            replace: put right what was described wrongly.
+            columns: columns to describe.
+            replace: replace wrong descriptions.
 
         Raises:
-            InputError: if a column was described otherwise in the same version, and is not to be replaced.
+            InputError: if a column has another description in the same version, and `replace` is false.
         """
         with self._writing() as connection:
             describe(connection, self.shown, list(columns), replace)
 
     def schema(self) -> tuple[Column, ...]:
-        """The feature columns that were described here, or are known, in the version in force.
+        """The feature columns that are described in this history, or known, in the version in force.
 
         Raises:
             InputError: if these contradict one another.
@@ -147,12 +147,12 @@ class History:
         return tuple(column for _, column in sorted(in_force(columns, self.known).items()))
 
     def refresh(self, table: FeatureTable) -> int:
-        """Give the observations of a table's pairs the features of the table, in place of older ones.
+        """Replace the features of observations by those of a table, for the pairs of the table.
 
-        Pairs are the same if source, target and encoder have the same names, and fingerprints where both are known.
+        Pairs are the same if source, target and encoder have the same names, and the same fingerprints if both are known.
 
         Returns:
-            How many observations have new features.
+            Number of observations with new features.
         """
         measured = dict(zip(table.candidates, table.frame.to_dict("records"), strict=True))
         values_of = {candidate.pair: {str(name): value for name, value in row.items()} for candidate, row in measured.items()}
@@ -171,12 +171,12 @@ class History:
         return len(changes)
 
     def note(self, training: TrainingRecord) -> None:
-        """Keep how a training went, whether it came to a score or not."""
+        """Record a training, with or without a score."""
         with self._writing() as connection:
             note(connection, training)
 
     def trainings(self, **values: str) -> list[TrainingRecord]:
-        """How trainings went, in the order in which they ended; those with the given field values.
+        """Records of the trainings with the given field values, in the order in which they ended.
 
         Raises:
             ArtifactError: naming the training whose row is damaged.
@@ -185,7 +185,7 @@ class History:
             return noted(connection, self.shown, *(TRAININGS.c[name] == value for name, value in values.items()))
 
     def latest_trainings(self, limit: int) -> list[TrainingRecord]:
-        """How the trainings went that ended last, the last of all first.
+        """Records of the trainings that ended last, the latest first.
 
         Raises:
             ArtifactError: naming the training whose row is damaged.
@@ -195,7 +195,7 @@ class History:
             return noted(connection, self.shown, TRAININGS.c.id.in_(last))[::-1]
 
     def listed(self, words: str = "", offset: int = 0, limit: int = 100) -> Listing:
-        """Some observations, the latest first; see `listing.listing`."""
+        """A page of observations, the latest first; see `listing.listing`."""
         with self._reading() as connection:
             return listing(connection, words, offset, limit)
 
@@ -210,7 +210,7 @@ class History:
             return step_states(connection)
 
     def matching(self, **values: str) -> list[dict[str, Any]]:
-        """Names and scores of the observations with the given field values, also where a row is damaged."""
+        """Names and scores of the observations with the given field values, also if a row is damaged."""
         names = ("run_key", "source", "target", "recipe", "encoder", "seed", "split", "score")
         same = [OBSERVATIONS.c[name] == value for name, value in values.items()]
         query = sa.select(*(sa.type_coerce(OBSERVATIONS.c[name], sa.types.NullType()).label(name) for name in names)).where(
@@ -220,10 +220,10 @@ class History:
             return [dict(row) for row in connection.execute(query.order_by(OBSERVATIONS.c.id)).mappings()]
 
     def remove(self, run_keys: Sequence[str]) -> int:
-        """Remove observations for good, and how their trainings went.
+        """Remove observations permanently, and the records of their trainings.
 
         Returns:
-            How many were there.
+            Number of removed observations.
         """
         removed = 0
         with self._writing() as connection:
@@ -236,11 +236,11 @@ class History:
         """Add the rows of a CSV or Parquet file; see `importing` for its columns.
 
         Args:
-            path: of the file.
-            columns: what its features mean; they are described only if all rows are well.
+            path: path of the file.
+            columns: descriptions of its features; recorded only if all rows are correct.
 
         Returns:
-            How many were new.
+            Number of new observations.
 
         Raises:
             InputError: naming file, row, column, value and remedy; then nothing is imported or described.
@@ -248,7 +248,7 @@ class History:
         return self.append(observations_of(Path(path), [column.name for column in columns]), columns)
 
     def export_file(self, path: str | Path) -> int:
-        """Write all observations as CSV or Parquet, by the file's ending, so that `import_file` reads them; returns how many.
+        """Write all observations as CSV or Parquet, by the file's ending, for `import_file`; returns their number.
 
         Raises:
             InputError: if the file cannot be written, or its ending is another.
@@ -256,7 +256,7 @@ class History:
         return _write(table_of(self.frames()), Path(path), "observations")
 
     def export_curves(self, path: str | Path) -> int:
-        """Write the learning curves of all trainings, a row an epoch, as CSV or Parquet; returns how many rows.
+        """Write the learning curves of all trainings as CSV or Parquet, one row for each epoch; returns the number of rows.
 
         Raises:
             InputError: if the file cannot be written, or its ending is another.
@@ -280,7 +280,7 @@ class History:
             raise self._gone()
 
     def _follow_file(self) -> tuple[int, int] | None:
-        """The file's identity now; a file that took its place is opened, and one that is gone is an error."""
+        """The file's present identity; a file that replaced it is opened, and a missing one is an error."""
         now = _identity(self._file)
         if now == self._identity:
             return now
@@ -300,14 +300,14 @@ class History:
 
 
 def opened(history: History | str | Path, known: Iterable[Column] = ()) -> History:
-    """A history for reading, from whatever names one; a CSV or Parquet file is read into memory.
+    """A history for reading; a CSV or Parquet file is read into memory.
 
     Args:
         history: a History, a database URL, an SQLite file, or a CSV or Parquet file.
-        known: as of `History`; not used where `history` is one.
+        known: as for `History`; not used if `history` is one.
 
     Raises:
-        InputError: if a file that is named is not there, or is no history.
+        InputError: if the file does not exist, or is not a history.
     """
     if isinstance(history, History):
         return history
@@ -344,7 +344,7 @@ def _identity(file: Path | None) -> tuple[int, int] | None:
 
 
 def _is_same_data(row: Recorded, about: Provenance) -> bool:
-    """Whether source and target are those of a table, as far as both say what data they are."""
+    """Whether source and target are those of a table, by their fingerprints as far as both are known."""
     facts = about.targets.get(row.fields["target"])
     pairs = (
         (row.fields["target_fingerprint"], "" if facts is None else facts.fingerprint),

@@ -1,6 +1,6 @@
 """The SQL tables. All are prefixed, so that they can share a database with Optuna, which owns `alembic_version`.
 
-A change here needs a migration in `migrations/versions`; a test compares what these make with what is written here.
+A change here needs a migration in `migrations/versions`; a test compares the tables of the migrations with these.
 """
 
 from __future__ import annotations

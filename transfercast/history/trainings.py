@@ -1,4 +1,4 @@
-"""How trainings went: a row each in a table beside the observations, for those without a score as well."""
+"""Records of trainings: one row each in a table beside the observations, also for those without a score."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transfercast.core.trainings import EpochRecord, TrainingRecord
 from transfercast.history.tables import TRAININGS
 
 MOST_WHY = 500
-"""Letters of a reason that are kept."""
+"""Largest number of characters of a reason that are kept."""
 
 _FIELDS = tuple(one.name for one in fields(TrainingRecord) if one.name != "curve")
 _WITHOUT_PRECISION = tuple[float, float | None, float]
@@ -25,7 +25,7 @@ _RECORD = TypeAdapter(TrainingRecord)
 
 
 def note(connection: sa.Connection, record: TrainingRecord) -> None:
-    """Keep how a training went; tried again, it has a row for every time."""
+    """Record a training; a training that is tried again has one row for each attempt."""
     values: dict[str, Any] = {name: getattr(record, name) for name in _FIELDS}
     values["why"] = printable(record.why)[:MOST_WHY]
     values["curve"] = [[one.score, one.loss, one.seconds, one.average_precision] for one in record.curve]
@@ -33,7 +33,7 @@ def note(connection: sa.Connection, record: TrainingRecord) -> None:
 
 
 def noted(connection: sa.Connection, shown: str, *where: sa.ColumnElement[bool]) -> list[TrainingRecord]:
-    """Trainings in the order in which they ended.
+    """Records of trainings in the order in which they ended.
 
     Raises:
         ArtifactError: naming the training whose row is damaged.
@@ -49,14 +49,14 @@ def noted(connection: sa.Connection, shown: str, *where: sa.ColumnElement[bool])
             records.append(record)
         except (ValidationError, ValueError) as error:
             raise ArtifactError(
-                f"{shown}: how the training {str(row['source'])!r} -> {str(row['target'])!r} went is damaged. Remove it: "
+                f"{shown}: the record of the training {str(row['source'])!r} -> {str(row['target'])!r} is damaged. Remove it: "
                 f"transfercast history remove --run-key {row['run_key']} --history ..."
             ) from error
     return records
 
 
 def curves_of(records: Iterable[TrainingRecord]) -> pd.DataFrame:
-    """One row an epoch: the run, how it ended, the number of the epoch (from 0), and the fields of its record."""
+    """One row for each epoch: the run, how it ended, the number of the epoch (from 0), and the fields of its record."""
     rows = [
         {"run_key": one.run_key, "ended": one.ended, "epoch": number, **asdict(epoch)}
         for one in records
@@ -68,7 +68,7 @@ def curves_of(records: Iterable[TrainingRecord]) -> pd.DataFrame:
 
 
 def table_row(record: TrainingRecord) -> dict[str, Any]:
-    """A record as a row of a table for people: scores of the epochs in one word, the best marked."""
+    """A record as a row of a table to be printed: scores of the epochs in one cell, the best marked."""
     scores = [f"{one.score:.3f}{'*' if number == record.epoch else ''}" for number, one in enumerate(record.curve)]
     return {
         "source": record.source,

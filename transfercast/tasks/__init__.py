@@ -1,1 +1,1 @@
-"""Labelled text tasks: readers, splits, families. Every mistake in a file is found here, before any training."""
+"""Labelled text tasks: readers, splits, families. Mistakes in files are found here, before any training."""

@@ -1,18 +1,18 @@
-"""Reading one task, and a family of tasks from a tasks.toml.
+"""Read one task, or a family of tasks from a tasks.toml.
 
     kind = "multilabel"                      # keys at the top hold for every task
     train = "goemotions/train.csv"
     validation = "goemotions/validation.csv"
     test = "goemotions/test.csv"
     rows = { train = 2500, validation = 500, test = 500 }
-    target_rows = { train = 300 }            # what a task keeps when it is a target
+    target_rows = { train = 300 }            # rows that a task keeps when it is a target
 
     [[task]]
     labels = ["admiration", "gratitude", "annoyance"]
 
-A [collect] table says which transfers between them are measured by `transfercast collect`.
+A [collect] table describes the transfers that `transfercast collect` measures.
 
-A multi-label entry becomes one binary task per label over shared documents, with `label` that one alone, or with
+A multi-label entry becomes one binary task per label over shared documents; with `label` only that one of them; with
 `joint = true` one task that has all labels. `role` is "both" (default), "source" or "target".
 """
 
@@ -46,14 +46,14 @@ from transfercast.tasks.task import SPLITS, Task
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The tasks of a tasks.toml by role: what may be a source, and what is a target."""
+    """The tasks of a tasks.toml by role: possible sources, and targets."""
 
     sources: tuple[Task, ...]
     targets: tuple[Task, ...]
 
 
 class _Entries(BaseModel):
-    """A tasks.toml: its [[task]] entries; what stands at the top holds for all of them."""
+    """A tasks.toml: its [[task]] entries, and the keys at the top, which hold for all of them."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -62,14 +62,14 @@ class _Entries(BaseModel):
 
 
 class _Use(BaseModel):
-    """What a [[task]] entry says besides how to read the task."""
+    """Keys of a [[task]] entry about the use of the task; all others describe how to read it."""
 
     role: Literal["both", "source", "target"] = "both"
     target_rows: Rows = Rows()
 
 
 def read_task(spec: TaskSpec) -> Task:
-    """Read a task's rows and check them whole.
+    """Read a task's rows and check all of them.
 
     Raises:
         InputError: naming file, line, value and remedy.
@@ -83,7 +83,7 @@ def read_task(spec: TaskSpec) -> Task:
 
 
 def task_from(spec: TaskSpec, given: dict[str, Raw]) -> Task:
-    """The task that rows make up; what is not given of validation and test is cut from the training rows.
+    """The task of the given rows; a missing validation or test split is cut from the training rows.
 
     Raises:
         InputError: naming line, value and remedy.
@@ -142,7 +142,7 @@ def read_family(path: str | Path) -> Family:
 
 
 def content_of(path: Path) -> dict[str, Any]:
-    """What a TOML file says.
+    """The content of a TOML file.
 
     Raises:
         InputError: if it is not there, or no TOML.
@@ -187,7 +187,7 @@ def _specs(where: str, folder: Path, fields: dict[str, Any]) -> list[TaskSpec]:
 
 
 def name_from(text: str) -> str:
-    """A task's name out of a file's or a data set's.
+    """A name for a task, made from that of a file or a data set.
 
     >>> name_from("my reviews (1)")
     'my-reviews-1'
@@ -199,6 +199,6 @@ def task_of(spec: dict[str, Any]) -> Task:
     """Read a task again from the description that it carries (`Task.spec`).
 
     Raises:
-        InputError: if its files are not there or not what they were.
+        InputError: if its files are missing or have changed.
     """
     return read_task(checked(TaskSpec, "task", spec))

@@ -1,8 +1,8 @@
-"""What the labels of a task say: its kind, and which of them is positive. What could be two things is refused.
+"""Infer from labels the kind of a task and its positive label. Ambiguous labels are refused.
 
-Labels that are all numbers, one with a fraction, are a regression; one that is no number among them is a mistake, never
-a class. Two labels are a binary task: positive is the one that says so, class 1 of a
-data set, the greater of two numbers, or the rarer. Lists of labels are several labels a row. All else are classes.
+Labels that are all numbers, at least one with a fraction, are a regression; a label among them that is not a number is a
+mistake, never a class. Two labels are a binary task: positive is the one that means yes (FLAGS), class 1 of a data set,
+the greater of two numbers, or the rarer label. Lists of labels are several labels a row. All else are classes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from transfercast.tasks.rows import FLAGS, Raw, written_label
 from transfercast.tasks.spec import TaskSpec
 
 _GAPS = frozenset({"nan", "n/a", "#n/a", "na", "null", "?"})
-"""What programs write where a value is missing."""
+"""Values that programs write for a missing one."""
 
 _PAIRS = {"positive": "negative", "pos": "neg", "y": "n", "t": "f"}
-"""Names of positive classes, by which a second name is known as the negative one; besides FLAGS."""
+"""Names of positive classes, besides FLAGS; with one of them, the other of two names is the negative class."""
 
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _CLASSES = "say kind = 'multiclass' if labels are classes"
@@ -34,14 +34,14 @@ _MOST_LINES_TOLD = 3
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """How labels are understood.
+    """The interpretation of a task's labels.
 
     Attributes:
-        kind: of the task.
-        stated: whether the description says the kind.
+        kind: kind of the task.
+        stated: whether the description gives the kind.
         positive: the labels that are positive in a binary task.
-        why: how the positive label was chosen, or what the labels are of which a row may have several; else empty.
-        notes: what is odd, but was not refused.
+        why: how the positive label was chosen, or, for several labels a row, what the labels are; else empty.
+        notes: oddities that were not refused.
     """
 
     kind: Kind
@@ -52,10 +52,10 @@ class Labelling:
 
 
 def labelling_of(spec: TaskSpec, raws: dict[str, Raw]) -> Labelling:
-    """The kind that was stated, or what the labels of all splits say.
+    """The interpretation by the kind that was stated, or else by the labels of all splits.
 
     Raises:
-        InputError: naming lines and labels that fit no kind, or two.
+        InputError: naming lines and labels that fit no kind, or more than one.
     """
     stated = spec.kind is not None
     if spec.labels and not spec.joint:

@@ -1,4 +1,4 @@
-"""From labels as written to class numbers, values and tags."""
+"""Turn labels as written into class numbers, values and tags."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from transfercast.tasks.task import Examples
 
 
 def classes_of(spec: TaskSpec, labelling: Labelling, label: Any) -> tuple[str, ...]:
-    """The classes that a row holds, each of which is kept in every split; where labels are no classes, the one class "".
+    """The classes of a row, each of which every split must keep; if labels are not classes, the single class "".
 
-    Of a multi-label file those of all its labels, so that its tasks share their documents.
+    For a multi-label file these are the classes of all its labels, so that its tasks share their documents.
     """
     if spec.labels:
         return tuple(f"{name}={value}" for name, value in zip(spec.labels, label, strict=True))
@@ -30,7 +30,7 @@ def classes_of(spec: TaskSpec, labelling: Labelling, label: Any) -> tuple[str, .
 
 
 def is_positive(labelling: Labelling, label: Any) -> bool:
-    """Whether a row carries a positive: any of several labels, a span, or the positive class."""
+    """Whether a row is positive: it has any of several labels, a span, or the positive class."""
     if isinstance(label, frozenset):
         return bool(label)
     if isinstance(label, tuple):
@@ -39,7 +39,7 @@ def is_positive(labelling: Labelling, label: Any) -> bool:
 
 
 def names_of(spec: TaskSpec, kind: Kind, raws: dict[str, Raw]) -> tuple[str, ...]:
-    """Class names (for sequences, BIO tags with O first; for several labels theirs), of all that more than one split has.
+    """Names of the classes that more than one split has (for sequences BIO tags with O first; for several labels their names).
 
     Raises:
         InputError: if only one split has a label, or validation or test have one that training lacks, unless

@@ -1,6 +1,6 @@
 """Tasks from data in memory: data sets of `datasets` and frames of pandas.
 
-A plan is searched later, perhaps by another process, and must then find the rows again. So the texts and labels that a task
+A plan may be searched later, perhaps by another process, which must find the rows again. So the texts and labels that a task
 uses are written as Parquet into a folder named by their content, and the task's description names these files.
 """
 
@@ -37,14 +37,14 @@ _OF_FILES = ("format", "hub", "hub_config")
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One split in memory: what messages call it, and a Dataset or a frame."""
+    """One split in memory: its name in messages, and a Dataset or a frame."""
 
     where: str
     data: Any
 
 
 def task_of_data(data: Any, keep: str | Path | None, fields: dict[str, Any]) -> Task:
-    """The task that a Dataset, a frame, or a dictionary of one of these by split makes up; see `Task.from_dataset`."""
+    """The task of a Dataset, a frame, or a dictionary of these by split; see `Task.from_dataset`."""
     for name in _OF_FILES:
         if name in fields:
             raise InputError(f"{name} = {fields[name]!r} is for files and the hub; leave it out for data in memory.")
@@ -65,7 +65,7 @@ def task_of_data(data: Any, keep: str | Path | None, fields: dict[str, Any]) -> 
 
 
 def _parts(data: Any, names: Mapping[str, str]) -> dict[str, _Part]:
-    """By our names of splits what they are made of; `names` says what splits are called in the data."""
+    """The parts of the data by our names of splits; `names` gives the names of the splits in the data."""
     if not isinstance(data, Mapping):
         if names:
             raise InputError(f"{_called(data)}: is one table, which has no split {next(iter(names.values()))!r}. Leave it out.")
@@ -105,7 +105,7 @@ def _own_name(data: Any) -> str:
 
 
 def _raws(spec: TaskSpec, parts: dict[str, _Part], stated: set[str]) -> tuple[dict[str, Raw], list[str]]:
-    """Rows by split; of splits that were not asked for, those without any label, as of public test sets, are left to be cut."""
+    """Rows by split; a split that was not named and has no labels, such as a public test set, is left out, to be cut later."""
     columns = columns_of(spec)
     labels = set(columns) - {spec.text, spec.text_pair}
     raws, notes = {}, []
@@ -141,7 +141,7 @@ def _frame_rows(part: _Part, columns: tuple[str, ...]) -> list[Record]:
 
 
 def _plain(where: str, line: int, column: str, value: Any) -> Any:
-    """A value of numpy or pandas as one of Python; what pandas has for a missing one as None."""
+    """A value of numpy or pandas as one of Python; pandas' marks of a missing value become None."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if value is pd.NA or value is pd.NaT:
@@ -159,14 +159,14 @@ def _plain(where: str, line: int, column: str, value: Any) -> Any:
 
 
 def _positive(spec: TaskSpec, raws: dict[str, Raw]) -> str | None:
-    """The positive label, where class numbers said it, which files do not hold."""
+    """The positive label if it was chosen by class numbers, which the written files do not hold."""
     if not raws["train"].classes or spec.positive is not None:
         return spec.positive
     return next(iter(labelling_of(spec, raws).positive), None)
 
 
 def _paths(spec: TaskSpec, raws: dict[str, Raw], folder: Path) -> dict[str, str]:
-    """Where the rows of each split are kept."""
+    """Paths of the files that keep the rows of each split."""
     splits = {split: _columns(spec, raw) for split, raw in raws.items()}
     place = folder.absolute() / fingerprint(splits=splits)[:16]
     return {split: str(place / f"{split}.parquet") for split in raws}
@@ -182,7 +182,7 @@ def _write(spec: TaskSpec, raw: Raw, path: Path) -> None:
 
 
 def _columns(spec: TaskSpec, raw: Raw) -> dict[str, list[Any]]:
-    """Texts and labels as they were understood, by the columns that a reader will look for."""
+    """Texts and labels as they were interpreted, by the columns that a reader will look for."""
     texts = [list(text) if isinstance(text, tuple) else text for text in raw.texts]
     columns: dict[str, list[Any]] = {spec.text: texts}
     if spec.text_pair is not None:

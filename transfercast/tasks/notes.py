@@ -1,4 +1,4 @@
-"""What a user should know of a task that was read: how it was understood, and what makes its scores too good."""
+"""Notes on a task that was read: how it was interpreted, and defects that make its scores too good."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def understood(
 
     Args:
         name: of the task.
-        labelling: how its labels were understood.
-        metric: by which it is judged.
+        labelling: how its labels were interpreted.
+        metric: its metric.
         names: of its classes.
         raws: rows before rare labels were left out.
         splits: rows as they are used.
@@ -49,7 +49,7 @@ def _classes(kind: Kind, names: tuple[str, ...]) -> str:
 
 
 def leaks(kind: Kind, splits: dict[str, Examples]) -> list[str]:
-    """Texts that stand in two splits, and texts with different labels: one line with counts, or none.
+    """Texts that are in two splits, and texts with different labels: one line with counts, or none.
 
     Args:
         kind: of the task; values of a regression may differ for one text.

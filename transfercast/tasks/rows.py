@@ -1,4 +1,4 @@
-"""From the records of a file to texts and labels as written: every value that is neither is told by line and column."""
+"""Take texts and labels, as written, from the records of a file; an error names line and column of every other value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from transfercast.tasks.readers import Record, Sentence, missing_column
 from transfercast.tasks.spec import TaskSpec
 
 FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-"""What is read as yes or no, in any case of letters."""
+"""Values that are read as yes or no, in any case of letters."""
 
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
 _COLUMN_NUMBER = re.compile(r"-?[0-9]{1,4}")
@@ -30,13 +30,13 @@ class Raw:
 
     Attributes:
         where: file, or data set and split.
-        lines: where each row stands.
-        texts: a string, a pair of strings, or a tuple of tokens each.
+        lines: line number of each row.
+        texts: for each row a string, a pair of strings, or a tuple of tokens.
         ids: 16 hexadecimal digits of the SHA-256 of each text.
-        labels: a string, or (sequence) a tuple of tags, or (multilabel) a tuple of 0 and 1 in the order of spec.labels, or
-            where one column lists them a frozenset of labels.
-        empty: rows without text that were left out.
-        classes: names of classes by their numbers, where the data say so.
+        labels: for each row a string, or (sequence) a tuple of tags, or (multilabel) a tuple of 0 and 1 in the order of
+            spec.labels, or, if one column lists them, a frozenset of labels.
+        empty: number of rows without text that were left out.
+        classes: names of classes by their numbers, if the data declare them.
     """
 
     where: str
@@ -64,14 +64,14 @@ class Raw:
 
 
 def columns_of(spec: TaskSpec) -> tuple[str, ...]:
-    """The columns that a task's rows are made of."""
+    """The columns that a task reads."""
     texts = [spec.text] if spec.text_pair is None else [spec.text, spec.text_pair]
     labels = spec.labels or (spec.label,)
     return tuple(dict.fromkeys([*texts, *labels]))
 
 
 def raw_rows(spec: TaskSpec, where: str, records: Sequence[Record | Sentence], classes: tuple[str, ...] = ()) -> Raw:
-    """Pick texts and labels out of a file's records.
+    """Take texts and labels from a file's records.
 
     Raises:
         InputError: naming line, column and value; or if no row has a text.
@@ -105,7 +105,7 @@ def _id(text: Any) -> str:
 
 
 def written_label(value: str) -> str:
-    """A label without blanks around it, and a whole number without its zeros after the point.
+    """A label without surrounding blanks; of a whole number, without zeros after the point.
 
     >>> written_label(" 1.00"), written_label("1.50"), written_label("v1.0")
     ('1', '1.50', 'v1.0')

@@ -1,4 +1,4 @@
-"""Splitting one file into three, and keeping a few of many rows: one seeded order, so that fewer is a subset of more."""
+"""Split one file into three, and sample rows in one seeded order, so that a smaller sample is a subset of a larger one."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from transfercast.tasks.rows import Raw
 
 SHARE_SET_ASIDE = 0.1
 
-_TURN = (math.sqrt(5) - 1) / 2  # multiples of the golden ratio lie far apart, so seeds set other texts aside
+_TURN = (math.sqrt(5) - 1) / 2  # multiples of the golden ratio lie far apart, so each seed sets other texts aside
 
 
 def set_aside(raw: Raw, missing: list[str], seed: int, classes_of: Callable[[Any], Iterable[str]]) -> dict[str, Raw]:
     """Cut about a tenth of `raw` for each missing split, by the hash of each text.
 
-    The hash is a number in [0, 1), turned by the seed: below 0.1 it is validation's, below 0.2 test's. So the same text is
-    in the same split, in this task and in any other that is cut with this seed, whatever its label: a source cannot have
-    been trained on what is a target's test row. Only where a split would lack one of the classes is the text of that
-    class with the least hash moved there; a class of fewer texts than splits is left as it falls.
+    The hash is a number in [0, 1), shifted by the seed: a text below 0.1 goes to validation, one below 0.2 to test. So the
+    same text is in the same split, in this task and in any other that is cut with this seed, whatever its label: a source
+    cannot have been trained on a test row of a target. If a split would lack one of the classes, the text of that class
+    with the smallest hash is moved there; this is not done for a class of fewer texts than splits.
 
     Args:
         raw: rows of one file.
-        missing: of `validation` and `test`, those to cut.
-        seed: of the hash.
-        classes_of: the classes that a label says a row holds.
+        missing: the splits to cut, of `validation` and `test`.
+        seed: seed of the hash.
+        classes_of: gives the classes of a row by its label.
     """
     split_of, texts_of = {}, defaultdict(set)
     classes = {label: classes_of(label) for label in set(raw.labels)}
@@ -58,7 +58,7 @@ def _split(place: float) -> str:
 
 
 def _fill(split_of: dict[str, str], texts: set[str], splits: list[str], seed: int) -> None:
-    """Move one of a class's texts into each split that has none, out of the split that has most."""
+    """Move one of a class's texts into each split that has none, from the split that has most."""
     held = Counter(split_of[text] for text in texts)
     for split in splits:
         if not held[split]:
@@ -69,7 +69,7 @@ def _fill(split_of: dict[str, str], texts: set[str], splits: list[str], seed: in
 
 
 def capped(raw: Raw, cap: int | None, seed: int, positive_share: float | None, is_positive: Callable[[Any], bool]) -> Raw:
-    """At most `cap` rows of a seeded order, positives first in the share that `positive_share` asks for."""
+    """At most `cap` rows of a seeded order, beginning with positives up to the share `positive_share`."""
     if cap is None or len(raw) <= cap:
         return raw
     order = np.random.default_rng(seed).permutation(len(raw))

@@ -1,4 +1,4 @@
-"""How a task is described: the keys of tasks.toml and of Task.from_csv."""
+"""The description of a task: the keys of tasks.toml and of Task.from_csv."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def _written(place: Any) -> Any:
 
 
 Place = Annotated[str, BeforeValidator(_written)]
-Label = Annotated[str, Field(coerce_numbers_to_str=True)]  # positive = 1 and label = -1 are as good as "1" and "-1"
+Label = Annotated[str, Field(coerce_numbers_to_str=True)]  # positive = 1 and label = -1 mean the same as "1" and "-1"
 
 
 class Rows(BaseModel):
-    """At most how many rows each split keeps (a seeded sample); None keeps all."""
+    """Largest number of rows that each split keeps (a seeded sample); None keeps all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,32 +35,32 @@ class Rows(BaseModel):
 
 
 class TaskSpec(BaseModel):
-    """Where a task's rows lie and what they mean.
+    """The files of a task's rows, and how to read them.
 
     Attributes:
-        name: of the task; for `multilabel` of one label, the label's name unless given.
-        kind: None infers: two labels are binary, numbers with fractions a regression, lists of tags sequences, other lists
-            several labels a row, all else classes; what cannot be told apart is refused. `multilabel` reads the 0/1 columns
+        name: name of the task; for one label of a `multilabel` file, the label's name unless given.
+        kind: None infers it: two labels are binary, numbers with fractions a regression, lists of tags sequences, other lists
+            several labels a row, all else classes; ambiguous labels are refused. `multilabel` reads the 0/1 columns
             `labels`: one of them (`label`) as a binary task over shared documents, or with `joint` all in one task; without
             `labels`, the column `label` holds a list of labels in each row, and they are one task.
-        metric: by which it is judged, such as macro_f1 or mcc; None takes the default of its kind (core.kinds.METRIC_OF).
-        format: None goes by the file's ending.
-        train, validation, test: files (or, for `hub`, split names); where validation or test is missing, about a
+        metric: metric of the task, such as macro_f1 or mcc; None takes the default of its kind (core.kinds.METRIC_OF).
+        format: format of the files; None takes that of the file's ending.
+        train, validation, test: files (or, for `hub`, split names); if validation or test is missing, about a
             tenth of the training rows is set aside for it, by the hash of the text: the same text, in this task or
             another, is in the same split.
         hub, hub_config: a Hugging Face data set (or folder) and its configuration, for format `hub`.
         text, text_pair, label: column names; for CoNLL, `label` is the number of the tag's column, -1 the last.
-        positive: for `binary`, the label that is positive; all others are negative, and of lists of labels those without it.
-            None goes by what the labels say (1,
-            true, yes, positive), by class numbers, by the greater of two numbers, or by the rarer of two names.
+        positive: for `binary`, the label that is positive; rows with another label, or with a list of labels that lacks it,
+            are negative. None takes the label that means yes (1, true, yes, positive), class 1 of two named classes, the
+            greater of two numbers, or the rarer of two names.
         labels: for `multilabel`, the family's label columns.
-        joint: of `labels`, all in one task, which has one head with a probability for each label.
+        joint: whether all `labels` are one task, which has one head with a probability for each label.
         rows: caps; the first rows of one seeded order, so a smaller cap is a subset of a larger one.
-        positive_share: the share of capped rows that carry a positive (any of `labels`), where rare labels would
-            otherwise vanish; scores then hold for that mix.
-        drop: what to leave out instead of stopping: rows of `rare_labels` (a label that only one split has; in
-            sequences its tags become O), rows of `empty_text` (of a pair, either).
-        seed: of splitting and sampling.
+        positive_share: share of positive rows (with any of `labels`) among the capped rows, for labels so rare that a cap
+            could lose them; scores then hold for that mix.
+        drop: rows to leave out instead of stopping with an error: `rare_labels` (a label that only one split has; in
+            sequences its tags become O), `empty_text` (for a pair, if either text is empty).
+        seed: seed of splitting and sampling.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

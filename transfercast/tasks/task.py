@@ -1,4 +1,4 @@
-"""A task: texts and labels in three splits, judged by one metric."""
+"""A task: texts and labels in three splits, and a metric."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Examples:
         texts: n strings, n pairs of strings, or (sequence tasks) n tuples of tokens.
         labels: (n,) int64 class numbers, (n, C) int64 0 and 1 of several labels, (n,) float64, or (sequence tasks) n tuples
             of BIO tags.
-        ids: n strings made from the text, so that the same document is known in another task.
+        ids: n strings made from the texts, by which the same document is recognised in another task.
     """
 
     texts: tuple[Any, ...]
@@ -35,7 +35,7 @@ class Examples:
     ids: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Refuse texts, labels and ids of different number."""
+        """Refuse texts, labels and ids whose numbers differ."""
         if not len(self.texts) == len(self.labels) == len(self.ids):
             raise ShapeError(f"{len(self.texts)} texts, {len(self.labels)} labels, {len(self.ids)} ids.")
 
@@ -71,10 +71,10 @@ class Task:
         splits: train, validation and test.
         label_names: (C,) class names; for sequence tasks the BIO tags, `O` first; empty for regression.
         spec: how to read the task again (JSON), so that a search can be started from a plan alone.
-        about: one sentence on how the file was understood: kind, classes, which is positive, rows left out.
-        notes: what may make scores wrong, such as the same text in train and test.
-        metric: by which it is judged, a key of METRICS; by default that of its kind.
-        fingerprint: of all contents.
+        about: one sentence on how the file was interpreted: kind, classes, which is positive, rows left out.
+        notes: defects that may make scores wrong, such as the same text in train and test.
+        metric: a key of METRICS; by default that of its kind.
+        fingerprint: fingerprint of all contents.
     """
 
     name: str
@@ -101,14 +101,14 @@ class Task:
 
     @property
     def seen(self) -> Examples:
-        """Training and validation rows: all that a measure may see."""
+        """Training and validation rows: the only ones that a measure may read."""
         return Examples.concatenated(self.splits["train"], self.splits["validation"])
 
     def positives(self, examples: Examples) -> np.ndarray:
         """(p,) row numbers of the positive documents.
 
         Binary: label 1. Multi-label: at least one label. Sequence: at least one span. Multi-class and regression: every
-        document, for there the labels set no class apart.
+        document, because no class is special there.
         """
         if self.kind is Kind.BINARY:
             return np.flatnonzero(examples.labels == 1)
@@ -120,10 +120,10 @@ class Task:
 
     @classmethod
     def from_csv(cls, path: str | Path, *, text: str = "text", label: str | None = None, **options: Any) -> Task:
-        """Read one file, which is split 80/10/10 by the hash of each text, or one file a split.
+        """Read one file, which is split 80/10/10 by the hash of each text, or one file for each split.
 
         Args:
-            path: the file; the training rows, where `validation` or `test` are in `options`.
+            path: the file; it holds the training rows if `validation` or `test` are in `options`.
             text, label: columns, by default `text` and `label`.
             options: any other field of TaskSpec: name, kind, metric, positive, labels, validation, test, rows, seed ...
 
@@ -143,18 +143,18 @@ class Task:
     def from_dataset(
         cls, data: Any, *, text: str = "text", label: str | None = None, keep: str | Path | None = None, **options: Any
     ) -> Task:
-        """Take data in memory: one table is split as by `from_csv`, several are the splits.
+        """Make a task from data in memory: one table is split as by `from_csv`; several tables are the splits.
 
-        Labels are read as what they mean: class numbers of `datasets` (also in lists, as of tags) as their names; of two named
-        classes number 1 is positive; booleans, whole numbers with or without a fraction of zero, texts and categories as in a
-        file. What was understood is logged in one line, and stands in `about`.
+        Class numbers of `datasets` (also in lists, as of tags) are read as their names; of two named classes number 1 is
+        positive. Booleans, whole numbers with or without a fraction of zero, texts and categories are read as in a file. How
+        the data were interpreted is logged in one line, and kept in `about`.
 
         Args:
-            data: a `datasets` Dataset or DatasetDict, a pandas DataFrame, or a dictionary of such tables. Of a dictionary,
-                train, validation (or valid, val, dev) and test are taken unless `options` say otherwise.
-            text, label: columns, by default `text` and `label`; inside another one with a point, as in `tokens.tag`.
+            data: a `datasets` Dataset or DatasetDict, a pandas DataFrame, or a dictionary of such tables. From a
+                dictionary, train, validation (or valid, val, dev) and test are taken unless `options` say otherwise.
+            text, label: columns, by default `text` and `label`; nested ones with a point, as in `tokens.tag`.
             keep: folder in which texts and labels are kept as Parquet, so that a search can read them again; by default one
-                of the user's own data folder.
+                in the user's data folder.
             options: any other field of TaskSpec: name, kind, metric, positive, text_pair, rows, seed ...; `train`,
                 `validation`, `test` name splits of a dictionary.
 

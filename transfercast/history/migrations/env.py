@@ -1,6 +1,6 @@
-"""What Alembic runs: on the connection that the store hands over, with a version table of our own.
+"""The script that Alembic runs, on the connection of the store and with our own version table.
 
-The database may be Optuna's as well, which owns `alembic_version`; tables that are not ours are left alone.
+The database may also hold the tables of Optuna, which owns `alembic_version`; tables that are not ours are not touched.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One reader a file format; each gives records with the line they stand on."""
+"""One reader for each file format; each gives records with their line numbers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from transfercast.core.files import reason
 from transfercast.core.validation import shown
 
 MOST_COLUMNS = 10_000
-"""Of a file; a header of more is a mistake, such as a file of numbers or of one line."""
+"""Largest number of columns of a file; a wider header is a mistake, such as a file of numbers or of one line."""
 
 MOST_ROWS = 1_000_000
-"""Of a Parquet file or a data set of the hub, where few bytes can stand for any number of rows."""
+"""Largest number of rows of a Parquet file or a data set of the hub, where few bytes can stand for any number of rows."""
 
 
 class Record(NamedTuple):
@@ -54,12 +54,12 @@ _PACKED = {
 
 
 def read_records(path: Path, format_name: str | None, columns: tuple[str, ...]) -> tuple[Record | Sentence, ...]:
-    """All rows of a file, in the format named or told by the file's ending.
+    """All rows of a file, in the given format or that of the file's ending.
 
     Args:
         path: the file.
         format_name: csv, tsv, jsonl, parquet or conll.
-        columns: that will be asked for; records may hold others, too.
+        columns: columns that are needed; records may hold others, too.
 
     Raises:
         InputError: if the file is missing, empty, broken, packed or of an unknown ending.
@@ -83,7 +83,7 @@ def read_records(path: Path, format_name: str | None, columns: tuple[str, ...]) 
         raise InputError(f"{path}: unknown ending {path.suffix!r}. Say which format it is: {known}.")
     if head.startswith(b"PAR1") and name != "parquet":
         raise InputError(f"{path}: is Parquet, not {name}. Say that the format is parquet.")
-    # only Parquet is read by column, so that tasks over other columns of a text file share one reading
+    # only Parquet is read by column; text files are read whole, so that tasks over different columns share the records
     records = _read(path, name, columns if name == "parquet" else (), status.st_mtime_ns, status.st_size)
     if not records:
         raise InputError(f"{path}: no rows. Give a file with at least one labelled row.")
@@ -116,7 +116,7 @@ def decoded(path: Path) -> str:
     """The file as text.
 
     Raises:
-        InputError: naming the encoding where it is UTF-16, else the first line that is not UTF-8.
+        InputError: naming the encoding if it is UTF-16, else the first line that is not UTF-8.
     """
     content = path.read_bytes()
     head = content[:100]
@@ -133,7 +133,7 @@ def decoded(path: Path) -> str:
 
 
 def missing_column(where: str, column: str, there: Iterable[str]) -> InputError:
-    """The error of a column that a file lacks, with the nearest of those that are there."""
+    """The error for a missing column, with the most similar name that is there."""
     names = list(there)
     near = difflib.get_close_matches(column, names, n=1)
     listed = shown(names).strip("[]")
@@ -144,7 +144,7 @@ def missing_column(where: str, column: str, there: Iterable[str]) -> InputError:
 
 
 def check_header(where: str, names: list[str]) -> None:
-    """Refuse a header that is too wide, or names a column twice; columns without a name are passed over.
+    """Refuse a header that is too wide, or names a column twice; columns without a name are ignored.
 
     Raises:
         InputError: naming the column.

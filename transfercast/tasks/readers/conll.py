@@ -1,7 +1,7 @@
-"""CoNLL: a token and its tag a line, a blank line after each sentence.
+"""CoNLL: each line has a token and its tag, and a blank line follows each sentence.
 
-Columns stand apart by a tab, or by blanks where the line has no tab. The token is the first column; the tag is picked
-later, so a sentence holds all columns.
+Columns are separated by tabs, or by blanks if the line has no tab. The token is the first column; the column of the tag is
+chosen later, so a sentence holds all columns.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from transfercast.tasks.readers import Sentence, decoded
 
 
 def read(path: Path) -> list[Sentence]:
-    """Sentences of a CoNLL file; comment lines (`# `) before a sentence and -DOCSTART- lines are passed over."""
+    """Sentences of a CoNLL file; comment lines (`# `) before a sentence and -DOCSTART- lines are skipped."""
     sentences: list[Sentence] = []
     rows: list[list[str]] = []
     lines: list[int] = []

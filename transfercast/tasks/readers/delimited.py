@@ -11,7 +11,7 @@ from transfercast.core.errors import InputError
 from transfercast.tasks.readers import Record, check_header, decoded
 
 _MOST_LETTERS = 2**31 - 1
-"""Of one value; the csv module's own limit, for the whole process, is 131,072."""
+"""Largest number of characters of one value; the csv module's own limit, for the whole process, is 131,072."""
 
 
 def read_csv(path: Path) -> list[Record]:

@@ -23,20 +23,20 @@ def load(name: str, config: str | None, split: str) -> Any:
         raise MissingExtraError("data sets of the hub need: pip install 'transfercast[hub]'.") from error
     try:
         return load_dataset(name, config, split=split)
-    except Exception as error:  # hub client, file readers and Arrow share no base class; the cause stays attached
+    except Exception as error:  # hub client, file readers and Arrow: no common base class
         what = f"{type(error).__name__}: {reason(error)}"
         raise InputError(f"{place_of(name, config, split)}: {what}. Check the name, the network and your login.") from error
 
 
 def place_of(name: str, config: str | None, split: str) -> str:
-    """How messages name a split of a data set."""
+    """The name of a split of a data set in messages."""
     return f"hub data set {name!r}" + (f" ({config})" if config else "") + f", split {split!r}"
 
 
 def rows(data: Any, where: str, columns: tuple[str, ...]) -> tuple[Record, ...]:
     """The named columns of a Dataset's rows; class numbers, also in lists, are turned into their names.
 
-    A column inside another one is named with a point, as in `tokens.tag`.
+    A nested column is named with a point, as in `tokens.tag`.
 
     Raises:
         InputError: if a column is missing, or there are too many rows.
@@ -69,7 +69,7 @@ def _flat(data: Any, columns: tuple[str, ...]) -> Any:
 
 
 def _decoder(feature: Any) -> Callable[[Any], Any]:
-    """How to turn a column's values into names: class numbers, lists of them, or neither. -1 stands for no label."""
+    """A function that turns a column's class numbers, or lists of them, into names; -1 is no label. Other values stay."""
     if hasattr(feature, "int2str"):
         return lambda value: feature.int2str(value) if value is not None and value >= 0 else None
     if hasattr(feature, "feature"):

@@ -12,7 +12,7 @@ from transfercast.tasks.readers import Record, decoded
 
 
 def read(path: Path) -> list[Record]:
-    """Rows of a JSON-lines file; blank lines are passed over."""
+    """Rows of a JSON-lines file; blank lines are skipped."""
     return [
         Record(line, _object(f"{path}, line {line}", text))
         for line, text in enumerate(decoded(path).split("\n"), start=1)

@@ -1,4 +1,4 @@
-"""Parquet; the line told in errors is the row number, counted from 1."""
+"""Parquet; the line in error messages is the row number, counted from 1."""
 
 from __future__ import annotations
 

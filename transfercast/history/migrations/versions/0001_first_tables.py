@@ -1,6 +1,6 @@
-"""The tables as they were before migrations were kept; a database that has them is taken over as it is.
+"""The tables before there were migrations; a database that has them is used as it is.
 
-Written out again, not imported from `tables.py`: that changes, and what a migration did must not.
+They are repeated here and not imported from `tables.py`, because that file changes, and a migration must not.
 """
 
 from __future__ import annotations
@@ -54,6 +54,6 @@ _TABLES = (
 
 
 def upgrade() -> None:
-    """Make the tables that are not there."""
+    """Make the missing tables."""
     for table in _TABLES:
         op.execute(sa.schema.CreateTable(table, if_not_exists=True))

@@ -1,4 +1,4 @@
-"""An index by target and source, by which observations are asked for."""
+"""An index by target and source, for queries of observations."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The version of the measure behind each feature, so that features of several versions can lie in one history.
+"""The version of each feature's measure, so that one history can hold features of several versions.
 
-Until now a history had one version a column. What is there takes the version that the column has now.
+Before this migration a history had one version for each column. Existing features take the column's present version.
 """
 
 from __future__ import annotations
@@ -31,6 +31,6 @@ def upgrade() -> None:
 def _versions(features: str, version_of: dict[str, int]) -> str:
     try:
         names = json.loads(features)
-    except (ValueError, RecursionError):  # damaged; whoever reads the row says so
+    except (ValueError, RecursionError):  # damaged; reading the row reports it
         return "{}"
     return json.dumps({name: version_of[name] for name in names if name in version_of} if isinstance(names, dict) else {})

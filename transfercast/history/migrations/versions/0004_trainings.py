@@ -1,4 +1,4 @@
-"""How trainings went, epoch by epoch, beside the scores that came of them."""
+"""Records of trainings, epoch by epoch, in a table beside the observations."""
 
 from __future__ import annotations
 
