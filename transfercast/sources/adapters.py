@@ -1,7 +1,7 @@
-"""LoRA adapters that were made with peft: merged into their base encoder, they are fine-tuned models like any other.
+"""LoRA adapters that were made with peft: once merged into their base encoder, they are fine-tuned models like any other.
 
 An adapter's folder has adapter_config.json and adapter_model.safetensors, with the head among its weights. Of the
-configuration only what says how LoRA is put on is taken; what would import other code is not.
+configuration only the settings of LoRA are read; entries that would import other code are ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from transfercast.sources.encoders import load_tokenizer, quiet_transformers, re
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 TASKS = ("SEQ_CLS", "TOKEN_CLS")
-"""As peft names them."""
+"""Names of peft."""
 
 _TAKEN = (
     "r", "lora_alpha", "lora_dropout", "target_modules", "fan_in_fan_out", "bias", "modules_to_save", "use_rslora", "use_dora",
@@ -43,7 +43,7 @@ def fingerprint_of(folder: Path) -> str:
 
 
 def base_stated(folder: Path) -> str | None:
-    """The name of the base encoder that an adapter's configuration states."""
+    """The name of the base encoder in an adapter's configuration."""
     stated = _config(folder).get("base_model_name_or_path")
     return stated if isinstance(stated, str) and stated else None
 
@@ -52,8 +52,8 @@ def merge(folder: Path, base: Path, into: Path) -> None:
     """Write the base encoder with an adapter merged into it, and a tokenizer, as a whole model.
 
     Args:
-        folder: of the adapter.
-        base: of the encoder that it was made for.
+        folder: folder of the adapter.
+        base: folder of the encoder that it was made for.
         into: an empty folder.
 
     Raises:
@@ -107,7 +107,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _classes(folder: Path, weights: dict[str, Any]) -> int:
-    """How many classes the head among an adapter's weights has."""
+    """Number of classes of the head among an adapter's weights."""
     for head in ("out_proj", "classifier", "score"):
         for name, tensor in weights.items():
             if re.search(rf"(^|\.){head}\.(modules_to_save\.(default\.)?)?weight$", name) and tensor.ndim == 2:

@@ -1,4 +1,4 @@
-"""Letting models that exist join a pool, without training."""
+"""Add existing models to a pool, without training."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def adopt(
     encoder: str | None = None,
     max_tokens: int = 128,
 ) -> Source:
-    """As `SourcePool.adopt`, also into a pool that is still empty."""
+    """The same as `SourcePool.adopt`, also for a pool that is still empty."""
     folder = Path(pool).resolve() / "sources" / checked_name(name, "source")
     given = adoptable_folder(checkpoint).resolve()
     there = Source.read(folder) if (folder / RECORD).is_file() else None
@@ -63,7 +63,7 @@ def adopt(
         return Source.read(folder)
     if there is not None and (there.recipe is not None or there.checkpoint != given):
         raise InputError(taken)
-    _kind_of(given)  # what is no classifier is refused before anything is asked
+    _kind_of(given)  # a model that is not a classifier is refused before its encoder is asked for
     kept = None if there is None or there.encoder == UNKNOWN or encoder is not None else there.encoder
     source = _record(given, name, kept or base_of(given, encoder, known), score, max_tokens, there)
     if source != there:
@@ -75,7 +75,7 @@ def adopt(
 def _record(
     checkpoint: Path, name: str, encoder: str, score: float | None, max_tokens: int, there: Source | None, **more: Any
 ) -> Source:
-    """The record of a model that is adopted, once it is seen that all of it can be read.
+    """The record of an adopted model, after a check that all its parts can be read.
 
     Raises:
         InputError: if it cannot be, or the score is out of its metric's range.

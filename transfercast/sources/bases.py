@@ -1,7 +1,7 @@
-"""Which base encoder a fine-tuned model was made from: told by the user, its model card, its configuration, or its weights.
+"""Find the base encoder of a fine-tuned model: from the user, its model card, its configuration, or its weights.
 
-Everything that is measured of a source rests on it: the target trained without a source, embeddings, vocabulary. So what is
-told is checked by architecture, layers and width, and where nothing tells, the question is put to the user.
+All measures of a source depend on its encoder: the target trained alone, embeddings, vocabulary. So a given name is
+checked by architecture, layers and width, and if there is none, an error asks the user for it.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from transfercast.sources.source import RECORD, Source
 log = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"
-"""Encoder of sources that were adopted before it was asked for."""
+"""Encoder of sources that were adopted by versions that did not ask for one."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _ROWS = 2000
-"""So many word embeddings are compared."""
+"""Number of word embeddings that are compared."""
 NEAR = 0.9
-"""Median cosine of word embeddings from which one model is taken to be fine-tuned from another: few of them move much."""
+"""Median cosine of word embeddings above which one model counts as fine-tuned from another: few of them change much."""
 
 
 def base_of(folder: Path, told: str | None, known: Sequence[str]) -> str:
     """Name of the base encoder of a fine-tuned model, such that `checkpoint_folder` finds it.
 
     Args:
-        folder: of the fine-tuned model.
-        told: by the user, if at all; then it is only checked.
-        known: encoders that are at hand: a model whose weights are near to one of these, and no other, was made from it.
+        folder: folder of the fine-tuned model.
+        told: name that the user gave, if any; then it is only checked.
+        known: available encoders: a model whose word embeddings are close to those of exactly one was made from that one.
 
     Raises:
-        InputError: if what the user told cannot be read or is of another shape, or if nothing tells which encoder it was.
+        InputError: if the encoder that the user named cannot be read or has another shape, or if no encoder is found.
     """
     if told is not None:
         base = checkpoint_folder(told)
@@ -69,10 +69,10 @@ def base_of(folder: Path, told: str | None, known: Sequence[str]) -> str:
 
 
 def base_of_adapter(folder: Path, stated: str | None, told: str | None, known: Sequence[str]) -> str:
-    """Name of the base encoder that an adapter is to be merged into: told by the user, or stated in its configuration.
+    """Name of the base encoder that an adapter is to be merged into: given by the user, or by its configuration.
 
     Raises:
-        InputError: if it cannot be read, or nothing tells which encoder it was.
+        InputError: if the encoder cannot be read, or none is named.
     """
     if told is not None:
         return name_of(told, known)
@@ -88,19 +88,19 @@ def base_of_adapter(folder: Path, stated: str | None, told: str | None, known: S
 
 
 def name_of(encoder: str, known: Sequence[str]) -> str:
-    """An encoder's name as it stays true elsewhere: that of a known one of the same weights, a folder by its whole path."""
+    """A name of an encoder that is valid elsewhere, too: that of a known encoder with the same weights, or an absolute path."""
     whole = str(Path(encoder).resolve()) if encoder != OFFLINE and Path(encoder).is_dir() else encoder
     return _known_name(whole, checkpoint_folder(encoder), known)
 
 
 def _known_name(name: str, base: Path, known: Sequence[str]) -> str:
-    """The name by which an encoder of the same weights is known already, so that one encoder has one name."""
+    """The name of a known encoder with the same weights, so that each encoder has one name."""
     weights = weights_fingerprint(base)
     return next((one for one, folder in _folders(known) if weights_fingerprint(folder) == weights), name)
 
 
 def _stated(folder: Path) -> Iterator[tuple[str, str, Callable[[str], Path]]]:
-    """Names of base encoders that a model's own files state, with where they do and how such a name is found."""
+    """Names of base encoders in a model's own files, each with its file and the function that finds such a name."""
     with suppress(TransfercastError):
         if (folder / RECORD).is_file() and (encoder := Source.read(folder).encoder) != UNKNOWN:
             yield encoder, f"its {RECORD}", checkpoint_folder
@@ -128,7 +128,7 @@ def _of_card(text: str) -> list[str]:
 
 
 def _on_the_hub(name: str) -> Path:
-    """The model of a name that a file of others states: on the hub, for what they say never becomes a path.
+    """The hub model of a name from a file of somebody else; such a name is never used as a path.
 
     Raises:
         InputError: if it is a path, or the hub does not have it.
@@ -139,7 +139,7 @@ def _on_the_hub(name: str) -> Path:
 
 
 def _difference(tuned: Path, base: Path) -> str | None:
-    """In what a base encoder differs from the one inside a fine-tuned model; None where it does not."""
+    """The first difference in shape between a base encoder and the encoder of a fine-tuned model; None if there is none."""
     of_tuned, of_base = (_shape(load_config(folder)) for folder in (tuned, base))
     if of_tuned == of_base:
         return None
@@ -156,7 +156,7 @@ def _as_text(shape: tuple[str, Any, Any]) -> str:
 
 
 def _near(tuned: Path, known: Sequence[str]) -> list[str]:
-    """Those encoders of the model's shape whose word embeddings it has nearly kept."""
+    """The encoders of the model's shape whose word embeddings are close to those of the model."""
     own = _word_embeddings(tuned)
     near = []
     for name, folder in _folders(known):
@@ -178,7 +178,7 @@ def _folders(names: Sequence[str]) -> Iterator[tuple[str, Path]]:
 
 
 def _word_embeddings(folder: Path) -> np.ndarray | None:
-    """(n, d) some rows of a model's word embeddings, which are its table of as many rows as it has words."""
+    """(n, d) some rows of a model's word embeddings: the table that has one row for each word of the vocabulary."""
     from safetensors import safe_open
 
     words = getattr(load_config(folder).get_text_config(), "vocab_size", None)
@@ -193,7 +193,7 @@ def _word_embeddings(folder: Path) -> np.ndarray | None:
 
 
 def _median_cosine(one: np.ndarray, other: np.ndarray) -> float:
-    """Of rows of the same words; 0 where there are other numbers of them."""
+    """Median cosine of the rows of the same words; 0 if the numbers of rows differ."""
     if one.shape != other.shape:
         return 0.0
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)

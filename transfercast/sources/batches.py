@@ -22,7 +22,7 @@ UNLIMITED = 10**9
 
 
 def tokenized(tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, words: bool) -> Any:
-    """Token ids of single texts, of pairs of texts, or (`words`) of sentences that are tuples of tokens already."""
+    """Token ids of single texts, of pairs of texts, or (`words`) of sentences given as tuples of tokens."""
     options = {"truncation": True, "max_length": max_tokens}
     if words:
         return tokenizer([list(tokens) for tokens in texts], is_split_into_words=True, **options)
@@ -32,7 +32,7 @@ def tokenized(tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, words: bo
 
 
 def tokenized_for(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, words: bool) -> Any:
-    """As `tokenized`, of at most as many tokens as the model has positions for."""
+    """The same as `tokenized`, with no more tokens than the model has positions."""
     limit = min(max_tokens, most_tokens(model))
     encodings = tokenized(tokenizer, texts, limit, words)
     if limit < max_tokens and max(map(len, encodings["input_ids"]), default=0) == limit:
@@ -41,9 +41,9 @@ def tokenized_for(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens
 
 
 def most_tokens(model: Any) -> int:
-    """How many tokens a model can read: the size of its table of positions; without a table there is no limit.
+    """Largest number of tokens that a model can read: the size of its table of positions; without a table there is no limit.
 
-    RoBERTa and its kin count positions from behind the padding's, BART and OPT from an offset.
+    Positions of RoBERTa and related models start after that of the padding, those of BART and OPT at an offset.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding) and name.endswith(("position_embeddings", "embed_positions", "wpe")):
@@ -54,7 +54,7 @@ def most_tokens(model: Any) -> int:
 
 @cache
 def _say_cut(limit: int, asked: int) -> None:
-    """Once a process, however many texts and models there are."""
+    """Warn once in a process, for all texts and models."""
     log.warning("texts are cut at %d tokens, for the encoder has no positions beyond (%d were allowed).", limit, asked)
 
 
@@ -102,12 +102,12 @@ def piece_labels(encodings: Any, labels: tuple[Any, ...], number: dict[str, int]
 
 
 class TrainingRows:
-    """A task's n training rows, as a model reads them.
+    """A task's n training rows, encoded for a model.
 
     Args:
-        task: whose rows they are.
-        model, tokenizer: that read them.
-        max_tokens: at which texts are cut.
+        task: its training rows are encoded.
+        model, tokenizer: the model and its tokenizer.
+        max_tokens: number of tokens at which texts are truncated.
 
     Attributes:
         encodings: token ids of the texts.
@@ -127,7 +127,7 @@ class TrainingRows:
         return padded(self.encodings, rows, self._pad, device)
 
     def labels_in(self, rows: np.ndarray) -> int:
-        """Over how many labels the loss of some rows is a mean: one a row, of sentences one a token that has one."""
+        """Number of labels in the mean loss of some rows: one a row; for sentences, one for each labelled token."""
         if self._kind is not Kind.SEQUENCE:
             return len(rows)
         return sum(label != IGNORED for row in rows for label in self._labels[row])
@@ -141,9 +141,9 @@ def loss_of(logits: torch.Tensor, kind: Kind, labels: Any, rows: np.ndarray) -> 
     """The mean loss of a batch.
 
     Args:
-        logits: (rows, C), of sentences (rows, T, C).
-        kind: of the task.
-        labels: of all rows, of sentences as `piece_labels` gives them.
+        logits: (rows, C), for sentences (rows, T, C).
+        kind: kind of the task.
+        labels: labels of all rows, for sentences those of `piece_labels`.
         rows: numbers of the batch's rows.
     """
     if kind is Kind.SEQUENCE:

@@ -1,9 +1,9 @@
-"""An embedding table of only those tokens that occur: the same training in less time.
+"""An embedding table of only the tokens that occur: the same training in less time.
 
-Of BERT's 30,522 word embeddings the texts of a task use a few thousand. The gradient of the others is zero, and so are
-their moments in Adam, so an update leaves w (1 - rate x decay) of such a row and changes nothing else. A small table is
-trained in place of the whole one, and at the end the rows that never occurred are multiplied by the product of those
-factors: the weights are those of training the whole table, to rounding.
+Of BERT's 30,522 word embeddings the texts of a task use a few thousand. The gradients of the others are zero, and so are
+their moments in Adam, so an update multiplies such a row by (1 - rate x decay) and changes nothing else. A small table is
+trained in place of the whole one, and at the end the rows that never occurred are multiplied by the product of these
+factors: the weights equal those of training the whole table, up to rounding.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class CompactEmbedding(nn.Module):
     """Word embeddings of the tokens that occur; token ids stay those of the whole table.
 
     Args:
-        whole: the table to stand in for.
+        whole: the table to replace.
         token_lists: token ids of all texts that will be read.
 
     Attributes:
         weight: (kept tokens, d) the rows that are trained.
-        shrink: by which the rows that do not occur have decayed; a part of the state, as they are.
+        shrink: factor by which the rows that do not occur have decayed; part of the state, like the rows.
     """
 
     rows: torch.Tensor
@@ -51,7 +51,7 @@ class CompactEmbedding(nn.Module):
         return functional.embedding(self.rows[tokens], self.weight, self.padding_row)
 
     def note_update(self, optimiser: torch.optim.Optimizer) -> None:
-        """Take note of an update that is about to be made; without a gradient, AdamW leaves the table as it is."""
+        """Count the decay of the coming update; without a gradient, AdamW does not change the table."""
         if self.weight.grad is None:
             return
         group = next(group for group in optimiser.param_groups if any(one is self.weight for one in group["params"]))
@@ -59,7 +59,7 @@ class CompactEmbedding(nn.Module):
 
     @torch.no_grad()
     def write_back(self, whole: nn.Embedding) -> None:
-        """Bring the whole table to where training it would have brought it."""
+        """Write the weights into the whole table that training it would have given."""
         whole.weight.mul_(float(self.shrink))
         whole.weight[self.kept] = self.weight
 
@@ -68,7 +68,7 @@ def compacted(model: Any, token_lists: Iterable[list[int]]) -> tuple[CompactEmbe
     """Put a small table in place of a model's word embeddings.
 
     Returns:
-        The small table and the whole one; None where the model's embeddings are no plain table, or are shared with an
+        The small table and the whole one; None if the model's embeddings are not a plain table, or are shared with an
         output layer (language models).
     """
     whole = model.get_input_embeddings()

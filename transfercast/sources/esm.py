@@ -1,12 +1,12 @@
 """Embedding space maps: a linear map from the base encoder's embeddings to a fine-tuned encoder's, W x + b.
 
-With it a source needs no forward pass on a target's rows: the base encoder's embeddings, taken once, are mapped. The paper
-trains the map with Adam; the same model has a closed-form ridge solution, whose penalty is chosen here by its leave-one-out
-error.
+With a map a source needs no forward pass on a target's rows: the base encoder's embeddings are computed once, and mapped. The
+paper trains the map with Adam; the same model has a closed-form ridge solution, whose penalty is chosen here by its
+leave-one-out error.
 
-The files are those of hf-dataset-selector, so that its published maps work here and ours there. Its maps are fitted on what
-the encoder's pooler makes of the first token (BERT), on the first token (RoBERTa, DistilBERT) or, for sentence-transformers,
-on the mean over tokens; ours say in config.json what they were fitted on.
+The files have the format of hf-dataset-selector, so that its published maps can be used here and ours there. Its maps are
+fitted on the pooler's output (BERT), on the first token (RoBERTa, DistilBERT) or, for sentence-transformers, on the mean over
+tokens; config.json of our maps names the pooling that they were fitted on.
 Schulte, Hamborg, Akbik, "Less is More" (EMNLP 2024), arXiv:2410.15148.
 """
 
@@ -31,7 +31,7 @@ _NAMES = {"model.weight": "weight", "model.bias": "bias", "sequential.0.weight":
 """Tensors as hf-dataset-selector names them, now and (`sequential`) in its version 0.1.0."""
 
 PENALTIES = np.logspace(-6, 2, 17)
-"""Tried, relative to the mean squared singular value of the base embeddings."""
+"""Penalties that are tried, relative to the mean squared singular value of the base embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,13 @@ class SpaceMap:
         return np.asarray(base @ self.weight.T + self.bias)
 
     def save(self, folder: str | Path, *, base_model: str, task: str, pooling: Pooling) -> None:
-        """Write config.json and model.safetensors into a new folder, or replace it whole.
+        """Write config.json and model.safetensors into a folder; an existing one is replaced completely.
 
         Args:
             folder: to write.
             base_model: name of the base encoder.
             task: name of the source's task.
-            pooling: of the embeddings that it maps.
+            pooling: pooling of the embeddings that it maps.
 
         Raises:
             InputError: if it cannot be written, as on a full disk.
@@ -81,14 +81,14 @@ class SpaceMap:
                 raise InputError(
                     f"{folder}: the map cannot be written ({reason(error)}). Make room, and start again."
                 ) from error
-            shutil.copymode(new / "config.json", new / _WEIGHTS)  # safetensors writes for its user alone
+            shutil.copymode(new / "config.json", new / _WEIGHTS)  # safetensors makes files that only their user can read
 
     @classmethod
     def load(cls, folder: str | Path) -> SpaceMap:
-        """Read a map that was written here or by hf-dataset-selector.
+        """Read a map that was written by transfercast or by hf-dataset-selector.
 
         Raises:
-            ArtifactError: if there is none, it is no linear map, or its weights are no numbers.
+            ArtifactError: if there is none, it is not a linear map, or its weights are not finite.
         """
         from safetensors.numpy import load_file
 
@@ -134,13 +134,13 @@ def config_files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class MapCard:
-    """What a map's config.json says.
+    """The content of a map's config.json.
 
     Attributes:
-        folder: of the map.
+        folder: folder of the map.
         base_model: name of the encoder whose embeddings it maps.
-        task: of the source.
-        pooling: of the embeddings; None where it was made by hf-dataset-selector, which goes by the encoder's type.
+        task: task of the source.
+        pooling: pooling of the embeddings; None for a map of hf-dataset-selector, which chooses it by the encoder's type.
     """
 
     folder: Path
@@ -153,7 +153,7 @@ class MapCard:
         """Read a map's config.json.
 
         Raises:
-            ArtifactError: if it is none, or of a map that is not linear.
+            ArtifactError: if it cannot be read, or describes a map that is not linear.
         """
         path = folder / "config.json"
         where = f"{path}, not the config of an embedding space map"
@@ -169,7 +169,7 @@ class MapCard:
         """The pooling of its embeddings, given the base encoder's configuration.
 
         Raises:
-            ArtifactError: if neither says.
+            ArtifactError: if neither the map nor the encoder's type determines it.
         """
         if self.pooling is not None:
             return self.pooling
@@ -206,7 +206,7 @@ def fit_ridge(base: np.ndarray, tuned: np.ndarray) -> SpaceMap:
 
 
 def _left_out(left: np.ndarray, inside: np.ndarray, wanted: np.ndarray, kept: np.ndarray) -> float:
-    """Mean squared error of each row, left out of the fit (the mean counts as a fitted direction)."""
+    """Mean squared leave-one-out error of each row (the mean counts as a fitted direction)."""
     leverage = (left**2 * kept).sum(1) + 1 / len(left)
     residual = wanted - left @ (kept[:, None] * inside)
     return float(((residual / np.maximum(1 - leverage, 1e-6)[:, None]) ** 2).mean())
@@ -216,7 +216,7 @@ def fit_adam(
     base: np.ndarray, tuned: np.ndarray, *, epochs: int = 10, learning_rate: float = 1e-3, weight_decay: float = 0.01,
     batch_size: int = 32, seed: int = 0,
 ) -> SpaceMap:  # fmt: skip
-    """The map by the paper's recipe: Adam on the mean squared error. For comparison; `fit_ridge` is better and faster."""
+    """The map by the paper's method: Adam on the mean squared error. For comparison; `fit_ridge` is better and faster."""
     import torch
 
     torch.manual_seed(seed)

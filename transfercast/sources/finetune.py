@@ -1,4 +1,4 @@
-"""Fine-tuning one model on one task."""
+"""Fine-tune one model on one task."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from transfercast.sources.updates import AfterEpoch, Chosen, Judged, Run
 from transfercast.tasks.task import Examples, Task
 
 FEWEST_JUDGED, JUDGED_FOR_A_ROW = 300, 2
-"""Validation rows on which epochs are scored, at most: so many, or so many a training row, whichever is more."""
+"""Largest number of validation rows on which epochs are scored: the larger of a fixed number and a number per training row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A fine-tuned model and how it came to be.
+    """A fine-tuned model and the record of its training.
 
     Attributes:
         model, tokenizer: on the device where they were trained.
-        seconds: of the training, with reading texts and scoring epochs; loading the model is not counted.
-        curve: a record an epoch; of a head that was solved for, one.
-        epoch: whose weights these are, from 0.
-        peak_mb: memory in MiB: on a GPU the most that tensors took, elsewhere the most that the process has taken so far.
-        chance: what it would reach on validation if it had learned nothing, see `chance_of`.
+        seconds: time of the training, with encoding texts and scoring epochs, without loading the model.
+        curve: one record for each epoch; a single one for a head that was solved for.
+        epoch: number, from 0, of the epoch that the weights are from.
+        peak_mb: peak memory in MiB: on a GPU that of tensors, elsewhere that of the process since it started.
+        chance: score on validation of a model that learned nothing, see `chance_of`.
     """
 
     model: Any
@@ -88,16 +88,17 @@ def fine_tune(
     """Train a model for a task on the encoder of a checkpoint.
 
     Args:
-        task: what to learn.
+        task: the task to learn.
         checkpoint: folder of a base encoder or of a source; `multitask` starts from a base encoder.
-        recipe: how; what it leaves open is settled by the number of training rows.
-        seed: of the head's initialisation, dropout and row order; the global random state is left as it was.
-        device: where.
-        companion: of `multitask`, the source's task, whose training rows are learned beside.
-        after_epoch: called with the epoch (from 0) and its record; raise in it to stop.
-        compact: train only the embeddings of tokens that occur; the result is the same to rounding, in less time.
-        precision: of matrix products in the updates; `auto` is bfloat16 where the device multiplies that in hardware.
-        parts: in which the rows of an update are read, one after the other: the same update in less memory and more time.
+        recipe: the recipe; values that it leaves open depend on the number of training rows.
+        seed: seed of the head's initialisation, dropout and row order; the global random state is not changed.
+        device: device to train on.
+        companion: for `multitask`, the source's task, whose training rows are learned at the same time.
+        after_epoch: called with the epoch (from 0) and its record; an error that it raises ends the training.
+        compact: train only the embeddings of tokens that occur; the result is the same up to rounding, in less time.
+        precision: of matrix products in the updates; `auto` is bfloat16 where the hardware supports it.
+        parts: number of parts in which the rows of an update are processed in turn: the same update, with less memory and
+            more time.
 
     Raises:
         InputError: if the checkpoint cannot be read, the seed is out of range, or `multitask` has no companion.
@@ -166,13 +167,13 @@ def _solved(
 
 
 def _few(held: Examples, train_rows: int) -> Examples:
-    """The validation rows on which epochs are scored: drawn alike for every training, so many that it costs about an epoch."""
+    """The validation rows on which epochs are scored: the same draw for every training, at about the cost of an epoch."""
     most = max(FEWEST_JUDGED, JUDGED_FOR_A_ROW * train_rows)
     return held if len(held) <= most else held.take(np.sort(np.random.default_rng(0).choice(len(held), most, replace=False)))
 
 
 def _judged(model: Any, tokenizer: Any, task: Task, examples: Examples, recipe: Recipe) -> Judged:
-    """The model on validation rows; if the recipe wants it, scored at the threshold that is best there."""
+    """The score of the model on validation rows, at the best threshold there if the recipe asks for that."""
     reading = read(model, tokenizer, examples.texts, recipe.max_tokens, split=task.kind is Kind.SEQUENCE)
     fits = recipe.threshold == "validation" and head_bias(model) is not None
     if task.kind is Kind.MULTILABEL and fits:

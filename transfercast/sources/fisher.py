@@ -1,4 +1,4 @@
-"""The diagonal of a fine-tuned encoder's Fisher information, row by row: nothing is kept of a row but its squares' sum."""
+"""The diagonal of a fine-tuned encoder's Fisher information, row by row: only the sum of squares is kept."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from transfercast.tasks.task import Examples
 def fisher(
     model: Any, tokenizer: Any, examples: Examples, kind: Kind, label_names: tuple[str, ...], max_tokens: int
 ) -> list[np.ndarray]:
-    """For each parameter block of the encoder but its embeddings, the (p,) diagonal scaled to length 1, as float16.
+    """For each parameter block of the encoder except its embeddings, the (p,) diagonal scaled to length 1, as float16.
 
-    The mean over rows of the squared gradient of the log likelihood of the row's own label; of values, of a normal
-    with variance 1 around the model's value; of sentences, the mean over their words.
+    The diagonal is the mean over rows of the squared gradient of the log likelihood of the row's label. For values the
+    likelihood is that of a normal with variance 1 around the model's output; for sentences it is the mean over their words.
 
     Args:
         model: fine-tuned on `label_names`, on its device.
         tokenizer: its own.
         examples: at least one row.
         kind, label_names: of the model's task.
-        max_tokens: longer texts are cut.
+        max_tokens: longer texts are truncated.
     """
     model.eval()
     embeddings = {id(parameter) for parameter in model.get_input_embeddings().parameters()}

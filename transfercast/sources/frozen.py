@@ -1,7 +1,7 @@
-"""A head on a frozen encoder: what the encoder makes of the texts is taken once, and the head is solved for.
+"""A head on a frozen encoder: the texts are encoded once, and the head is solved for.
 
 The head minimises the logistic (for values, squared) loss with an L2 penalty, by scikit-learn's solvers; the strength of the
-penalty is the one that is best on validation. There is no learning rate and there are no epochs.
+penalty is chosen by the loss on validation. There is no learning rate and there are no epochs.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MOST_ITERATIONS = 2000
 
 
 def fit_head(model: Any, tokenizer: Any, task: Task, max_tokens: int) -> float:
-    """Solve for the head of a model whose logits are linear in what the encoder gives; its mean loss on validation.
+    """Solve for the head of a model whose logits are linear in the encoder's outputs; returns its mean loss on validation.
 
     Args:
         model: a PooledClassifier, or a classifier of tokens.
-        tokenizer: of the same checkpoint.
-        task: training rows fit the head, validation rows choose the strength.
-        max_tokens: longer texts are cut.
+        tokenizer: that of the same checkpoint.
+        task: its training rows fit the head, its validation rows choose the strength.
+        max_tokens: longer texts are truncated.
     """
     inputs, labels = _inputs(model, tokenizer, task, "train", max_tokens)
     held, wanted = _inputs(model, tokenizer, task, "validation", max_tokens)
@@ -54,7 +54,7 @@ UNSEEN = -30.0
 
 
 def _inputs(model: Any, tokenizer: Any, task: Task, split: str, max_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """What the head sees, (m, d), and what it should say, (m,) or (m, C): a row a document, or a row a word of sentences."""
+    """Inputs (m, d) and labels (m,) or (m, C) of the head: one row for each document or, in sentences, for each word."""
     examples, words = task.splits[split], task.kind is Kind.SEQUENCE
     reading = read(model, tokenizer, examples.texts, max_tokens, split=words)
     inputs = reading.embeddings.astype(np.float64)

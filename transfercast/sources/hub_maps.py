@@ -1,4 +1,4 @@
-"""Embedding space maps that others have published on the Hugging Face hub, fetched into a folder."""
+"""Fetch embedding space maps that others have published on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _FILES = ["config.json", "model.safetensors"]
 
 
 def fetch_maps(encoder: str, folder: str | Path) -> list[Path]:
-    """Fetch every map of a base encoder that carries hf-dataset-selector's tags; those that are there already stay.
+    """Fetch every map of a base encoder that carries hf-dataset-selector's tags; maps that exist already are kept.
 
     A map that cannot be fetched or read is left out with a warning.
 
     Args:
         encoder: its name on the hub.
-        folder: where maps go, one folder each.
+        folder: folder for the maps, which get one subfolder each.
 
     Raises:
         InputError: if the hub cannot be reached, has no map of this encoder, or none that can be read.
@@ -49,7 +49,7 @@ def fetch_maps(encoder: str, folder: str | Path) -> list[Path]:
                     MapCard.read(new)
                     SpaceMap.load(new)
             there.append(path)
-        except Exception as error:  # as above; one map that cannot be fetched or read does not cost the others
+        except Exception as error:  # unrelated classes, as above; the other maps are still fetched
             log.warning("map %s is left out: %s", one, reason(error))
     if not there:
         raise InputError(f"none of the {len(names)} maps of {name!r} could be fetched; see the warnings above.")

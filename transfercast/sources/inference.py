@@ -1,4 +1,4 @@
-"""What a model makes of texts, in one forward pass: embeddings of every layer and pooling, probabilities, tags."""
+"""Outputs of a model for texts, from one forward pass: embeddings of every layer and pooling, probabilities, tags."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ TOKENS_A_BATCH = 4096
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A model's reading of n texts.
+    """A model's outputs for n texts.
 
     Attributes:
-        layers: (L, n, d) mean of each layer over the tokens; of sentences (L, m, d), the first piece of each of the m words
+        layers: (L, n, d) mean of each layer over the tokens; for sentences (L, m, d), the first piece of each of the m words
             that were read, in order.
-        firsts: (L, n, d) first token of each layer; of sentences the same as `layers`.
-        outputs: class probabilities (n, C), which sum to 1 unless they are of several labels, or values (n, 1) of a
-            regression; of sentences read by a token classifier
-            (m, C); of an encoder without a head what its pooler makes of the first token (n, d), or (n, 0).
-        words: (n,) number of words read of each sentence (truncation may leave some out); for texts empty.
+        firsts: (L, n, d) first token of each layer; for sentences the same as `layers`.
+        outputs: class probabilities (n, C), which sum to 1 unless there are several labels, or values (n, 1) of a
+            regression; of a token classifier (m, C); of an encoder without a head, the pooler's output (n, d), or (n, 0)
+            without a pooler.
+        words: (n,) number of words read of each sentence (truncation may leave some out); empty for texts.
     """
 
     layers: np.ndarray
@@ -38,15 +38,15 @@ class Reading:
 
     @property
     def embeddings(self) -> np.ndarray:
-        """(n, d) of the last layer."""
+        """(n, d) mean over the tokens of the last layer."""
         return np.asarray(self.layers[-1])
 
     def pooled(self, pooling: Pooling, layers: Layers = "last") -> np.ndarray:
         """(K, n, d) embeddings of one pooling: of the last layer or the mean of layers (K = 1), or of each layer for `best`.
 
         Args:
-            pooling: `pooler` is what an encoder's pooler makes of the last layer, whatever `layers`.
-            layers: of the mean over tokens, or of the first token.
+            pooling: `pooler` is the output of an encoder's pooler, for any `layers`.
+            layers: layers of the mean over tokens, or of the first token.
 
         Raises:
             InputError: if the model was not read as an encoder, or has no trained pooler.
@@ -61,7 +61,7 @@ class Reading:
         return of_layers.mean(0, keepdims=True) if layers == "mean" else of_layers[-1:]
 
     def predictions(self, kind: Kind, label_names: tuple[str, ...]) -> Any:
-        """(n,) classes or values, (n, C) labels 0 and 1, or n tuples of tags ending where the reading was cut off.
+        """(n,) classes or values, (n, C) labels 0 and 1, or n tuples of tags that end where the text was truncated.
 
         Args:
             kind, label_names: of the model's own task.
@@ -79,12 +79,12 @@ class Reading:
 
 @torch.inference_mode()
 def read(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, *, split: bool) -> Reading:
-    """Read texts with a fine-tuned model, or with an encoder, on the device it lies on.
+    """Encode texts with a fine-tuned model, or with an encoder, on the model's device.
 
     Args:
-        model, tokenizer: as `load_model` or `load_encoder`, and `load_tokenizer`, give them.
+        model, tokenizer: results of `load_model` or `load_encoder`, and of `load_tokenizer`.
         texts: n strings or pairs; with `split`, n tuples of tokens.
-        max_tokens: longer texts are cut, and where the model has fewer positions, at these.
+        max_tokens: longer texts are truncated there, or at the model's last position if that is less.
         split: whether texts are sentences that are read word by word.
     """
     model.eval()
@@ -113,7 +113,7 @@ def read(model: Any, tokenizer: Any, texts: tuple[Any, ...], max_tokens: int, *,
 
 
 def _layers(result: Any) -> torch.Tensor:
-    """(L, n, T, d) outputs of the layers; of an encoder-decoder those of its encoder."""
+    """(L, n, T, d) outputs of the layers; for an encoder-decoder those of its encoder."""
     states = result.get("hidden_states") or result.encoder_hidden_states
     return torch.stack(states[1:]).float()
 

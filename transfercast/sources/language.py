@@ -1,9 +1,9 @@
 """Language-model fine-tuning on a task's texts: the middle stage of ULMFiT (Howard and Ruder 2018), without any label.
 
-Encoders learn to fill in masked tokens, as BERT did: of the 15 % of the tokens that are to be told, 80 % are masked, 10 % are
-replaced by any token, and 10 % are left (Devlin et al. 2019). Decoders learn to tell the next token. Rates fall layer by layer,
-and rise and fall over the updates, as in the stage that follows; all layers learn. What the checkpoint has of a language
-model's head is used, and thrown away afterwards.
+Encoders learn to predict masked tokens, like BERT: of the 15 % of the tokens that are to be predicted, 80 % are masked, 10 %
+are replaced by a random token, and 10 % are left (Devlin et al. 2019). Decoders learn to predict the next token. Learning rates
+decrease layer by layer, and rise and fall over the updates, as in the next stage; all layers learn. If the checkpoint has a
+language model's head, it is used, and discarded afterwards.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from transfercast.sources.recipes import MAX_GRADIENT_NORM, optimiser_for, rate_
 from transfercast.tasks.task import Task
 
 TOLD, MASKED, REPLACED = 0.15, 0.8, 0.1
-"""Share of tokens to be told; of these the share that is masked, and the share that is replaced."""
+"""Share of tokens to be predicted; of these, the share that is masked, and the share that is replaced."""
 
 
 def tune_language(
@@ -35,8 +35,8 @@ def tune_language(
     """Train the encoder of a model as a language model on the task's training texts.
 
     Args:
-        model: whose encoder was read from the checkpoint, on its device.
-        checkpoint: folder.
+        model: a model whose encoder was read from the checkpoint, on its device.
+        checkpoint: folder of the checkpoint.
         tokenizer: of the checkpoint.
         task: its training texts are read, no labels.
         recipe: with a rate, and `lm_epochs`.
@@ -83,7 +83,7 @@ def tune_language(
 
 
 def _language_model(checkpoint: Path, tokenizer: Any) -> tuple[Any, bool]:
-    """A language model on a checkpoint's encoder, and whether it fills in masks."""
+    """A language model on a checkpoint's encoder, and whether it predicts masked tokens."""
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
     config = load_config(checkpoint)
@@ -100,9 +100,9 @@ def _language_model(checkpoint: Path, tokenizer: Any) -> tuple[Any, bool]:
 
 
 def to_tell(batch: dict[str, torch.Tensor], tokenizer: Any, rng: np.random.Generator) -> torch.Tensor:
-    """Hide tokens of a batch, in place; (n, T) what was there, IGNORED at tokens that are not to be told.
+    """Hide tokens of a batch, in place; returns (n, T) their ids, IGNORED at tokens that are not to be predicted.
 
-    Special tokens and padding stay; at least one token is to be told, unless there is none but these.
+    Special tokens and padding are never hidden; if there are other tokens, at least one of them is to be predicted.
     """
     ids = batch["input_ids"].cpu().numpy()
     free = ~np.isin(ids, tokenizer.all_special_ids) & (batch["attention_mask"].cpu().numpy() == 1)

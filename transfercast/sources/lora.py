@@ -1,7 +1,7 @@
-"""Low-rank adapters (Hu et al. 2022): the encoder's matrices stay, and a product of two thin ones is learned beside each.
+"""Low-rank adapters (Hu et al. 2022): the encoder's matrices are frozen, and a product of two thin ones is learned beside each.
 
-While it learns, a linear layer gives W x + (alpha / r) B A x, A being (r, d) and B, which begins as 0, (D, r). At the end the
-product is added to W, so that the model is saved, read and transferred from as any other.
+During training a linear layer computes W x + (alpha / r) B A x with A of shape (r, d) and B, which starts at 0, of shape
+(D, r). At the end the product is added to W, so that the model is saved, read and used as a source like any other.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ RANK, ALPHA, DROPOUT = 8, 16, 0.1
 
 
 class Adapters:
-    """Adapters beside every linear layer of a model's encoder, which are there from now on.
+    """Adapters beside every linear layer of a model's encoder; the constructor adds them.
 
     Args:
-        model: its encoder's own weights take no more gradients; its head's do.
+        model: its encoder's own weights are frozen; those of its head are not.
 
     Raises:
         MissingExtraError: without peft.
@@ -34,5 +34,5 @@ class Adapters:
         self._tuner = LoraModel(model.base_model, config, "default")
 
     def merge(self) -> None:
-        """Add what was learned to the encoder's own matrices, and take the adapters away."""
+        """Add the learned products to the encoder's own matrices, and remove the adapters."""
         self._tuner.merge_and_unload()

@@ -1,4 +1,4 @@
-"""Models built for a task on the encoder of a checkpoint, and read back from one."""
+"""Build models for a task on the encoder of a checkpoint, and read models back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transfercast.tasks.task import Task
 
 DECODER = "decoder."
 POOLER = "pooler."
-"""Weights that an encoder may lack: nothing rests on a pooler that was never trained but a head that learns with it."""
+"""Weights that an encoder may lack: an untrained pooler is used only by a head that is trained together with it."""
 
 
 def pick_device(name: str | None = None, turn: int = 0) -> torch.device:
