@@ -111,7 +111,7 @@ def test_each_model_is_loaded_once_whatever_the_number_of_pairs(pool, family, tm
 def test_readings_that_miss_the_tolerance_are_counted(pool, family, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("transfercast.features.extract.TOLERANCE", 1e-9)
     extract_features(pool, family.targets[:1], recipe=FAST, documents=2, only=["ansat"], cache=ArrayCache(tmp_path))
-    assert "readings of documents miss the tolerance of 1e-09; they count all the same" in caplog.text
+    assert "attributions of documents miss the tolerance of 1e-09; they count all the same" in caplog.text
 
 
 def test_a_source_whose_model_cannot_be_read_is_left_out_and_the_others_go_on(pool, family, tmp_path):

@@ -1,1 +1,1 @@
-"""Measures of transferability, one a file, and the extractor that computes them for all pairs into a FeatureTable."""
+"""Measures of transferability, each in its own file, and the extractor that computes them for all pairs."""

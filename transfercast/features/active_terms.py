@@ -1,7 +1,7 @@
-"""ANSAT of a whole pool: each model reads its documents once, and all pairs follow from packed rows of active terms.
+"""ANSAT of a whole pool: each model is attributed on its documents once; all pairs are computed from packed active terms.
 
-A source reads the positive documents of its own task and of every target; a target's model those of its own task and of
-every source; both read what is positive for both. The formula is in transfercast.attribution.ansat.
+A source is attributed on the positive documents of its own task and of every target, a target's model on those of its own
+task and of every source, and both on documents that are positive for both. The formula is in transfercast.attribution.ansat.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from transfercast.sources.source import Source
 from transfercast.tasks.task import Examples, Task
 
 ATTRIBUTED = frozenset({Kind.BINARY, Kind.SEQUENCE})
-"""Kinds of task that set some documents apart as positive."""
+"""Kinds of task that have positive documents."""
 
 Documents = dict[str, tuple[Any, Any]]
-"""By id: the text, and what conductance is taken towards."""
+"""By id: the text, and the target of the attribution (class, or words of spans)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class PoolAnsat:
     Attributes:
         values: by source and target: (2, 3, 14), by normalisation, set of documents (the source's, the target's, those of
             both), and threshold.
-        failed: sources that could not be read, and why.
-        missed: readings of a document whose error misses the tolerance; they count all the same.
-        readings: in all.
+        failed: sources that could not be read, with the reason.
+        missed: number of attributions whose error exceeds the tolerance; they are used all the same.
+        readings: number of all attributions.
     """
 
     values: dict[str, dict[str, np.ndarray]]
@@ -56,10 +56,10 @@ def pool_ansat(
     """ANSAT of the pairs whose tasks are both binary or both sequences; other pairs have none.
 
     Args:
-        gatherer: tells how many documents, how accurately, where models run, and keeps what was found.
-        pairs: of a source and a target.
+        gatherer: it has the number of documents, the tolerance, the device, and the cache.
+        pairs: pairs of a source and a target.
         alone: models of the targets trained alone, by the targets' names.
-        jobs: models at a time.
+        jobs: number of models at a time.
     """
     pairs = [(source, task) for source, task in pairs if source.kind is task.kind and task.kind in ATTRIBUTED]
     sources = {source.name: source for source, _ in pairs}
@@ -89,11 +89,11 @@ def pool_ansat(
 
 
 def _own_positives(gatherer: Gatherer, source: Source) -> tuple[str, tuple[Documents, frozenset[str]] | str]:
-    """A source's positive documents: those that are attributed, and the ids of all; or why its task cannot be read."""
+    """A source's positive documents: those to attribute, and the ids of all; or the reason why its task cannot be read."""
     try:
         task = gatherer.own_task(source)
         documents = {} if task is None else positives(task, task.seen)
-    except Exception as error:  # readers of others' formats may raise anything; the source is left out, the others go on
+    except Exception as error:  # readers of other formats may raise any error; only this source is left out
         return source.name, f"{type(error).__name__}: {error}"
     return source.name, (few(documents, gatherer.documents), frozenset(documents))
 
@@ -104,7 +104,7 @@ def _document_sets(
     of_targets: dict[str, Documents],
     most: int,
 ) -> dict[DocumentSet, Documents]:
-    """Every set that has documents. On what is positive for both, conductance is taken towards what the target marks."""
+    """All sets that have documents. Documents that are positive for both are attributed to the class or words of the target."""
     sets: dict[DocumentSet, Documents] = {}
     for source, target in names:
         sets[source, None] = own[source][0]
@@ -117,7 +117,7 @@ def _document_sets(
 def _sets_read(
     names: Sequence[tuple[str, str]], sets: dict[DocumentSet, Documents]
 ) -> dict[tuple[str, str], dict[DocumentSet, Documents]]:
-    """What each model, by its role and name, must read."""
+    """The documents that each model, by its role and name, is attributed on."""
     chosen: defaultdict[tuple[str, str], dict[DocumentSet, Documents]] = defaultdict(dict)
     for source, target in names:
         keys: tuple[DocumentSet, ...] = ((source, None), (None, target), (source, target))
@@ -128,7 +128,7 @@ def _sets_read(
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """Active terms of one model: (2, 14, W) bits of each set of documents, and how many readings miss the tolerance."""
+    """Active terms of one model: (2, 14, W) bits of each set of documents, and how many attributions miss the tolerance."""
 
     bits: dict[DocumentSet, np.ndarray]
     missed: int
@@ -138,10 +138,10 @@ class _Packed:
 def _packed_rows(
     gatherer: Gatherer, reader: tuple[str, str], model: Source, kind: Kind, sets: dict[DocumentSet, Documents]
 ) -> tuple[tuple[str, str], _Packed | str]:
-    """One model's active terms; what went wrong, where it is a source and something did."""
+    """One model's active terms, or the reason of the failure if it is a source and failed."""
     try:
         return reader, _packed(gatherer, model, kind, sets)
-    except Exception as error:  # checkpoints of others may raise anything; the source is left out, the others go on
+    except Exception as error:  # checkpoints of others may raise any error; only this source is left out
         if reader[0] == "target":
             raise
         return reader, f"{type(error).__name__}: {error}"
@@ -150,7 +150,7 @@ def _packed_rows(
 def _packed(gatherer: Gatherer, model: Source, kind: Kind, sets: dict[DocumentSet, Documents]) -> _Packed:
     load = loader(gatherer, model)
     known: dict[str, Activity] = {}
-    for key in sorted(sets, key=lambda key: None not in key):  # what is positive for both was mostly read before
+    for key in sorted(sets, key=lambda key: None not in key):  # most of these are in the cache by then
         fresh = {name: what for name, what in sets[key].items() if None in key or _reading(name, what) not in known}
         taken = activities_of(gatherer, model, fresh, kind, load)
         known |= {_reading(name, fresh[name]): activity for name, activity in taken.items()}
@@ -162,7 +162,7 @@ def _packed(gatherer: Gatherer, model: Source, kind: Kind, sets: dict[DocumentSe
 
 
 def _reading(name: str, document: tuple[Any, Any]) -> str:
-    """A document together with what conductance is taken towards, which two tasks may mark differently."""
+    """Key of a document together with its target of the attribution, which may differ between two tasks."""
     return f"{name} {document[1]}"
 
 
@@ -186,14 +186,14 @@ def _values(
 
 
 def loader(gatherer: Gatherer, model: Source) -> Callable[[], tuple[Any, Any]]:
-    """Gives model and tokenizer, loaded when first asked for."""
+    """A function that returns model and tokenizer; they are loaded at its first call."""
     return cache(lambda: (load_model(model.checkpoint, model.kind).to(gatherer.device), load_tokenizer(model.checkpoint)))
 
 
 def activities_of(
     gatherer: Gatherer, model: Source, documents: Documents, kind: Kind, load: Callable[[], tuple[Any, Any]]
 ) -> dict[str, Activity]:
-    """Activities of each document in one model, by the document's id; `load` is called where they are not kept yet."""
+    """Activities of each document in one model, by the document's id; `load` is called if some are not in the cache."""
     return activities(
         load, model_fingerprint(model.checkpoint), documents,
         cache=gatherer.cache, tolerance=gatherer.tolerance, max_tokens=model.max_tokens, split=kind is Kind.SEQUENCE,
@@ -201,12 +201,12 @@ def activities_of(
 
 
 def few(documents: Documents, most: int) -> Documents:
-    """At most so many documents; ids are hashes, so this is a fixed random sample."""
+    """The first documents by id, at most so many; ids are hashes, so this is a fixed random sample."""
     return {name: documents[name] for name in sorted(documents)[:most]}
 
 
 def positives(task: Task, examples: Examples) -> Documents:
-    """Positive documents by id, with the class (binary) or the words of spans (sequence) that F looks at."""
+    """Positive documents by id, with the class (binary) or the words of spans (sequence) that are attributed."""
     documents: Documents = {}
     for row in task.positives(examples):
         wanted: Any = 1

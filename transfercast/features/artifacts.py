@@ -1,6 +1,6 @@
-"""What models say of rows, taken once and kept by fingerprint: readings, Fisher information, unigrams, space maps.
+"""Outputs of models for rows, computed once and cached by fingerprint: embeddings, Fisher information, unigrams, space maps.
 
-One forward pass of a model over a set of texts serves every measure that looks at its embeddings, layers or predictions.
+One forward pass of a model over a set of texts serves every measure that uses its embeddings, layers or predictions.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from transfercast.sources.models import load_encoder, load_model
 from transfercast.sources.source import Source
 from transfercast.tasks.task import Examples
 
-READING_VERSION = 3  # raise these when the same models and texts would give something else
+READING_VERSION = 3  # raise these when the same models and texts would give other results
 FISHER_VERSION = 1
 MAP_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
-    """Takes and keeps what measures feed on.
+    """Computes and caches the inputs of measures.
 
     Attributes:
-        cache: where arrays are kept.
-        device: where models run.
+        cache: cache of arrays.
+        device: device of the models.
     """
 
     cache: ArrayCache
     device: torch.device
 
     def reading(self, source: Source, texts: tuple[Any, ...], *, split: bool) -> Reading:
-        """What a source says of texts."""
+        """Outputs of a source for texts."""
         return self._read(source.checkpoint, source.kind, texts, source.max_tokens, split)
 
     def base_reading(self, encoder: str, texts: tuple[Any, ...], max_tokens: int, *, split: bool) -> Reading:
-        """What an encoder, or the encoder of a checkpoint, makes of texts."""
+        """Outputs of an encoder, or of the encoder of a checkpoint, for texts."""
         return self._read(checkpoint_folder(encoder), None, texts, max_tokens, split)
 
     def _read(self, checkpoint: Path, head: Kind | None, texts: tuple[Any, ...], max_tokens: int, split: bool) -> Reading:
@@ -87,7 +87,7 @@ class Artifacts:
         """The map from a base encoder to a source, fitted on texts of the source's own task (words, of a sequence task).
 
         Raises:
-            InputError: if one of the two has no such pooling.
+            InputError: if the encoder or the source does not have this pooling.
         """
         split = source.kind is Kind.SEQUENCE
         pooling = "mean" if split else pooling
@@ -106,7 +106,7 @@ class Artifacts:
 
 
 def unigrams(encoder: str | Path, examples: Examples, max_tokens: int, *, split: bool) -> np.ndarray:
-    """(V,) how often each word piece of a base encoder occurs in rows; special tokens are not counted."""
+    """(V,) counts of each word piece of a base encoder in rows; special tokens are not counted."""
     tokenizer = _tokenizer_of(checkpoint_folder(str(encoder)))
     pieces = np.concatenate(tokenized(tokenizer, examples.texts, max_tokens, words=split)["input_ids"])
     counts = np.bincount(pieces, minlength=len(tokenizer)).astype(np.float64)
@@ -116,7 +116,7 @@ def unigrams(encoder: str | Path, examples: Examples, max_tokens: int, *, split:
 
 @lru_cache(maxsize=4)
 def _tokenizer_of(base: Path) -> Any:
-    """Of a base encoder, which does not change while rows are measured; each pair needs it four times."""
+    """The tokenizer of a base encoder, kept because each pair needs it four times."""
     return load_tokenizer(base)
 
 

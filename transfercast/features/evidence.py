@@ -1,14 +1,14 @@
-"""What measures feed on, by name. Each artifact behind it is taken once, and kept by fingerprint.
+"""Evidence, the inputs of measures, by name. It is computed once and cached by fingerprint.
 
-| name | what it is |
+| name | meaning |
 |---|---|
 | source_score | the source's score on its own validation rows |
-| source_test_f1 | that on its own test rows, where it is an F1 of positives, labels or spans |
+| source_test_f1 | its score on its own test rows, if that is an F1 of positives, labels or spans |
 | target_score | the target trained alone from the source's base encoder, on its validation rows |
 | source_embeddings, source_layers, source_cls | the target's rows in the source: last layer, all layers, first token |
-| source_probabilities, source_predictions | what it says of these rows |
-| target_labels, target_values | the labels of these rows; the values are one a row of source_embeddings |
-| target_kind, target_metric | the target's kind, and the metric by which it is judged |
+| source_probabilities, source_predictions | its outputs for these rows |
+| target_labels, target_values | the labels of these rows; there is one value for each row of source_embeddings |
+| target_kind, target_metric | the target's kind and metric |
 | target_embeddings | the same rows in the target trained alone from that encoder |
 | target_base_embeddings, source_base_embeddings | the target's and the source's rows in the source's base encoder |
 | mapped_embeddings | the target's rows in the source's base encoder, mapped into the source's space |
@@ -16,10 +16,10 @@
 | source_fisher, target_fisher | diagonal Fisher information of source and target trained alone, each on its own rows |
 | source_unigrams, target_unigrams | counts of word pieces in their rows |
 | source_sizes, target_sizes | training rows, classes, class balance, text length |
-| shared_terms, shared_terms_l2 | (3, 14) ANSAT of raw and of L2-normalised activities, taken of all pairs at once |
+| shared_terms, shared_terms_l2 | (3, 14) ANSAT of raw and of L2-normalised activities, computed for all pairs at once |
 
-No gatherer can reach the target's test rows: they are handed `Task.seen`. What rests on the source's own rows is missing
-(None) for adopted checkpoints, whose task is not known.
+A gatherer cannot read the target's test rows, because it gets only `Task.seen`. Evidence from the source's own rows is
+missing (None) for adopted checkpoints, whose task is not known.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from transfercast.tasks.family import task_of
 from transfercast.tasks.task import Examples, Task
 
 OWN_ROWS = 1000
-"""At most so many of a source's own rows are embedded."""
+"""Largest number of a source's own rows that are embedded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ class Gatherer:
     """Gathers evidence of pairs.
 
     Attributes:
-        cache: where arrays are kept.
-        device: where models run.
-        documents: at most so many positive documents of each set are attributed, and rows taken for Fisher information.
-        tolerance: of the attribution.
-        ansat: of the source in hand, by target: (2, 3, 14) as `active_terms.PoolAnsat` has it.
+        cache: cache of arrays.
+        device: device of the models.
+        documents: largest number of positive documents of each set to attribute, and of rows for Fisher information.
+        tolerance: tolerance of the attribution.
+        ansat: of the present source, by target: (2, 3, 14) as in `active_terms.PoolAnsat`.
     """
 
     cache: ArrayCache
@@ -65,16 +65,16 @@ class Gatherer:
 
     @property
     def artifacts(self) -> Artifacts:
-        """What models say of rows."""
+        """Outputs of models for rows."""
         return Artifacts(self.cache, self.device)
 
     def gather(self, names: set[str], source: Source, target: Task, alone: Source) -> dict[str, Any]:
-        """The evidence named, of one pair; None where it rests on a task that is not known.
+        """The named evidence of one pair; None if it needs a task that is not known.
 
         Args:
-            names: see the module's table.
+            names: names of the module's table.
             source, target: the pair.
-            alone: the target's model trained alone.
+            alone: the model of the target trained alone.
         """
         makers = self._of_target_rows(source, target, alone)
         if names - set(makers):
@@ -84,7 +84,7 @@ class Gatherer:
     def _of_target_rows(self, source: Source, target: Task, alone: Source) -> dict[str, Callable[[], Any]]:
         seen, split = target.seen, target.kind is Kind.SEQUENCE
 
-        kept: dict[str, Reading] = {}  # read from the cache once a pair
+        kept: dict[str, Reading] = {}  # read from the cache once for each pair
 
         def reading(model: Source = source) -> Reading:
             if model.name not in kept:
@@ -136,7 +136,7 @@ class Gatherer:
         }
 
     def _ansat_of(self, target: Task, normalisation: int) -> np.ndarray | None:
-        """(3, 14); None where the source's architecture is not attributed."""
+        """(3, 14) ANSAT; None if the source's architecture cannot be attributed."""
         return self.ansat[target.name][normalisation] if target.name in self.ansat else None
 
     def _base(self, source: Source, examples: Examples, split: bool) -> np.ndarray:
@@ -144,7 +144,7 @@ class Gatherer:
         return self.artifacts.base_reading(source.encoder, examples.texts, source.max_tokens, split=split).embeddings
 
     def _sizes(self, task: Task, model: Source) -> np.ndarray:
-        """(4,) training rows, classes, balance, mean word pieces a text as the model's base encoder cuts it."""
+        """(4,) training rows, classes, balance, and mean number of word pieces of a text by the base encoder's tokenizer."""
         train, split = task.splits["train"], task.kind is Kind.SEQUENCE
         length = unigrams(model.encoder, train, model.max_tokens, split=split).sum() / len(train)
         if task.kind is Kind.REGRESSION:
@@ -158,25 +158,25 @@ class Gatherer:
         return np.array([len(train), classes, _balance(shares, classes), length])
 
     def own_task(self, source: Source) -> Task | None:
-        """As the function of this name, read once."""
+        """The same as the function of this name, read once."""
         if source.name not in self._tasks:
             self._tasks[source.name] = own_task(source)
         return self._tasks[source.name]
 
 
 def _is_f1(source: Source) -> bool:
-    """Whether a source is judged by how well it marks what its task marks."""
+    """Whether a source's metric is an F1 of positives, labels or spans."""
     return source.metric in ("positive_f1", "span_f1") or source.kind is Kind.MULTILABEL
 
 
 def _balance(shares: np.ndarray, classes: int) -> float:
-    """The entropy of classes with these shares (0 may be among them), over its largest value."""
+    """The entropy of classes with these shares (some may be 0), divided by its largest value."""
     there = shares[shares > 0]
     return float(-(there * np.log(there)).sum() / np.log(classes)) if classes > 1 else float("nan")
 
 
 def predictions_of(source: Source, reading: Reading) -> Any:
-    """What a source predicts of the rows read; None where its probabilities are NaN, of which a class 0 would be made."""
+    """A source's predictions for rows; None if its probabilities are NaN, which would give class 0."""
     return reading.predictions(source.kind, source.label_names) if np.isfinite(reading.outputs).all() else None
 
 
@@ -184,7 +184,7 @@ def own_task(source: Source) -> Task | None:
     """The task that a source was trained on, read again; None for adopted checkpoints.
 
     Raises:
-        InputError: if the files are no longer what the source was trained on.
+        InputError: if the files have changed since the source was trained.
     """
     if source.spec is None:
         return None
@@ -198,12 +198,12 @@ def own_task(source: Source) -> Task | None:
 
 
 def some(examples: Examples, most: int) -> Examples:
-    """At most so many rows, by the hash of their text: a fixed random sample."""
+    """A fixed random sample of rows, at most so many, by the hash of their text."""
     return examples.take(sorted(range(len(examples)), key=lambda row: examples.ids[row])[:most])
 
 
 def values_of(target: Task, reading: Reading) -> np.ndarray:
-    """(m,) class numbers or values of a task's training and validation rows; of sentences, of the words that were read."""
+    """(m,) class numbers or values of a task's training and validation rows; for sentences, of the words that were read."""
     if target.kind is not Kind.SEQUENCE:
         return np.asarray(target.seen.labels)
     number = {name: i for i, name in enumerate(target.label_names)}

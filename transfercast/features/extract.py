@@ -1,4 +1,4 @@
-"""From a pool and targets to a table of features: every measure for every pair."""
+"""Compute the table of features from a pool and targets: every measure for every pair."""
 
 from __future__ import annotations
 
@@ -52,21 +52,21 @@ def extract_features(
     """Measure every source of the pool against every target; a source is not paired with its own task, whatever its name.
 
     Each target is first trained alone with `recipe` from each base encoder of the sources (once; the pool keeps it), for its
-    own score and its activities: a source is measured against the target trained from the source's own encoder. What
-    a source says of a target's rows is taken once, for all measures, and kept: a run that was killed goes on. A source that
-    fails is left out with a warning; `table.provenance.failed` says why.
+    own score and its activities: a source is measured against the target trained from the source's own encoder. The outputs
+    of a source for a target's rows are computed once for all measures, and cached, so that a run that was killed continues.
+    A source that fails is left out with a warning; `table.provenance.failed` gives the reason.
 
     Args:
         pool: the sources.
         targets: tasks; their test rows are not read.
         recipe: how targets will be trained.
-        seed: of the targets' training.
-        documents: at most so many positive documents of each set are attributed; more is steadier and slower.
-        only: names of the measures to take, by default all; why one of these does not apply to a pair is logged.
-        jobs: trainings of targets, then sources, at a time. By default as `joblib.parallel_config` says, which also picks
-            the backend (processes unless told otherwise), else one.
-        device: cpu, cuda, mps; None takes the best there is.
-        cache: where evidence is kept; by default the user's cache folder.
+        seed: seed of the targets' training.
+        documents: largest number of positive documents of each set to attribute; more are more stable and slower.
+        only: names of the measures to compute, by default all; if one of these does not apply to a pair, the reason is logged.
+        jobs: trainings of targets, then sources, at a time. By default what `joblib.parallel_config` sets, which also sets
+            the backend (processes by default), else one.
+        device: cpu, cuda, mps; None takes the best.
+        cache: folder of cached evidence; by default the user's cache folder.
 
     Raises:
         InputError: if there is no target, a measure is not known, or every source failed.
@@ -104,7 +104,7 @@ def extract_features(
             failed[name] = found
         else:
             rows |= {(name, target, recipe.key): values for target, values in found.items()}
-    for name in [name for name in failed if name not in pool.left_out]:  # of those in it the pool has told
+    for name in [name for name in failed if name not in pool.left_out]:  # the pool has already logged the others
         log.warning("source %s is left out: %s", name, failed[name])
     if not rows:
         raise InputError(f"every source failed; the first: {next(iter(failed.values()))}")
@@ -117,7 +117,7 @@ def extract_features(
 
 
 _ROWS = ("format", "train", "validation", "test", "hub", "hub_config", "text", "text_pair")
-"""Of a task's description: which rows it has, whatever it is called and however many of them it keeps."""
+"""Keys of a task's description that determine its rows, without its name and the number of rows that it keeps."""
 
 
 def is_own_task(source: Source, task: Task) -> bool:
@@ -159,10 +159,10 @@ def _all_alone(
     pool: SourcePool, targets: Sequence[Task], how: tuple[Recipe, int, str | None], sources: dict[str, Source],
     failed: dict[str, str], jobs: int | None,
 ) -> Alone:  # fmt: skip
-    """Every target trained alone from every encoder; the sources of an encoder from which that fails are left out.
+    """Every target trained alone from every encoder; if that fails with an encoder, its sources are left out.
 
     Raises:
-        TransfercastError: why, where it fails with every encoder.
+        TransfercastError: with the reason, if it fails with every encoder.
     """
     encoders = list(dict.fromkeys(source.encoder for source in sources.values()))
     recipe, seed, device = how
@@ -191,12 +191,12 @@ def _all_alone(
 def _one_alone(
     pool: SourcePool, task: Task, recipe: Recipe, seed: int, device: str | None, encoder: str
 ) -> tuple[str, str, Source | TransfercastError]:
-    """A target trained alone from an encoder, with the names of both; or why it cannot be."""
+    """A target trained alone from an encoder, with the names of both; or the reason of the failure."""
     try:
         return encoder, task.name, pool.target_model(task, recipe, seed, device, encoder=encoder)
     except TransfercastError as error:
         return encoder, task.name, error
-    except Exception as error:  # encoders of others may raise anything; the sources of the other encoders go on
+    except Exception as error:  # encoders of others may raise any error; sources of other encoders are still measured
         return encoder, task.name, TransfercastError(f"{type(error).__name__}: {reason(error)}")
 
 
@@ -229,14 +229,14 @@ def _tell_what_does_not_apply(asked: list[Measure], sources: dict[str, Source], 
 
 
 Rows = tuple[str, dict[str, np.ndarray] | str, list[str]]
-"""A source's name, its row for each target or what went wrong, and why some of its measures are NaN."""
+"""A source's name, its row for each target or the reason of its failure, and reasons why measures are NaN."""
 
 
 def _ansat(
     gatherer: Gatherer, chosen: list[Measure], sources: Sequence[Source], alone: dict[str, Source], targets: Sequence[Task],
     jobs: int | None, failed: dict[str, str],
 ) -> dict[str, dict[str, np.ndarray]]:  # fmt: skip
-    """ANSAT of all pairs of one encoder, where a measure needs it; it is told on how many inaccurate readings it rests."""
+    """ANSAT of all pairs of one encoder, if a measure needs it; the number of inaccurate attributions is logged."""
     if not any({"shared_terms", "shared_terms_l2"} & set(one.needs) for one in chosen):
         return {}
     attributed = [source for source in sources if not is_encoder_decoder(source.checkpoint)]
@@ -248,7 +248,7 @@ def _ansat(
     failed |= ansat.failed
     if ansat.missed:
         log.warning(
-            "ansat: %d of %d readings of documents miss the tolerance of %g; they count all the same.",
+            "ansat: %d of %d attributions of documents miss the tolerance of %g; they count all the same.",
             ansat.missed, ansat.readings, gatherer.tolerance,
         )  # fmt: skip
     return ansat.values
@@ -265,7 +265,7 @@ def _rows_of(gatherer: Gatherer, names: list[str], source: Source, targets: Sequ
             if not is_own_task(source, task)
         }
         return source.name, rows, list(notes)
-    except Exception as error:  # own measures and hub checkpoints may raise anything; it is reported, the others go on
+    except Exception as error:  # users' measures and hub checkpoints may raise any error; it is reported for this source
         what = reason(error) if isinstance(error, TransfercastError) else f"{type(error).__name__}: {reason(error)}"
         return source.name, what, list(notes)
 
@@ -310,7 +310,7 @@ def _provenance(
 
 
 def _facts(task: Task, models: dict[str, Source]) -> TargetFacts:
-    """What is known of a target, by its models trained alone from each encoder; its own are those of the best."""
+    """Facts on a target from its models trained alone from each encoder; its own values are those of the best model."""
     rows, alone = len(task.splits["train"]), {}
     for encoder, model in models.items():
         passes = Recipe.parse(model.recipe).passes(rows) if model.recipe else 1

@@ -33,11 +33,11 @@ def fit_maps(
 
     Args:
         pool: the sources.
-        folder: where maps go; those that are there already are replaced.
-        pooling: of the embeddings; `pooler` is what hf-dataset-selector expects of BERT, `cls` of RoBERTa and DistilBERT.
-        rows: of the source's own task, at most.
-        device: cpu, cuda, mps; None takes the best there is.
-        cache: where embeddings are kept; by default the user's cache folder.
+        folder: folder for the maps; existing ones are replaced.
+        pooling: of the embeddings; hf-dataset-selector expects `pooler` for BERT, and `cls` for RoBERTa and DistilBERT.
+        rows: largest number of rows of the source's own task.
+        device: cpu, cuda, mps; None takes the best.
+        cache: folder of cached embeddings; by default the user's cache folder.
 
     Raises:
         InputError: if no source's task is known, no map could be fitted, or the folder holds files of others.
@@ -56,7 +56,7 @@ def fit_maps(
             if task is None:
                 raise InputError("it was adopted without its task, so there are no texts to fit a map on")
             found = artifacts.space_map(source, source.encoder, some(task.seen, rows).texts, pooling)
-        except Exception as error:  # whatever is wrong with one source, the others' maps are fitted
+        except Exception as error:  # any error of one source; the others' maps are still fitted
             failed[source.name] = reason(error)
             log.warning("source %s is left out: %s", source.name, failed[source.name])
             continue

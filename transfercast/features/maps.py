@@ -1,8 +1,8 @@
-"""ESM-LogME of many maps against one target: the base encoder reads the target once, each map costs one small reduction.
+"""ESM-LogME of many maps for one target: the base encoder encodes the target once; each map costs one small reduction.
 
 With B = Q R (centred base embeddings) a map's centred embeddings are Q R W', so that their Gram matrix and products with
-the labels are those of R W', d rows instead of n. It is taken in float32; since the mean is kept apart this moved the
-evidence of real maps by 1e-5 at most. Where float32 cannot tell the best prior, the rows themselves are mapped, in float64.
+the labels are those of R W', with d rows instead of n. It is computed in float32; because the mean is kept separate, that
+changed the evidence of real maps by 1e-5 at most. If float32 cannot resolve the best prior, the rows are mapped in float64.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from transfercast.features.rows import useless
 from transfercast.sources.esm import SpaceMap
 
 BATCH = 20
-"""Maps a worker takes at a time."""
+"""Number of maps that a worker takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class MappedTarget:
         base: (n, d) base embeddings.
         values: (n,) class numbers, or real values.
         mean: (d,) of the embeddings.
-        root: (d, d) upper triangle R of the centred embeddings, float32; None where rows are no more than d.
+        root: (d, d) upper triangle R of the centred embeddings, float32; None if there are at most d rows.
         sides, lengths, constant: labels in its basis, (d, C), (C,) and (C,): Q'y, y'y of centred y, sqrt(n) times the means.
     """
 
@@ -95,12 +95,12 @@ class MappedTarget:
 
 
 def score_maps(target: MappedTarget, maps: Mapping[str, Path], jobs: int | None = None) -> Iterator[tuple[str, float | str]]:
-    """ESM-LogME of each map as it is done, or what is wrong with it.
+    """ESM-LogME of each map when it is finished, or the reason of its failure.
 
     Args:
-        target: in the maps' base encoder.
+        target: the target in the maps' base encoder.
         maps: folders by name.
-        jobs: at a time, with BLAS on one thread each; by default as `joblib.parallel_config` says, else one.
+        jobs: workers at a time, with BLAS on one thread each; by default what `joblib.parallel_config` sets, else one.
     """
     names = list(maps)
     batches = [{name: maps[name] for name in names[start : start + BATCH]} for start in range(0, len(names), BATCH)]
@@ -114,6 +114,6 @@ def _scores(target: MappedTarget, batch: Mapping[str, Path]) -> dict[str, float 
         try:
             score = target.esm_logme(SpaceMap.load(folder))
             found[name] = score if np.isfinite(score) else "it maps every row to the same point, or beyond all numbers"
-        except Exception as error:  # whatever is wrong with one map, the others are scored
+        except Exception as error:  # any error of one map; the others are still scored
             found[name] = reason(error)
     return found

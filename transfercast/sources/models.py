@@ -23,8 +23,8 @@ def pick_device(name: str | None = None, turn: int = 0) -> torch.device:
     """The device named, or the best there is: cuda, mps, cpu.
 
     Args:
-        name: None for the best.
-        turn: of processes or trainings that share the machine, which one asks: of several GPUs each takes the next.
+        name: a device; None takes the best.
+        turn: number of this process or training among those that share the machine: with several GPUs they are taken in turn.
 
     Raises:
         InputError: if the name is no device of this machine.
@@ -47,13 +47,13 @@ def new_model(checkpoint: Path, task: Task, *, keep_head: bool = True, mean: boo
 
     Args:
         checkpoint: folder of a base encoder or of a fine-tuned model.
-        task: its labels are the head's.
-        keep_head: start from the head of a checkpoint that was trained for labels of the same names (as any two binary tasks
-            are), so that a source that decides alike starts ahead; otherwise the head is fresh.
-        mean: pool texts by the mean over tokens, also where the checkpoint does not ask for it, and has a trained pooler.
+        task: the head gets one output for each of its labels.
+        keep_head: start from the checkpoint's head if its labels have the same names (always so for two binary tasks), since
+            a source with similar decisions then has an advantage; otherwise the head is new.
+        mean: pool texts by the mean over tokens, also if the checkpoint does not ask for it and has a trained pooler.
 
     Raises:
-        InputError: if the checkpoint cannot be read, or its encoder is not whole.
+        InputError: if the checkpoint cannot be read, or weights of its encoder are missing.
     """
     from transformers import AutoModel
 
@@ -73,7 +73,7 @@ def new_model(checkpoint: Path, task: Task, *, keep_head: bool = True, mean: boo
         if task.kind is Kind.SEQUENCE or not missing & weights.keys():
             return model.float()
     _refuse_missing(checkpoint, missing, allowed=POOLER)
-    _ask_for_labels(encoder.config, task.kind, names)  # its own, which holds more than a fresh one, as its attention's kind
+    _ask_for_labels(encoder.config, task.kind, names)  # keeps its other entries
     return PooledClassifier(encoder).float()
 
 
@@ -117,9 +117,9 @@ def load_model(checkpoint: Path, kind: Kind) -> Any:
 
 
 def load_encoder(checkpoint: Path) -> Any:
-    """A checkpoint's encoder without a head, ready for inference; without its pooler, too, where that was never trained.
+    """A checkpoint's encoder without a head, ready for inference; a pooler that was never trained is left out, too.
 
-    Of an encoder-decoder its encoder alone.
+    For an encoder-decoder it is the encoder only.
 
     Raises:
         InputError: if the checkpoint cannot be read, or is not whole.

@@ -1,8 +1,8 @@
-"""Multi-task learning with hard sharing (Caruana 1997): a source's task is learned beside the target's, by one encoder.
+"""Multi-task learning with hard sharing (Caruana 1997): one encoder learns the source's and the target's task together.
 
-Each update reads a batch of one of the two tasks, in random order, and each task has a head of its own (as in MT-DNN, Liu et
-al. 2019). The source's head is thrown away at the end, so the model is saved, read and transferred from as any other.
-Sequential transfer needs a source's weights, this its training rows.
+Each update reads a batch of one of the two tasks, in random order, and each task has its own head (as in MT-DNN, Liu et
+al. 2019). The source's head is discarded at the end, so the model is saved, read and used as a source like any other.
+Sequential transfer needs the weights of a source; multi-task learning needs its training rows.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class Companion:
     """A source's task, and its head on the encoder of the target's model.
 
     Args:
-        task: of the source; only its training rows are read.
-        model, tokenizer: of the target; the model lies on the device where it is trained.
-        recipe: with the sampling, and the weight of the source's loss.
-        rng: for the order of rows.
+        task: the source's task; only its training rows are read.
+        model, tokenizer: those of the target; the model is on the device where it is trained.
+        recipe: it has the sampling, and the weight of the source's loss.
+        rng: generator for the order of rows.
         target_rows: number of the target's training rows.
 
     Attributes:
         rows: n training rows.
-        head: linear, on the mean over tokens of the encoder's last layer, of sentences on each token.
-        weight: by which an update's gradient is multiplied.
+        head: linear, on the mean over tokens of the encoder's last layer, or, for sentences, on each token.
+        weight: factor of an update's gradient.
 
     Raises:
         InputError: if the model has no encoder of its own to share.
@@ -58,7 +58,7 @@ class Companion:
         self._left = np.empty(0, dtype=np.int64)
 
     def batches(self) -> list[np.ndarray]:
-        """Row numbers of an epoch's batches; no row comes again before all others came."""
+        """Row numbers of an epoch's batches; no row is repeated before all others were drawn."""
         while len(self._left) < self._rows_an_epoch:
             self._left = np.concatenate([self._left, self._rng.permutation(len(self.rows.lengths))])
         rows, self._left = np.split(self._left, [self._rows_an_epoch])

@@ -1,7 +1,7 @@
 """A pool of sources on disk: pool/sources/NAME for sources, pool/targets/ENCODER/NAME for targets trained alone.
 
-Its sources may have been made from several base encoders; a target is trained alone from each of these. A source's folder
-appears whole or not at all, so a pool run that was killed goes on where it stopped.
+Its sources may have several base encoders; a target is trained alone from each of them. A source's folder
+appears complete or not at all, so a command that was killed can continue where it stopped.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class SourcePool(Mapping[str, Source]):
     """Sources by name.
 
     Attributes:
-        folder: where the pool lies.
-        sources: by name, in alphabetical order.
-        left_out: what is wrong with those that cannot be read, by folder.
+        folder: folder of the pool.
+        sources: sources by name, in alphabetical order.
+        left_out: reasons why sources cannot be read, by folder.
     """
 
     folder: Path
@@ -62,10 +62,10 @@ class SourcePool(Mapping[str, Source]):
 
     @property
     def encoder(self) -> str:
-        """The base encoder of the sources, where they have one.
+        """The base encoder that all sources have.
 
         Raises:
-            InputError: if they have none that is known, or several.
+            InputError: if no encoder is known, or there are several.
         """
         if len(self.encoders) != 1:
             raise InputError(f"{self.folder}: sources of {len(self.encoders)} encoders ({', '.join(self.encoders)}). Name one.")
@@ -112,16 +112,16 @@ class SourcePool(Mapping[str, Source]):
         jobs: int | None = None,
         device: str | None = None,
     ) -> SourcePool:
-        """Fine-tune the encoder on every task that the pool does not hold yet in just this way.
+        """Fine-tune the encoder on every task for which the pool has no source with the same encoder, recipe and seed.
 
         Args:
-            folder: of the pool; made where needed. Sources that are there already, of other tasks, stay.
-            tasks: one source each.
+            folder: folder of the pool; made if needed. Existing sources of other tasks are kept.
+            tasks: one source is made for each.
             encoder: `offline`, a folder, or a name on the hub.
             recipe, seed: the same for all.
-            jobs: trainings at a time, a process each, which share the cores (a core and a thread each where there are as many
-                jobs as cores). By default as `joblib.parallel_config` says, which also picks the backend, else one.
-            device: cpu, cuda, mps; None takes the best there is, and where there are several GPUs one after another.
+            jobs: trainings at a time, in one process each, which share the cores (one core and one thread each with as many
+                jobs as cores). By default what `joblib.parallel_config` sets, which also sets the backend, else one.
+            device: cpu, cuda, mps; None takes the best, and with several GPUs takes them in turn.
 
         Raises:
             InputError: if the encoder cannot be read, or the pool cannot be written.
@@ -143,7 +143,7 @@ class SourcePool(Mapping[str, Source]):
         return pool
 
     def found_alone(self, task: Task, encoder: str, recipe: Recipe, seed: int) -> Source | None:
-        """The target trained alone in just this way, if the pool has it: among its targets, or as a source."""
+        """The target trained alone with the same encoder, recipe and seed, if the pool has it as a target or a source."""
         base = checkpoint_folder(encoder)
         identity = identity_of(task, base, recipe, seed)
         for folder in (self._alone_folder(task, base), self.folder / "sources" / task.name):
@@ -160,13 +160,13 @@ class SourcePool(Mapping[str, Source]):
         *,
         encoder: str | None = None,
     ) -> Source:
-        """The target trained alone from an encoder (as `Recipe.alone` says): found as it was trained before, or trained now.
+        """The target trained alone from an encoder (with `Recipe.alone`): the existing model, or one that is trained now.
 
-        Its test rows stay untouched.
+        Its test rows are not read.
 
         Args:
             task, recipe, seed, device: of the training.
-            encoder: by default that of the pool's sources, where they have one.
+            encoder: by default that of the pool's sources, if they have the same.
 
         Raises:
             InputError: if the pool has several encoders and none was named, or it cannot be read.
@@ -182,18 +182,18 @@ class SourcePool(Mapping[str, Source]):
     def adopt(
         self, name: str, checkpoint: str, *, score: float | None = None, encoder: str | None = None, max_tokens: int = 128
     ) -> Source:
-        """Let an existing sequence- or token-classification model join the pool, without training.
+        """Add an existing sequence- or token-classification model to the pool, without training.
 
         Args:
-            name: under which it joins. A model that the pool holds under this name in just this way stays as it is.
+            name: its name in the pool. If the pool holds the same model under this name, nothing changes.
             checkpoint: a folder or a hub name; safetensors only.
-            score: its own test score, where known (weighted span similarity needs it).
-            encoder: the base encoder that it was fine-tuned from, as for `fit`; by default as its model card, its configuration
-                or its weights tell.
-            max_tokens: at which its texts are cut.
+            score: its own test score, if known (weighted span similarity needs it).
+            encoder: the base encoder that it was fine-tuned from, as for `fit`; by default that of its model card, its
+                configuration or its weights.
+            max_tokens: number of tokens at which its texts are truncated.
 
         Raises:
-            InputError: if it is no such model, nothing tells its base encoder, or the name is that of another source.
+            InputError: if it is not such a model, its base encoder is not found, or the name is that of another source.
         """
         return adopt(self.folder, name, checkpoint, score=score, encoder=encoder, max_tokens=max_tokens)
 
@@ -208,7 +208,7 @@ def trained_alone(
     splits: tuple[Literal["validation", "test"], ...],
     turn: int = 0,
 ) -> Source:
-    """The encoder fine-tuned on a task into `folder`; read back where it is there already. For `turn` see `pick_device`."""
+    """The encoder fine-tuned on a task into `folder`; an existing model is read back. For `turn` see `pick_device`."""
     checked_seed(seed)
     base = checkpoint_folder(encoder)
     identity = identity_of(task, base, recipe, seed)
@@ -216,7 +216,7 @@ def trained_alone(
         found = Source.read(folder)
         if found.identity == identity:
             return found
-    from transfercast.sources.batches import most_tokens  # torch only where something is trained
+    from transfercast.sources.batches import most_tokens  # torch is imported only if something is trained
     from transfercast.sources.finetune import fine_tune
     from transfercast.sources.models import pick_device
 

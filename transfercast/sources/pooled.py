@@ -23,7 +23,7 @@ from transfercast.sources.encoders import HEAD
 HEAD_WEIGHTS = "head.safetensors"
 FORMAT = 1
 HEAD_DEVIATION = 0.02
-"""Standard deviation of a fresh head's weights, as BERT has it."""
+"""Standard deviation of a new head's weights, as in BERT."""
 
 
 class PooledClassifier(nn.Module):
@@ -33,7 +33,7 @@ class PooledClassifier(nn.Module):
         encoder: from `AutoModel`, with `num_labels` and `id2label` of the task in its configuration; its pooler is dropped.
 
     Attributes:
-        base_model: the encoder, by the name that transformers' classifiers have for theirs.
+        base_model: the encoder, under the name that it has in transformers' classifiers.
         classifier: the head, (C, d).
     """
 
@@ -51,7 +51,7 @@ class PooledClassifier(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """The device of the weights."""
         return self.classifier.weight.device
 
     def get_input_embeddings(self) -> Any:
@@ -63,7 +63,7 @@ class PooledClassifier(nn.Module):
         self.base_model.set_input_embeddings(table)
 
     def forward(self, attention_mask: torch.Tensor, **batch: Any) -> Any:
-        """Logits (n, C), and hidden states where `output_hidden_states` asks for them."""
+        """Logits (n, C), and hidden states if `output_hidden_states` asks for them."""
         from transformers.modeling_outputs import SequenceClassifierOutput
 
         states = self.base_model(attention_mask=attention_mask, **batch)
@@ -73,7 +73,7 @@ class PooledClassifier(nn.Module):
         )
 
     def save_pretrained(self, folder: Path, **options: Any) -> None:
-        """Write encoder and head; by the name that transformers' classifiers have for it."""
+        """Write encoder and head; the method has the name that it has in transformers' classifiers."""
         self.base_model.save_pretrained(folder, **options)
         save_file(
             {name: value.contiguous() for name, value in self.classifier.state_dict().items()}, Path(folder) / HEAD_WEIGHTS

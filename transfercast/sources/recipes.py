@@ -1,7 +1,7 @@
-"""What a recipe means for the optimiser: which weights learn, how fast, and when.
+"""The settings of the optimiser for a recipe: which weights are trained, at which rate, and when.
 
-`ulmfit` follows Howard and Ruder (2018): each lower layer learns at 1/2.6 of the one above, the rate rises over the
-first tenth of all updates and falls to 1/32, and layers are set free from the top, all of them by the last epoch.
+`ulmfit` follows Howard and Ruder (2018): the learning rate of each layer is 1/2.6 of that of the layer above, the rate rises
+over the first tenth of all updates and falls to 1/32, and layers are unfrozen from the top, all of them by the last epoch.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ WARMUP = 0.1
 WEIGHT_DECAY = 0.01
 MAX_GRADIENT_NORM = 1.0
 HEAD_FACTOR = 10.0
-"""By which heads learn faster than the encoder in `full` and `multitask`: they start from nothing, it from what it knows."""
+"""Factor of the head's learning rate over the encoder's in `full` and `multitask`: the head is new, the encoder pretrained."""
 
 
 def layer_groups(model: Any) -> list[list[nn.Parameter]]:
     """Parameters from the bottom up: embeddings, each encoder layer, head. Each parameter is in one group.
 
-    The head's group holds what lies above the layers: a pooler and a last norm, too, which learn from nothing else.
+    The head's group also holds other parameters above the layers, such as a pooler and a last norm.
     """
     encoder = model.base_model
     depth = model.config.num_hidden_layers
@@ -52,9 +52,9 @@ def optimiser_for(model: Any, recipe: Recipe, second_head: nn.Module | None = No
     """AdamW over the layer groups, each at its rate; biases and norms do not decay.
 
     Args:
-        model: those of its parameters that take gradients are trained.
-        recipe: with a learning rate; `ulmfit` divides it downwards, `full` and `multitask` multiply the head's.
-        second_head: learns as the model's own does.
+        model: its parameters that take gradients are trained.
+        recipe: has a learning rate; `ulmfit` divides it for lower layers, `full` and `multitask` multiply that of the head.
+        second_head: trained at the rate of the model's own head.
     """
     groups = [[p for p in group if p.requires_grad] for group in layer_groups(model)]
     if second_head is not None:
@@ -83,7 +83,7 @@ def rate_at(recipe: Recipe, update: int, updates: int) -> float:
 
 
 def set_free(model: Any, recipe: Recipe, epoch: int, epochs: int) -> None:
-    """Let the groups learn that `ulmfit` wants to learn in this epoch (counted from 0) of so many; others set none free."""
+    """Unfreeze the groups that `ulmfit` trains in this epoch (counted from 0) of so many; other adaptations change nothing."""
     if recipe.adaptation != "ulmfit":
         return
     groups = layer_groups(model)

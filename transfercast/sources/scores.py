@@ -1,4 +1,4 @@
-"""Scores of predictions against labels, by the name of the metric; and what a score of zero means."""
+"""Scores of predictions by the name of the metric, and warnings of scores that are no better than chance."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from transfercast.core.kinds import Kind
 from transfercast.sources.spans import dice, spans_of
 
 RANKINGS, REACHED = 200, 0.95
-"""Random rankings of a binary task's rows that are drawn, and the quantile of their average precision that counts as chance."""
+"""Number of random rankings of a binary task's rows, and the quantile of their average precision that counts as chance."""
 
 
 def score_of(metric: str, predicted: Any, labels: Any) -> float:
-    """How good predictions are.
+    """The score of predictions.
 
     F1, accuracy and Matthews' correlation coefficient are scikit-learn's, correlations scipy's; `span_f1` is seqeval's micro F1
-    of typed spans. F1 of what is neither there nor predicted is 0. `micro_f1` of rows with one class each is their accuracy.
+    of typed spans. F1 is 0 if nothing is positive or predicted so. `micro_f1` of rows with one class each is their accuracy.
 
     Args:
         metric: a key of METRICS.
@@ -27,7 +27,7 @@ def score_of(metric: str, predicted: Any, labels: Any) -> float:
         labels: the same for the gold labels.
 
     Returns:
-        A value in the metric's range; a constant prediction, or one that is no number, has correlation 0.
+        A value in the metric's range; a prediction that is constant or not finite has correlation 0.
     """
     match metric:
         case "positive_f1":
@@ -52,18 +52,18 @@ def _correlation(metric: str, predicted: np.ndarray, labels: np.ndarray) -> floa
         return 0.0
     both = {"pearson": pearsonr(predicted, labels).statistic, "spearman": spearmanr(predicted, labels).statistic}
     mean = float(both.get(metric, sum(both.values()) / 2))
-    return mean if np.isfinite(mean) else 0.0  # of predictions too large, or all but constant
+    return mean if np.isfinite(mean) else 0.0  # predictions that are too large, or almost constant
 
 
 def average_precision(positive: np.ndarray, labels: np.ndarray) -> float | None:
-    """Area under the precision-recall curve, scikit-learn's: how well rows are ranked, whatever the threshold.
+    """Area under the precision-recall curve (scikit-learn): how well rows are ranked, without a threshold.
 
     Args:
         positive: (n,) probabilities of the positive class.
         labels: (n,) 0 or 1.
 
     Returns:
-        A value in (0, 1]; None where no row is positive, or a probability is no number.
+        A value in (0, 1]; None if no row is positive, or a probability is not finite.
 
     >>> round(average_precision(np.array([0.9, 0.8, 0.1]), np.array([1, 0, 1])), 3)  # (1/1 + 2/3) / 2
     0.833
@@ -74,17 +74,17 @@ def average_precision(positive: np.ndarray, labels: np.ndarray) -> float | None:
 
 
 def chance_of(kind: Kind, metric: str, labels: Any) -> float:
-    """What a model that learned nothing may reach.
+    """The score that a model may reach by chance, without having learned anything.
 
     Args:
-        kind: of the task.
-        metric: a key of METRICS that judges it.
-        labels: of n rows, as of `Examples`.
+        kind: kind of the task.
+        metric: a key of METRICS that applies to it.
+        labels: labels of n rows, as in `Examples`.
 
     Returns:
-        Of a binary task the average precision that one of twenty random rankings reaches: a little above the share of
-        positive rows, the more so the fewer they are. Else the metric of the best prediction that is the same for all rows;
-        of values, and of sentences, 0.
+        For a binary task, the average precision that one of twenty random rankings reaches: a little above the share of
+        positive rows, and further above it with fewer rows. Otherwise the score of the best constant prediction;
+        for values and sentences 0.
 
     >>> chance_of(Kind.MULTICLASS, "accuracy", np.array([0, 1, 1, 2]))
     0.5
@@ -97,7 +97,7 @@ def chance_of(kind: Kind, metric: str, labels: Any) -> float:
         case Kind.MULTICLASS:
             return max(score_of(metric, np.full_like(labels, one), labels) for one in np.unique(labels))
         case Kind.MULTILABEL:
-            rank = np.argsort(np.argsort(-labels.sum(0), kind="stable"))  # of each label, the most frequent first
+            rank = np.argsort(np.argsort(-labels.sum(0), kind="stable"))  # 0 for the most frequent label
             constant = (np.broadcast_to(rank < most, labels.shape).astype(int) for most in range(len(rank) + 1))
             return max(score_of(metric, predicted, labels) for predicted in constant)
         case _:
@@ -126,11 +126,11 @@ _REMEDY = "more epochs or another learning rate (as in --recipe full/lr=3e-4/epo
 
 
 def warning_of(score: float, metric: str) -> str | None:
-    """Why a score is not to be relied on, and what to do; None where nothing is wrong with it.
+    """The reason why a score is unreliable, and what to do; None if it is not.
 
     Args:
         score: on validation or test rows.
-        metric: by which it was measured, a key of METRICS.
+        metric: its metric, a key of METRICS.
     """
     if score != 0:
         return None
@@ -139,12 +139,12 @@ def warning_of(score: float, metric: str) -> str | None:
 
 
 def chance_warning(judged: float, metric: str, kind: Kind, chance: float) -> str | None:
-    """Why a model is not to be relied on, and what to do; None where it is better than chance on validation.
+    """The reason why a model is unreliable, and what to do; None if it is better than chance on validation.
 
     Args:
-        judged: its average precision, if it is of a binary task; else its score.
-        metric, kind: of the task.
-        chance: as `chance_of` gives it for the same rows.
+        judged: its average precision for a binary task; else its score.
+        metric, kind: those of the task.
+        chance: result of `chance_of` for the same rows.
     """
     if judged > chance:
         return None

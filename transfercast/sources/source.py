@@ -19,7 +19,7 @@ from transfercast.core.validation import checked
 from transfercast.sources.encoders import quiet_transformers, weights_fingerprint
 from transfercast.tasks.task import Task
 
-if TYPE_CHECKING:  # so that a pool can be read, and a wrong path told, before torch is imported
+if TYPE_CHECKING:  # so that a pool can be read, and a wrong path reported, without torch
     from transfercast.sources.finetune import Trained
 
 FORMAT = 1
@@ -38,17 +38,17 @@ def _checked_by(check: Callable[[Any], Any]) -> AfterValidator:
 
 
 class Source(BaseModel):
-    """A fine-tuned model that others may start from.
+    """A fine-tuned model that other trainings may start from.
 
     Attributes:
         name: unique in its pool; for a trained source its task's name.
-        kind, label_names: of the task it was trained on.
+        kind, label_names: those of the task that it was trained on.
         checkpoint: folder with safetensors, config and tokenizer: the source's own, or for adopted ones any.
-        encoder: name of the base encoder; "unknown" for checkpoints that were adopted before it was asked for.
-        metric: by which `scores` are measured; scores has `validation` and `test` where they are known.
+        encoder: name of the base encoder; "unknown" for checkpoints that were adopted by versions that did not ask for it.
+        metric: metric of `scores`, which has `validation` and `test` if they are known.
         recipe, seed, seconds, train_rows: of the training; None or 0 for adopted checkpoints.
         curve, epoch, peak_mb, chance: of the training, see `Trained`; empty or None for adopted checkpoints.
-        max_tokens: at which its texts are cut; never more than its encoder has positions for.
+        max_tokens: number of tokens at which its texts are truncated; at most the number of its encoder's positions.
         task: the task's fingerprint, or "" for adopted checkpoints.
         identity: fingerprint of what was trained (task, encoder weights, recipe, seed).
         spec: how to read its task again; None for adopted checkpoints.
@@ -95,13 +95,13 @@ class Source(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """Of the weights as they are on disk now."""
+        """Fingerprint of the weights that are on disk now."""
         return weights_fingerprint(self.checkpoint)
 
     @property
     def warning(self) -> str | None:
-        """Why its scores are not to be relied on, and what to do; None where nothing is wrong with them."""
-        from transfercast.sources.scores import chance_warning, warning_of  # with scikit-learn, which a pool does not need
+        """The reason why its scores are unreliable, and what to do; None if they are not."""
+        from transfercast.sources.scores import chance_warning, warning_of  # imports scikit-learn, which a pool does not need
 
         judged = self.average_precision if self.kind is Kind.BINARY else self.scores.get("validation")
         if judged is not None and self.chance is not None:
@@ -115,7 +115,7 @@ class Source(BaseModel):
 
     @property
     def average_precision(self) -> float | None:
-        """Of a binary task on validation; None where it is not known."""
+        """Average precision on validation for a binary task; None if it is not known."""
         return None if self.epoch is None or not self.curve else self.curve[self.epoch].average_precision
 
     @property
@@ -124,7 +124,7 @@ class Source(BaseModel):
         return "" if self.warning is None else "nothing learned"
 
     def write(self, folder: Path) -> None:
-        """Write the record into a folder; it comes last, so its presence means that all else is there."""
+        """Write the record into a folder; it is written last, so its presence means that the folder is complete."""
         about = self.model_dump(mode="json")
         if self.checkpoint == folder:
             about["checkpoint"] = "."
@@ -134,8 +134,8 @@ class Source(BaseModel):
     def read(cls, folder: Path) -> Source:
         """Read the record of POOL/sources/NAME or POOL/targets/ENCODER/NAME.
 
-        A pool may come from somebody else, so nothing in it leads out of it: names are those of their folders, links are not
-        followed, and only the checkpoint of an adopted source lies elsewhere, at the absolute path where it was adopted.
+        A pool may come from somebody else, so paths in it must not lead out of it: names must be those of their folders, and
+        links are not followed. Only the checkpoint of an adopted source is outside, at the absolute path where it was adopted.
 
         Raises:
             ArtifactError: if the record is damaged or of a newer format, or leads out of the pool.
@@ -171,8 +171,8 @@ def _refuse_links_out(folder: Path) -> None:
 
 
 def identity_of(task: Task, encoder: Path, recipe: Recipe, seed: int) -> str:
-    """Fingerprint of a training: what it learns, from which weights, how, and a metric that is not its kind's own."""
-    judged = {} if task.metric == METRIC_OF[task.kind] else {"metric": task.metric}  # without it as before there was a choice
+    """Fingerprint of a training: task, encoder weights, recipe, seed, and a metric that is not the default of its kind."""
+    judged = {} if task.metric == METRIC_OF[task.kind] else {"metric": task.metric}  # as in older versions
     return fingerprint(task=task.fingerprint, encoder=weights_fingerprint(encoder), recipe=recipe.key, seed=seed, **judged)
 
 
@@ -188,7 +188,7 @@ def save_trained(trained: Trained, folder: Path) -> None:
         with quiet_transformers():
             trained.model.save_pretrained(folder, safe_serialization=True)
         trained.tokenizer.save_pretrained(folder)
-        for weights in folder.glob("*.safetensors"):  # which safetensors writes for its user alone
+        for weights in folder.glob("*.safetensors"):  # safetensors makes files that only their user can read
             shutil.copymode(folder / "config.json", weights)
     except Exception as error:
         if not isinstance(error, OSError | SafetensorError) and "os error" not in str(error):  # tokenizers has no class for it

@@ -1,4 +1,4 @@
-"""Spans of BIO tags, read once for scores and for label similarity alike.
+"""Spans of BIO tags, for scores and for label similarity.
 
 An `I-X` that does not continue an `X` begins a span (as seqeval reads by default), so `I-S I-S O` is one span.
 """

@@ -1,8 +1,8 @@
-"""The probability from which a binary task's document counts as positive, and a label as one of a document's labels.
+"""The probability from which a document of a binary task is positive, or has one of several labels.
 
-On a rare label a model that ranks well may find nothing above one half, and an F1 of 0 then says nothing of the model. The
-threshold that is best on validation is moved into the bias of the head, so that the model decides at one half wherever it
-is used.
+With a rare label, a model that ranks well may give no probability above one half; its F1 of 0 then says nothing about the
+model. The threshold that is best on validation is moved into the bias of the head, so that the model decides at one half
+wherever it is used.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import nn
 
 HALF = 0.5
 NEAREST = 1e-4
-"""Thresholds lie this far from 0 and 1, at least."""
+"""Smallest distance of thresholds from 0 and 1."""
 
 
 def best_threshold(metric: str, positive: np.ndarray, labels: np.ndarray) -> float:
-    """The threshold of the highest metric; of several, the middle one; one half where no row, or every row, is positive.
+    """The threshold with the highest score; the middle one of several; one half if no row, or every row, is positive.
 
     Args:
-        metric: a key of METRICS that judges binary tasks.
+        metric: a key of METRICS for binary tasks.
         positive: (n,) probabilities of the positive class.
         labels: (n,) 0 or 1.
 
@@ -32,18 +32,18 @@ def best_threshold(metric: str, positive: np.ndarray, labels: np.ndarray) -> flo
     """
     if not 0 < labels.sum() < len(labels):
         return HALF
-    ranked = np.concatenate([[1.0], np.sort(positive)[::-1], [0.0]])  # the first and the last part none and all
+    ranked = np.concatenate([[1.0], np.sort(positive)[::-1], [0.0]])  # from no row to every row
     right = np.concatenate([[0], np.cumsum(labels[np.argsort(-positive, kind="stable")])])
     counts = np.arange(len(labels) + 1)
     scores = _of_counts(metric, right, counts - right, int(labels.sum()), len(labels))
-    scores[ranked[:-1] == ranked[1:]] = -np.inf  # a threshold cannot part equal probabilities
+    scores[ranked[:-1] == ranked[1:]] = -np.inf  # a threshold cannot separate equal probabilities
     best = np.flatnonzero(scores >= scores.max() - 1e-12)
     last = best[len(best) // 2]
     return float(np.clip((ranked[last] + ranked[last + 1]) / 2, NEAREST, 1 - NEAREST))
 
 
 def _of_counts(metric: str, tp: np.ndarray, fp: np.ndarray, positives: int, rows: int) -> np.ndarray:
-    """(n,) the metric where so many predicted positives are right and wrong, of so many positive rows."""
+    """(n,) the metric, from numbers of true and false positives among the predictions, and of positive rows."""
     fn, tn = positives - tp, rows - positives - fp
     match metric:
         case "positive_f1":
@@ -53,16 +53,16 @@ def _of_counts(metric: str, tp: np.ndarray, fp: np.ndarray, positives: int, rows
         case "mcc":
             norm = np.sqrt((tp + fp).astype(float) * positives * (tn + fp) * (tn + fn))
             scores = (tp * tn - fp * fn) / np.where(norm == 0, 1.0, norm)
-        case _:  # accuracy, and micro F1, which is the same
+        case _:  # accuracy and micro F1 are equal
             scores = (tp + tn) / rows
     return np.asarray(scores, dtype=np.float64)
 
 
 def best_thresholds(metric: str, labelled: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
-    """A threshold for each of C labels: of macro F1 each label's best, of micro F1 the same for all.
+    """A threshold for each of C labels: for macro F1 each label's best, for micro F1 the same for all.
 
     Args:
-        metric: a key of METRICS that judges multi-label tasks.
+        metric: a key of METRICS for multi-label tasks.
         labelled: (n, C) probabilities of the labels.
         labels: (n, C) 0 or 1.
     """
@@ -73,7 +73,7 @@ def best_thresholds(metric: str, labelled: np.ndarray, labels: np.ndarray) -> tu
 
 
 def head_bias(model: Any) -> nn.Parameter | None:
-    """The bias (C,) of the head of a model of C classes; None where its head has no bias, as those of decoders."""
+    """The bias (C,) of the head of a model of C classes; None if its head has no bias, like those of decoders."""
     inside = {id(module) for module in model.base_model.modules()}
     classes = model.config.num_labels
     heads = [m for m in model.modules() if id(m) not in inside and isinstance(m, nn.Linear) and m.out_features == classes]
@@ -81,11 +81,11 @@ def head_bias(model: Any) -> nn.Parameter | None:
 
 
 def move_threshold(model: Any, threshold: float | tuple[float, ...]) -> None:
-    """Change the bias of a model's head so that what was at `threshold` is at one half.
+    """Change the bias of a model's head so that a probability of `threshold` becomes one half.
 
     Args:
-        model: of a binary task, or of several labels; at one half any other is left as it is.
-        threshold: one of a binary task, one for each of several labels.
+        model: model of a binary task or of several labels; with a threshold of one half, any model, which is not changed.
+        threshold: one for a binary task, or one for each of several labels.
     """
     if threshold == HALF:
         return

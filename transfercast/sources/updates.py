@@ -1,4 +1,4 @@
-"""The updates of one training, and which epoch's weights it ends with."""
+"""The updates of one training, and the choice of the epoch whose weights are kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AfterEpoch = Callable[[int, EpochRecord], None]
 
 
 class Judged(NamedTuple):
-    """A model on validation: its score, the threshold that it needs (one each of several labels), and its average precision."""
+    """Result of a model on validation: score, threshold (one for each of several labels), and average precision."""
 
     score: float
     threshold: float | tuple[float, ...] = 0.5
@@ -34,7 +34,7 @@ class Judged(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The curve of a training, the epoch (from 0) whose weights the model has, and the threshold that these need."""
+    """The curve of a training, the epoch (from 0) whose weights the model has, and the threshold for these weights."""
 
     curve: tuple[EpochRecord, ...]
     epoch: int
@@ -45,13 +45,13 @@ class Run:
     """A model that is trained on a task's training rows.
 
     Args:
-        task, model, tokenizer: the model lies on the device where it is trained.
-        recipe: with rate and epochs.
-        rng: for the order of rows.
+        task, model, tokenizer: the model is on the device where it is trained.
+        recipe: has rate and epochs.
+        rng: generator for the order of rows.
         precision: of matrix products.
-        compact: train only the embeddings of tokens that occur; adapters train none.
-        parts: in which the rows of an update are read, one after the other, to need less memory.
-        companion: a task that is learned beside, with the same encoder.
+        compact: train only the embeddings of tokens that occur; with adapters no embeddings are trained.
+        parts: number of parts in which the rows of an update are processed in turn, to need less memory.
+        companion: a task that is learned at the same time, with the same encoder.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Run:
         self.epochs = recipe.epochs_of(len(self.rows.lengths))
 
     def _token_lists(self) -> list[list[int]]:
-        """Token ids of all that is read during the training: padding, training rows, and validation rows."""
+        """Token ids that occur in the training: those of padding, training rows and validation rows."""
         held, words = self.task.splits["validation"].texts, self.task.kind is Kind.SEQUENCE
         read_too = tokenized_for(self.model, self.tokenizer, held, self.recipe.max_tokens, words=words)
         beside = [] if self.companion is None else self.companion.rows.encodings["input_ids"]
@@ -86,8 +86,8 @@ class Run:
         """Run all epochs.
 
         Args:
-            judge: scores the model as it is.
-            after_epoch: called with the epoch (from 0) and its record; raise in it to stop.
+            judge: scores the model in its present state.
+            after_epoch: called with the epoch (from 0) and its record; an error that it raises ends the training.
         """
         curve: list[EpochRecord] = []
         best, weights = 0, None
@@ -120,7 +120,7 @@ class Run:
             parameter.requires_grad_(True)
 
     def _epoch(self, epoch: int) -> float | None:
-        """One pass over the training rows; the mean loss over the updates on them, None where it is no number."""
+        """One pass over the training rows; returns the mean loss over the updates on them, None if it is not finite."""
         self.model.train()
         set_free(self.model, self.recipe, epoch, self.epochs)
         batches = self._batches()
@@ -136,7 +136,7 @@ class Run:
         return mean if math.isfinite(mean) else None
 
     def _batches(self) -> list[tuple[Companion | None, np.ndarray]]:
-        """An epoch's batches of the task itself (None) and, between these, of its companion."""
+        """An epoch's batches of the task itself (with None) and, mixed with them, those of its companion."""
         own = shuffled(self.rows.lengths, self.recipe.batch_size, self.rng)
         batches: list[tuple[Companion | None, np.ndarray]] = [(None, rows) for rows in own]
         if self.companion is None:
@@ -145,7 +145,7 @@ class Run:
         return [batches[place] for place in self.rng.permutation(len(batches))]
 
     def _update(self, companion: Companion | None, rows: np.ndarray) -> torch.Tensor:
-        """One update on a batch, and its mean loss; a companion's gradient is clipped, and then multiplied by its weight."""
+        """Update on one batch; returns its mean loss. A companion's gradient is clipped, then multiplied by its weight."""
         device, read = self.model.device, self.rows if companion is None else companion.rows
         weight = 1.0 if companion is None else companion.weight
         mean = torch.zeros((), device=device)

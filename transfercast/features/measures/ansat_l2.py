@@ -1,7 +1,7 @@
-"""ANSAT of activities that are normalised by each document: a term is active if it matters within its document.
+"""ANSAT of activities normalised within each document: a term is active if it is important within its document.
 
-As `ansat`, but each layer's conductance is first divided by its L2 norm over the document. So a term can be active in a
-document of which the model says nothing: F need not move at all.
+The same as `ansat`, but each layer's conductance is first divided by its L2 norm over the document. So a term can be active
+in a document that hardly changes the model's output.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-r"""Context representations: do the source's and the target's own model see the target's rows alike, and both data sets?
+r"""Context representations: similarity of two models' embeddings of the target's rows, and of both data sets in the source.
 
 `context_cosine` is the mean over the target's rows of the cosine of the source's and the target's own model's embeddings
-(equation 4 of the weighted-span-similarity paper). `context_kl` compares how the source model sees its own rows and the
-target's: the mean embeddings, made distributions by a softmax, :math:`D_{KL}(P_{source} \| Q_{target})` (equation 5). Both were
-compared with by that paper, which decodes the target's test rows; here it is its training and validation rows.
+(equation 4 of the weighted-span-similarity paper). `context_kl` compares the source model's mean embeddings of its own rows and
+of the target's, turned into distributions by a softmax: :math:`D_{KL}(P_{source} \| Q_{target})` (equation 5). Both are
+baselines of that paper, which decodes the target's test rows; here it is the training and validation rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def context_cosine(source_embeddings: np.ndarray, target_embeddings: np.ndarray)
 
 @measure(kinds=ALL_KINDS, better="lower", group="data", paper="weighted-span-similarity")
 def context_kl(source_own_embeddings: np.ndarray, source_embeddings: np.ndarray) -> float:
-    """How far the target's rows lie from the source's own rows in the source, in nats; at least 0.
+    """Divergence of the target's rows from the source's own rows, both embedded by the source, in nats; at least 0.
 
     Args:
         source_own_embeddings: (m, d) the source's own rows in the source.

@@ -1,8 +1,8 @@
-"""How far apart source and target lie in the base encoder's space: sliced Wasserstein, and KL and JS of normals.
+"""Distance of source and target in the base encoder's space: sliced Wasserstein, and KL and JS divergence of normals.
 
 `wasserstein` is the mean over 64 random directions of the distance of the projected rows. `embedding_kl` is the divergence of
-the target's from the source's rows, each taken as a normal with independent dimensions; `embedding_js` is the same of
-each from the normal with the mean moments, averaged. Bonneel and others (2015) for slices.
+the target's from the source's rows, each taken as a normal with independent dimensions; `embedding_js` is the mean
+divergence of both from the normal with the mean moments. Slices: Bonneel and others (2015).
 """
 
 from __future__ import annotations

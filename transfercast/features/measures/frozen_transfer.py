@@ -1,8 +1,8 @@
 """Frozen transfer: a linear probe on the frozen source encoder's features, scored by cross-validation.
 
 Ridge regression on standardised features, its penalty chosen by the closed-form leave-one-out error inside each of five
-folds; classes are one-hot columns, so that every kind of task takes one factorisation a fold. Scored by the target's own
-metric; for sequences by the micro F1 of words that are tagged. Feature extraction as in Peters, Ruder, Smith (RepL4NLP 2019),
+folds; classes are one-hot columns, so that every kind of task needs one factorisation a fold. The score is the target's own
+metric; for sequences the micro F1 of words that are tagged. Feature extraction as in Peters, Ruder, Smith (RepL4NLP 2019),
 arXiv:1903.05987.
 """
 
@@ -25,13 +25,13 @@ LIKELY = 0.5
 
 @measure(kinds=ALL_KINDS, better="higher", group="embeddings", paper="peters2019tune")
 def frozen_transfer(source_embeddings: np.ndarray, target_values: np.ndarray, target_metric: str) -> float:
-    """Cross-validated score of a linear probe, in the range of the metric; NaN where features are useless.
+    """Cross-validated score of a linear probe, in the range of the metric; NaN if features are not finite or constant.
 
     Args:
         source_embeddings: (n, d) features of the target's rows (for sequences, of its words).
         target_values: (n,) class numbers (1 is positive in binary tasks, 0 is `O` in sequences), or real values, or (n, C)
             labels 0 and 1.
-        target_metric: by which the target is judged; it says, too, whether it has classes, values or sequences.
+        target_metric: the target's metric, which also shows whether it has classes, values or sequences.
 
     Raises:
         ShapeError: if the lengths differ, or there are fewer rows than folds.

@@ -1,4 +1,4 @@
-r"""H-score: how much of the features' spread lies between the target's classes.
+r"""H-score: the share of the features' variance that lies between the target's classes.
 
 .. math:: H = \operatorname{tr}(\Sigma_f^{-1} \Sigma_{E[f \mid Y]})
 

@@ -7,8 +7,8 @@ the best :math:`\beta` is :math:`n / Q(t)`, and per sample the log evidence is
           Q(t) = y^\top y - y^\top F (F^\top F + t)^{-1} F^\top y = t\, y^\top (F F^\top + t)^{-1} y,
 
 with the smaller Gram matrix :math:`G`, min(n, d) wide. So it is a function of log t alone, and its maximum is returned,
-averaged over one-hot classes. The published implementations leave out (d - n) log alpha where features are wider than
-their rows, and stop their fixed point early.
+averaged over one-hot classes. The published implementations leave out (d - n) log alpha if there are more dimensions than
+rows, and stop their fixed-point iteration early.
 The search for the best t is in transfercast.features.regression.
 You, Liu, Wang, Long (ICML 2021), arXiv:2102.11005.
 """
@@ -33,12 +33,12 @@ def logme(source_embeddings: np.ndarray, target_values: Any) -> float:
 
     Args:
         source_embeddings: (n, d) features of the target's rows (for sequences, of its words).
-        target_values: (n,) class numbers, or real values; or (n, C) labels of a multi-label task, or several values, of which
-            those that do not vary are passed over.
+        target_values: (n,) class numbers, or real values; or (n, C) labels of a multi-label task, or several values;
+            constant columns are left out.
 
     Returns:
-        A value in units of nats a sample; higher means that a linear map explains the labels better. NaN where features
-        are no numbers, or the same for every row.
+        A value in nats a sample; higher means that a linear map explains the labels better. NaN if features are not
+        finite, or the same for every row.
 
     Raises:
         ShapeError: if the lengths differ, or there are fewer than two rows.
@@ -53,7 +53,7 @@ def logme(source_embeddings: np.ndarray, target_values: Any) -> float:
         return float("nan")
     n, d = features.shape
     wide = d > n
-    # Products by scipy's BLAS alone: numpy's has threads of its own, and the two pools wait for one another.
+    # Products by scipy's BLAS only: numpy's has its own threads, and the two thread pools would wait for each other.
     gram = blas.dsyrk(1.0, features.T, trans=int(wide), lower=1)
     sides = columns if wide else blas.dgemm(1.0, features.T, np.asfortranarray(columns))
     return float(largest_evidence(Problem(gram, sides, (columns**2).sum(0), n, wide)).mean())

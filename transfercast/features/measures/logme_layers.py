@@ -1,6 +1,6 @@
 """LogME of other poolings: the first token, the mean of all layers, and the best single layer.
 
-As transformer-ranker offers them. Garbas, Ploner, Akbik (2024), arXiv:2409.05997.
+The same poolings as in transformer-ranker. Garbas, Ploner, Akbik (2024), arXiv:2409.05997.
 """
 
 from __future__ import annotations
@@ -29,5 +29,5 @@ def logme_layers(source_layers: np.ndarray, source_cls: np.ndarray, target_value
         source_cls: (n, d) the last layer's first token (for sequences, the last layer's words).
         target_values: (n,) class numbers, or real values.
     """
-    best = np.fmax.reduce([logme(layer, target_values) for layer in source_layers])  # NaN only where every layer's is
+    best = np.fmax.reduce([logme(layer, target_values) for layer in source_layers])  # NaN only if every layer is NaN
     return np.array([logme(source_cls, target_values), logme(source_layers.mean(0), target_values), best])

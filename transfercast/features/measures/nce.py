@@ -16,7 +16,7 @@ from transfercast.features.rows import by_label, class_rows
 
 @measure(kinds=LABELLED, sources=ONE_CLASS, better="higher", group="label space", paper="tran2019nce")
 def nce(source_probabilities: np.ndarray, target_values: np.ndarray) -> float:
-    """What the source's most probable classes leave open of the target's labels, in nats; at most 0, NaN for NaN.
+    """Negative entropy of the target's labels given the source's most probable classes, in nats; at most 0, NaN for NaN.
 
     Args:
         source_probabilities: (n, Z) of the source's classes, on the target's rows (for sequences, its words).
@@ -28,7 +28,7 @@ def nce(source_probabilities: np.ndarray, target_values: np.ndarray) -> float:
     if np.ndim(target_values) == 2:
         return by_label(lambda column: nce(source_probabilities, column), np.asarray(target_values))
     probabilities, member = class_rows(source_probabilities, target_values)
-    if np.isnan(probabilities).any():  # of which argmax would make class 0
+    if np.isnan(probabilities).any():  # argmax would give class 0
         return float("nan")
     chosen = np.eye(probabilities.shape[1])[probabilities.argmax(1)]
     joint = member.T @ chosen / len(member)  # (C, Z)

@@ -1,6 +1,6 @@
-"""k nearest neighbours: how often a row's label is that of its neighbours in the source's embedding space.
+"""k nearest neighbours: how well a row's label is predicted by its neighbours in the source's embedding space.
 
-Each row is left out in turn and judged by the K others that are nearest in Euclidean distance: accuracy of the majority
+Each row is left out in turn and predicted by the K others that are nearest in Euclidean distance: accuracy of the majority
 for classes, correlation (Pearson) with the mean for values. A score of frozen features without any training; Garbas,
 Ploner, Akbik, "TransformerRanker" (2024), arXiv:2409.05997.
 """
@@ -26,7 +26,7 @@ def nearest_neighbours(source_embeddings: np.ndarray, target_values: np.ndarray)
         target_values: (n,) class numbers, or real values, or (n, C) labels 0 and 1, over which the mean is taken.
 
     Returns:
-        At most 1; NaN where features are no numbers, or the same for every row.
+        At most 1; NaN if features are not finite, or the same for every row.
 
     Raises:
         ShapeError: if the lengths differ, or there are fewer than two rows.
@@ -49,8 +49,8 @@ def nearest_neighbours(source_embeddings: np.ndarray, target_values: np.ndarray)
 
 
 def _accuracy(values: np.ndarray, others: np.ndarray) -> float:
-    """How often a row's class is that of most of its (n, k) others, the nearest first."""
+    """Share of rows whose class is that of most of their neighbours, (n, k), the nearest first."""
     classes, k = np.unique(values), others.shape[1]
-    nearer = 1 + 2.0 ** -np.arange(1, k + 1) / k  # of classes with as many votes, that of the nearest row wins
+    nearer = 1 + 2.0 ** -np.arange(1, k + 1) / k  # among classes with equal votes, that of the nearest row wins
     votes = ((values[others][..., None] == classes) * nearer[:, None]).sum(1)  # (n, C)
     return float((classes[votes.argmax(1)] == values).mean())

@@ -1,4 +1,4 @@
-"""Single-task scores: how good the source is at its own task, and the target at its own, each trained alone.
+"""Single-task scores: the score of the source on its own task, and of the target, each trained alone.
 
 Both on validation rows. The base feature set of Pugantsov and McCreadie (ECIR 2022).
 """

@@ -1,6 +1,6 @@
-"""Sizes: rows, classes, class balance and text length of source and target. "Largest source" is a usual baseline.
+"""Sizes: rows, classes, class balance and text length of source and target. "Largest source first" is a usual baseline.
 
-Balance is the entropy of the labels over its largest possible value (1: all classes equally often; of values, NaN).
+Balance is the entropy of the labels divided by its largest possible value (1: all classes equally often; NaN for values).
 """
 
 from __future__ import annotations
@@ -24,6 +24,6 @@ def sizes(source_sizes: np.ndarray, target_sizes: np.ndarray) -> np.ndarray:
     """Training rows, classes, class balance in [0, 1] and mean word pieces a text, of source and target.
 
     Args:
-        source_sizes, target_sizes: (4,) of each, as gathered.
+        source_sizes, target_sizes: (4,) of each, see `features.evidence`.
     """
     return np.concatenate([source_sizes, target_sizes])

@@ -1,11 +1,11 @@
-r"""Span similarity: does the source mark what the target's labels mark?
+r"""Span similarity: agreement of the source's marks with those of the target's labels.
 
 .. math:: \mathrm{SS} = \frac{2\,TP}{2\,TP + FP + FN}, \qquad \mathrm{WSS} = F_1^{\text{source}} \cdot \mathrm{SS}
 
-over the offsets of spans, types left aside; for binary tasks over positive documents, and for several labels over documents
-with any, whichever it is. The source's F1 is its score on its
-own test rows. Decoded are the target's training and validation rows: its test rows serve the final score alone.
-The weighted-span-similarity paper decodes the test rows, which would leak here.
+over the offsets of spans, without types; for binary tasks over positive documents, and for several labels over documents
+with any label. The source's F1 is its score on its own test rows. The source is applied to the target's training and
+validation rows, because its test rows are for the final score only. The weighted-span-similarity paper uses the test rows,
+which would be a leak here.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def span_similarity(source_predictions: Any, target_labels: Any, source_test_f1:
     """SS and WSS of a source on the target's rows.
 
     Args:
-        source_predictions: (n,) classes 0 and 1, (n, C) labels 0 and 1, or n tuples of tags (which may end early where texts
-            were cut).
+        source_predictions: (n,) classes 0 and 1, (n, C) labels 0 and 1, or n tuples of tags (which may end early if texts
+            were truncated).
         target_labels: the gold labels of the same rows.
         source_test_f1: the source's F1 on its own test rows, NaN where it is not known or another metric was chosen.
 
     Returns:
-        (2,) values in [0, 1], WSS NaN without the source's F1; 1 when the source marks exactly what the target's labels mark.
+        (2,) values in [0, 1], WSS NaN without the source's F1; SS is 1 if source and labels mark exactly the same.
     """
     if isinstance(target_labels, np.ndarray):
         found, gold = (

@@ -1,8 +1,9 @@
-"""TaskEmb: how alike the Fisher information of two fine-tuned models is, each on the rows of its own task.
+"""TaskEmb: similarity of the Fisher information of two fine-tuned models, each on the rows of its own task.
 
 The diagonal of the empirical Fisher information is the mean over rows of the squared gradient of the log likelihood of
-the row's own label, by the encoder's parameters. Its cosine is taken for every parameter block (a weight matrix, a bias)
-and averaged over them. Achille and others (ICCV 2019), arXiv:1902.03545; Vu and others (EMNLP 2020), arXiv:2005.00770.
+the row's label, with respect to the encoder's parameters. The cosine of two diagonals is computed for every parameter block
+(a weight matrix, a bias) and averaged over blocks. Achille and others (ICCV 2019), arXiv:1902.03545; Vu and others (EMNLP
+2020), arXiv:2005.00770.
 """
 
 from __future__ import annotations
@@ -26,5 +27,5 @@ def task_emb(source_fisher: Sequence[np.ndarray], target_fisher: Sequence[np.nda
     """
     if [block.shape for block in source_fisher] != [block.shape for block in target_fisher]:
         return float("nan")
-    pairs = zip(source_fisher, target_fisher, strict=True)  # of half precision, in which numpy multiplies slowly and roughly
+    pairs = zip(source_fisher, target_fisher, strict=True)  # from half precision, in which numpy is slow and inaccurate
     return float(np.mean([cosine(a.astype(np.float32), b.astype(np.float32)) for a, b in pairs]))
