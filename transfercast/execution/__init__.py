@@ -1,1 +1,1 @@
-"""Running a plan: turn-taking between processes, trials, results into the history. Here the two columns meet."""
+"""Run a plan: claims of processes on steps, trials, and results into the history. Here measuring and deciding meet."""

@@ -1,4 +1,4 @@
-"""Models of a search on disk: a target's best is kept, and the target alone until both have their test scores."""
+"""Models of a search on disk: the best of each target is kept, and the target alone until both have test scores."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class CheckpointStore:
     """Keeps models of each target in SEARCHES/SEARCH/TARGET/RUN.
 
     Args:
-        searches: folder of all searches on a pool; what killed searches left half-written there is removed.
-        search: name of this one.
+        searches: folder of all searches on a pool; partial folders of killed searches are removed from it.
+        search: name of this search.
 
     Raises:
         InputError: if `search` cannot be a folder's name.
@@ -30,7 +30,7 @@ class CheckpointStore:
             remove_leftovers(target)
 
     def folder_of(self, observation: Observation) -> Path:
-        """Where the model of an observed run lies, or lay.
+        """Folder of the model of an observed run; the model may have been removed.
 
         Raises:
             InputError: if the target's name or the run key cannot be a folder's name.
@@ -38,7 +38,7 @@ class CheckpointStore:
         return self.folder / checked_name(observation.target, "target") / checked_name(observation.run_key[:16], "run")
 
     def holds(self, observation: Observation) -> bool:
-        """Whether a run's model is here, copied from another search that ran it where need be."""
+        """Whether the store has a run's model; if another search has it, it is copied."""
         folder = self.folder_of(observation)
         if folder.is_dir():
             return True
@@ -53,14 +53,14 @@ class CheckpointStore:
             save_trained(trained, new)
 
     def copy(self, observation: Observation, checkpoint: Path) -> None:
-        """Keep a model that lies somewhere already; the copy is this process's, whoever made the model and is gone."""
+        """Copy a saved model into the store; the copy is owned by this process, whichever process made the model."""
         with replaced_folder(self.folder_of(observation)) as new:
             shutil.copytree(checkpoint, new, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MARKER))
 
     def prune(self, observed: Iterable[Observation], keep: Iterable[Observation]) -> None:
-        """Remove the models of observed runs but some.
+        """Remove the models of observed runs, except some.
 
-        A model whose observation is still to come is left alone, so that other processes may save meanwhile.
+        A model without an observation yet is kept, so that other processes can save models meanwhile.
         """
         kept = {observation.run_key for observation in keep}
         for observation in observed:

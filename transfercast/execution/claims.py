@@ -1,8 +1,8 @@
-"""Turn-taking: each step of a plan is run by one worker only, and a dead worker's step is free again at once.
+"""Claims: each step of a plan is run by one worker only, and the step of a dead worker can be claimed again at once.
 
-Optuna's queue handed the same step to several workers on SQLite, and its heartbeat replaced a killed step by a random
-one, so the turns are kept in a table of our own. On this machine an owner is alive while its process is; on another
-machine, while its heartbeat is fresh (see `core.owners` for what a machine is).
+Optuna's queue gave the same step to several workers on SQLite, and its heartbeat replaced a killed step by a random
+one, so claims are kept in a table of our own. On this machine an owner is alive while its process runs; on another
+machine, while its heartbeat is recent (see `core.owners` for the identity of machines).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ SILENT_SECONDS = 120.0
 def owner_works(owner: str, heartbeat: float | None) -> bool:
     """Whether a step's owner still works on it.
 
-    A process may live on after its search ended without giving the step back (its database was gone), so of this very
-    process, as of owners elsewhere, the heartbeat decides.
+    A process may continue after its search ended without releasing the step (if its database was gone). So for this process
+    itself, as for owners on other machines, the heartbeat decides.
     """
     alive = None if owner == owner_id() else is_alive(owner)
     if alive is None:
@@ -40,13 +40,13 @@ def owner_works(owner: str, heartbeat: float | None) -> bool:
 
 
 def enter(engine: sa.Engine, plan: str, positions: Sequence[int], used_by: Mapping[int, int] | None = None) -> None:
-    """Write down a plan's steps; those that are there already keep their state, but what failed is tried again.
+    """Record a plan's steps; recorded ones keep their state, except that failed ones are tried again.
 
     Args:
-        engine: of the history.
-        plan: its id.
-        positions: of its steps.
-        used_by: of a step, the step that uses its result and is then run again, too.
+        engine: engine of the history's database.
+        plan: id of the plan.
+        positions: positions of its steps.
+        used_by: for a step, the step that uses its result, and is run again with it.
     """
     with engine.begin() as connection:
         for position in positions:
@@ -61,14 +61,14 @@ def enter(engine: sa.Engine, plan: str, positions: Sequence[int], used_by: Mappi
 
 
 def claim(engine: sa.Engine, plan: str, last: Sequence[int] = ()) -> int | None:
-    """Take the first step that nobody alive is running; None when there is none to take now.
+    """Claim the first step that no living worker runs; None if there is none at present.
 
-    The update succeeds only if the row still is as it was read, so that of two workers one goes on to the next.
+    The update succeeds only if the row has not changed since it was read; if two workers try, one takes the next step.
 
     Args:
-        engine: of the history.
-        plan: its id.
-        last: positions that may only be taken when all others are finished.
+        engine: engine of the history's database.
+        plan: id of the plan.
+        last: positions that may only be claimed when all others are finished.
 
     Returns:
         The step's position.
@@ -100,13 +100,13 @@ def states(engine: sa.Engine, plan: str) -> Sequence[sa.Row[tuple[object, ...]]]
 
 
 def at_work(engine: sa.Engine, plan: str) -> set[int]:
-    """Positions of the steps that a living worker is at."""
+    """Positions of the steps that a living worker runs."""
     running = (step for step in states(engine, plan) if step.state == RUNNING)
     return {int(step.position) for step in running if owner_works(step.owner, step.heartbeat)}
 
 
 def update(engine: sa.Engine, plan: str, position: int, **values: object) -> None:
-    """Change columns of a step that this process owns; of one that another has taken over since, nothing changes."""
+    """Change columns of a step that this process owns; a step that another worker has claimed since is not changed."""
     which = sa.and_(STEPS.c.plan == plan, STEPS.c.position == position, STEPS.c.owner == owner_id())
     with engine.begin() as connection:
         connection.execute(sa.update(STEPS).where(which).values(**values))
@@ -119,12 +119,12 @@ def finished(engine: sa.Engine, plan: str) -> bool:
 
 @contextmanager
 def heartbeat(engine: sa.Engine, plan: str, position: int) -> Iterator[None]:
-    """Renew the heartbeat of a step while the block runs, so that workers elsewhere see that its owner lives."""
+    """Renew the heartbeat of a step while the block runs, so that workers on other machines see that its owner lives."""
 
     def beat() -> None:
         try:
             update(engine, plan, position, heartbeat=time.time())
-        except sa.exc.SQLAlchemyError as error:  # a busy database; if it is gone, the step's own writes say so
+        except sa.exc.SQLAlchemyError as error:  # a busy database; if it is gone, the step's own writes fail
             log.info("step %d: no heartbeat: %s", position, error)
 
     with repeated(beat, BEAT_SECONDS, f"heartbeat of step {position}"):

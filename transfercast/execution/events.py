@@ -1,4 +1,4 @@
-"""What happens to the trials of a search, as Optuna's record tells while it runs: also in other processes and machines."""
+"""Events of the trials of a running search, read from Optuna's studies, so also those of other processes and machines."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _ENDS: dict[TrialState, What] = {
 
 @dataclass(frozen=True, slots=True)
 class TrialEvent:
-    """One thing that happened to a trial.
+    """One event of a trial.
 
     Attributes:
-        what: `started`, `epoch` (another one is done), `finished`, `stopped` on its curve, or `failed`.
-        trial: number of the trial in the database; a step that is tried again has another.
+        what: `started`, `epoch` (an epoch is finished), `finished`, `stopped` by its curve, or `failed`.
+        trial: number of the trial in the database; a step that is tried again gets a new one.
         position, source, target, recipe: of the plan's step.
-        epoch, epochs: done, and to be done.
-        score: after this epoch, or at the end; NaN where there is none.
-        forecast: of the end; NaN where the score was measured before, as of the target alone.
-        best: of the trials of this target that have finished; NaN before.
-        seed: of the training; leaders that are trained again have the next one, and are steps of a plan of their own.
-        cause: of a failure.
+        epoch, epochs: number of finished epochs, and of all.
+        score: after this epoch, or at the end; NaN if there is none.
+        forecast: forecast of the final score; NaN if the score was measured before, as for the target alone.
+        best: best score of this target's finished trials; NaN if there are none.
+        seed: seed of the training; a repeated leader has the next seed, and is a step of a separate plan.
+        cause: reason of a failure.
     """
 
     what: What
@@ -71,10 +71,10 @@ OnTrial = Callable[[TrialEvent], None]
 
 
 class Watcher:
-    """Tells what changed in the studies of a plan since it looked last.
+    """Reports changes in the studies of a plan since the last look.
 
     Args:
-        plan: whose trials are watched.
+        plan: its trials are watched.
         record: its studies.
     """
 
@@ -82,11 +82,11 @@ class Watcher:
         self._plan, self._record = plan, record
         self._seen: dict[int, tuple[TrialState | None, int]] = {}
         self._best: dict[str, float] = {}
-        for _ in self.look():  # what was there before is no news
+        for _ in self.look():  # earlier trials are not reported
             pass
 
     def look(self) -> Iterator[TrialEvent]:
-        """What happened since, trial by trial."""
+        """Events since the last look, trial by trial."""
         for target in self._plan.targets:
             for trial in self._record.trials(target):
                 yield from self._news(target, trial)
@@ -129,9 +129,9 @@ class Watcher:
 
 @contextmanager
 def told(plan: Plan, record: TrialRecord, listeners: Sequence[OnTrial]) -> Iterator[None]:
-    """Call each listener with what happens while the block runs, in a thread beside it, and with the rest when it ends.
+    """Call each listener with the events while the block runs, in a separate thread, and with the remaining ones at its end.
 
-    A listener that fails is logged and not called again: no training is lost for it.
+    A listener that fails is logged and not called again; trainings are not affected.
     """
     if not listeners:
         yield
@@ -143,14 +143,14 @@ def told(plan: Plan, record: TrialRecord, listeners: Sequence[OnTrial]) -> Itera
             for listener in list(open_ones):
                 try:
                     listener(event)
-                except Exception as error:  # whatever a user's function raises
+                except Exception as error:  # a user's function may raise any error
                     open_ones.remove(listener)
                     log.warning("on_trial %r failed and is not called again: %s", listener, reason(error))
 
     def look() -> None:
         try:
             tell()
-        except (sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:  # busy; the next look sees as much
+        except (sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:  # busy; the next look sees these events, too
             log.info("trials could not be read: %s", reason(error))
 
     try:

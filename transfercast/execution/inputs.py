@@ -1,4 +1,4 @@
-"""What a plan is run on, checked against what the plan was made for before any folder is made or anything trained."""
+"""Inputs of a search: they are checked against the plan before any folder is made or anything is trained."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class PlanInputs:
     """Pool, encoders and tasks of a plan.
 
     Args:
-        plan: whose steps are to be run.
-        device: cpu, cuda, mps; None takes the best there is.
-        turn: of processes that share the machine, which one this is; see `pick_device`.
+        plan: the plan to run.
+        device: cpu, cuda, mps; None takes the best.
+        turn: number of this process among those that share the machine; see `pick_device`.
 
     Raises:
-        InputError: if the plan is not whole, or if pool or a task is no longer what it was made for.
+        InputError: if the plan is incomplete, or if the pool or a task has changed since the plan was made.
     """
 
     def __init__(self, plan: Plan, device: str | None, turn: int = 0) -> None:
@@ -45,15 +45,15 @@ class PlanInputs:
         self._encoder_of = plan.encoder_of
 
     def checkpoint(self, step: Step) -> Path:
-        """Where a training starts from: the source, or for a target alone and for `multitask` the encoder."""
+        """The checkpoint that a training starts from: the source, or for a target alone and for `multitask` the encoder."""
         from_base = step.source == ALONE or _is_multitask(step)
         return self.encoders[self._encoder_of(step)] if from_base else self.pool[step.source].checkpoint
 
     def companion(self, step: Step) -> Task | None:
-        """The source's task, where its rows are trained on beside the target's.
+        """The source's task, if the recipe trains on its rows together with the target's; else None.
 
         Raises:
-            InputError: if the rows of the source are not at hand, or no longer those that it was trained on.
+            InputError: if the rows of the source are not available, or have changed since it was trained.
         """
         if not _is_multitask(step):
             return None
@@ -78,7 +78,7 @@ def _is_multitask(step: Step) -> bool:
 
 
 def _check_steps(plan: Plan) -> None:
-    """Refuse what no plan of ours holds; names become folders, so a changed file may not name one outside."""
+    """Refuse values that no plan of ours holds: names become folders, so a changed file must not name one outside the pool."""
     checked_name(plan.id[:12], "plan")
     if not plan.steps:
         raise InputError("the plan has no steps. Make it anew with: transfercast plan")

@@ -1,8 +1,8 @@
-"""Leaders of a search, which the validation rows cannot tell apart, trained again with a second seed.
+"""Leaders of a search, whose scores are within a standard error of the best, trained again with a second seed.
 
-The leaders of a target are its best training and those less than a standard error below it. Their second trainings are a plan
-of their own, with the next seed, so that they are claimed, resumed and recorded as any others. The best is then the leader
-with the highest mean over both seeds, and the model of its second training is the one that is tested and kept.
+The leaders of a target are its best training and those less than a standard error below it. Their repetitions are a separate
+plan with the next seed, so that they are claimed, resumed and recorded like any others. The best is then the leader
+with the highest mean over both seeds, and the model of its repetition is tested and kept.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from transfercast.execution.result import Best, SearchResult, Training
 
 
 def plan_of_leaders(plan: Plan, result: SearchResult, most: int) -> Plan | None:
-    """The second trainings; None where no target has two leaders.
+    """The plan of the repetitions; None if no target has two leaders.
 
     Args:
-        plan: that was run.
-        result: what it gave.
-        most: leaders of a target that are trained again, the best first.
+        plan: the plan that was run.
+        result: its result.
+        most: largest number of leaders of a target that are repeated, the best first.
     """
     leaders = [training.step for target in result.bests for training in _leaders(result, target)[:most]]
     if not leaders:
@@ -38,7 +38,7 @@ def plan_of_leaders(plan: Plan, result: SearchResult, most: int) -> Plan | None:
 
 
 def _leaders(result: SearchResult, target: str) -> list[Training]:
-    """The best training of a target and those tied with it, best first; none where it leads alone."""
+    """The best training of a target and those tied with it, best first; empty if there are no ties."""
     tied = result.bests[target].tied
     if not tied:
         return []
@@ -48,13 +48,13 @@ def _leaders(result: SearchResult, target: str) -> list[Training]:
 
 
 def first_scores(plan: Plan, result: SearchResult) -> dict[int, float]:
-    """Scores that a search gave to the steps of `plan_of_leaders`, by their positions there."""
+    """Scores in the first search of the steps of `plan_of_leaders`, by their positions there."""
     score_of = {_key(training): training.observation.score for training in result.trainings}
     return {step.position: score_of[step.source, step.target, step.recipe, step.encoder] for step in plan.steps}
 
 
 def settled(result: SearchResult, again: SearchResult) -> SearchResult:
-    """A search's result with the best of each target by the mean over both seeds."""
+    """A search's result in which the best of each target is chosen by the mean over both seeds."""
     score_of = {_key(training): training.observation.score for training in result.trainings}
     means = {_key(one): (one.observation.score + score_of[_key(one)]) / 2 for one in again.trainings}
     bests = result.bests | {target: _settled(best, again, means) for target, best in again.bests.items()}

@@ -1,4 +1,4 @@
-"""A search on a terminal while it runs: what is trained, against its forecast, and what is left for each target."""
+"""Live table of a running search: trainings with score and forecast, and the expected gain left for each target."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from transfercast.execution.events import TrialEvent
 
 
 class LiveTable:
-    """What `on_trial` told so far, as tables.
+    """The events so far, as tables.
 
     Args:
-        plan: that is run.
+        plan: the plan that is run.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -34,7 +34,7 @@ class LiveTable:
         self._trials = dict.fromkeys(("finished", "stopped", "failed"), 0)
 
     def __call__(self, event: TrialEvent) -> None:
-        """Take an event in."""
+        """Add an event."""
         if event.what in self._trials:
             self._running.pop(event.trial, None)
             self._trials[event.what] += 1
@@ -47,11 +47,11 @@ class LiveTable:
             self._best[event.target] = event.best
 
     def __rich__(self) -> RenderableType:
-        """As it is now."""
+        """The present state as tables."""
         return Group(self._trainings(), self._targets(), Text(self.line()))
 
     def line(self) -> str:
-        """How many trials came to what, and the hours that are left."""
+        """Numbers of trials by state, and the hours that are left."""
         counts = ", ".join(f"{number} {what}" for what, number in self._trials.items() if number)
         return f"{counts or 'no trial has ended'}; {len(self._running)} running; {self._time_left()}"
 
@@ -70,7 +70,7 @@ class LiveTable:
         return table
 
     def _targets(self) -> Table:
-        """Of each target: the best in hand, and by how much the plan expects to raise it."""
+        """For each target the best score so far, and the expected gain of the rest of the plan."""
         table = _table("target", "best in hand", "expected left", "trials left")
         for target in self._plan.targets:
             open_steps = [s for s in self._plan.steps if s.target == target and s.position not in self._ended and not s.done]
@@ -94,6 +94,6 @@ def _number(value: float) -> str:
 
 @contextmanager
 def shown_live(table: LiveTable, console: Console) -> Iterator[None]:
-    """Show the table on a terminal while the block runs, in place of bars of progress."""
+    """Show the table on a terminal while the block runs, in place of progress bars."""
     with shown_on(Watch(Console(quiet=True))), Live(table, console=console, refresh_per_second=2, transient=True):
         yield

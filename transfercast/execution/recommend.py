@@ -1,4 +1,4 @@
-"""One call for one new data set: what a pool's sources are worth for it, and the order in which to train from them."""
+"""One call for one new data set: measure a pool's sources for it, and order the trainings."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def recommend(
 ) -> Plan:
     """Measure every source of a pool against a data set, and order the trainings; `tc.search` runs the plan that it returns.
 
-    The target is trained alone from each base encoder of the pool, once; what was measured before is not measured again.
+    The target is trained alone from each base encoder of the pool, once; measures that are cached are not computed again.
 
     Args:
         data: a task (`Task.from_csv` and `Task.from_dataset` have all options), or the file of one.
-        pool: of sources, fitted or adopted.
-        text, label: of a file: its columns.
-        positive: of a file with a binary task: the label that is positive, by default as the labels say.
-        trials: so many transfers to plan; the target alone does not count.
-        predictor: by default the bundled one.
-        history: what it holds is done, costs nothing, and is not proposed again.
+        pool: a pool of sources, fitted or adopted.
+        text, label: columns of a file.
+        positive: for a file with a binary task, the label that is positive; by default it is inferred.
+        trials: number of transfers to plan; the target alone does not count.
+        predictor: by default the one that comes with the package.
+        history: trainings in it are done, cost nothing, and are not proposed again.
         recipe, seed: of the trainings.
         documents, jobs, device, cache: as for `extract_features`.
 

@@ -1,4 +1,4 @@
-"""Something that is done again and again, in a thread beside a block."""
+"""Repeat an action in a separate thread while a block runs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def repeated(action: Callable[[], None], seconds: float, name: str, at_end: Call
     """Call `action` every so many seconds while the block runs; the thread has ended when the block has.
 
     Args:
-        action: must not raise; what it raises ends the repetition.
-        seconds: before each call.
-        name: of the thread.
+        action: must not raise; an error ends the repetition.
+        seconds: time before each call.
+        name: name of the thread.
         at_end: called last, in the thread.
     """
     stop = threading.Event()

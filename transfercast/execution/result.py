@@ -1,4 +1,4 @@
-"""What a search found: trainings, the best of each target, what failed, and what the figures can and cannot say."""
+"""The result of a search: trainings, the best of each target, failures, and notes on the limits of the figures."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Training:
     """A finished training of a plan.
 
     Attributes:
-        step: of the plan, with its forecast.
+        step: step of the plan, with its forecast.
         observation: its score on validation.
-        standard_error: of that score, for so many validation rows; NaN where unknown.
-        gain: of a transfer, score minus that of the target alone; NaN without a baseline, and of the baseline itself.
+        standard_error: standard error of that score for the number of validation rows; NaN if unknown.
+        gain: score of a transfer minus that of the target alone; NaN without a baseline, and for the baseline itself.
     """
 
     step: Step
@@ -44,7 +44,7 @@ class Best:
     """The training of a target with the highest validation score.
 
     Attributes:
-        pair, recipe: what was trained.
+        pair, recipe: source and target, and how it was trained.
         validation, standard_error: its score on validation, by which it was chosen, and that score's standard error.
         score: its score on the test rows; NaN if the test failed.
         model: folder of its checkpoint.
@@ -62,7 +62,7 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A step that failed: its position, what it was to do, and why it did not."""
+    """A step that failed: its position, its task, and the reason."""
 
     position: int
     what: str
@@ -71,12 +71,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A training that was stopped on its learning curve; its end is not known, so it is no observation.
+    """A training that was stopped by its learning curve; its final score is not known, so it is no observation.
 
     Attributes:
-        step: of the plan.
-        scores: on validation after each epoch that it had.
-        epochs: that it was to have.
+        step: step of the plan.
+        scores: scores on validation after each of its epochs.
+        epochs: number of epochs of the full training.
     """
 
     step: Step
@@ -93,16 +93,16 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SearchResult:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        trainings: that are finished, on validation, in the order of the plan.
-        bests: by target; targets without any finished training are missing.
-        baselines: validation score of each target trained alone, where it was trained: of several encoders, the best.
-        baseline_tests: its test score.
+        trainings: finished trainings, in the order of the plan.
+        bests: best training by target; targets without any finished training are missing.
+        baselines: validation score of each target that was trained alone; with several encoders, the best one.
+        baseline_tests: test scores of these baselines.
         failures: steps that failed; the next start of the search tries them again.
         stopped: trainings that were stopped before their last epoch.
-        repeats: second trainings of leaders, with the next seed; `bests` go by the means of both.
+        repeats: second trainings of leaders, with the next seed; `bests` are then chosen by the means of both.
     """
 
     trainings: tuple[Training, ...]
@@ -120,7 +120,7 @@ class SearchResult:
 
     @property
     def best(self) -> Best:
-        """Of one target, its best; of several, that with the largest gain over its baseline.
+        """The best training of a single target; with several targets, the one with the largest gain over its baseline.
 
         Raises:
             TransfercastError: if no training succeeded.
@@ -148,8 +148,8 @@ class SearchResult:
     def gain_over_baseline(self) -> float:
         """Mean over targets of the best transfer's gain; negative where no transfer beat the targets alone.
 
-        It is a maximum of noisy scores on the rows they were chosen by, so it is too high by what the noise gives.
-        NaN where no target has both a transfer and a baseline.
+        It is a maximum of noisy scores on the rows by which they were chosen, so the noise makes it too high.
+        NaN if no target has both a transfer and a baseline.
         """
         gains: dict[str, list[float]] = defaultdict(list)
         for training in self.trainings:
@@ -165,7 +165,7 @@ class SearchResult:
         return sum(known) / len(known) if known else math.nan
 
     def headline(self) -> str:
-        """One or two sentences: how transfers did against the targets alone."""
+        """One or two sentences that compare the transfers with the targets alone."""
         gains = self.transfer_gains
         if not gains:
             return f"No transfer can be compared with its target trained alone.{self._stopped_too()}"
@@ -179,16 +179,16 @@ class SearchResult:
         return text + self._stopped_too()
 
     def _stopped_too(self) -> str:
-        """What the figures leave out."""
+        """A sentence on stopped trainings, which the figures leave out."""
         number = len(self.stopped)
         return f" {number} {'training was' if number == 1 else 'trainings were'} stopped, and not counted." if number else ""
 
     def notes(self) -> list[str]:
-        """Sentences on what the figures cannot say: ties, scores of zero, targets without a baseline; and which it is."""
+        """Sentences on the limits of the figures: ties, scores of zero, targets without a baseline, encoders of baselines."""
         return [*self._repeated(), *self._ties(), *self._zeros(), *self._without_baseline(), *self._encoders()]
 
     def _repeated(self) -> list[str]:
-        """How the leaders of each target did with both seeds."""
+        """The scores of the leaders of each target with both seeds, in sentences."""
         first = {(one.candidate, one.step.encoder): one.observation.score for one in self.trainings}
         by_target: dict[str, list[str]] = defaultdict(list)
         for one in self.repeats:
@@ -221,7 +221,7 @@ class SearchResult:
         return [f"{', '.join(missing)}: not trained alone, so gains are unknown."] if missing else []
 
     def _encoders(self) -> list[str]:
-        """Which encoder a target's baseline was trained from, where there are several."""
+        """The encoder that a target's baseline was trained from, if there are several."""
         notes = []
         for target in self.baselines:
             alone = [one.observation for one in self.trainings if one.step.target == target and one.step.source == ALONE]
@@ -252,7 +252,7 @@ class SearchResult:
     def forecast_errors(self) -> pd.DataFrame:
         """One row a finished transfer that was forecast: source, target, forecast, score, error (score minus forecast), inside.
 
-        `inside` says whether the score lies within the plan's bounds; None where it has none.
+        `inside` says whether the score lies within the plan's bounds; None if it has no bounds.
         """
         rows = [
             {
@@ -269,7 +269,7 @@ class SearchResult:
         return pd.DataFrame(rows, columns=["source", "target", "forecast", "score", "error", "inside"])
 
     def learned(self) -> list[str]:
-        """Sentences on how the forecasts did; nothing where no score was forecast."""
+        """Sentences on the errors of the forecasts; empty if no score was forecast."""
         errors = self.forecast_errors()
         if errors.empty:
             return []
@@ -313,7 +313,7 @@ class SearchResult:
         return table_html(self.headline(), rows)
 
     def __str__(self) -> str:
-        """The trainings as a table, the best first in each target, then what stopped or failed, and what the figures say."""
+        """The trainings as a table, the best first in each target, then stopped and failed ones, and notes on the figures."""
         lines = [f"{'target':20} {'source':20} {'recipe':12} {'forecast':>8} {'score':>6} {'gain':>6} {'time':>8}"]
         for one in sorted(self.trainings, key=lambda one: (one.step.target, -one.observation.score)):
             lines.append(
@@ -331,13 +331,13 @@ class SearchResult:
 
 
 MOST_NAMED = 4
-"""More ties than these are counted, not named."""
+"""Largest number of ties that are named; the others are counted."""
 
 _FRAME_COLUMNS = ("trial", "source", "encoder", "target", "recipe", "forecast", "score", "standard_error", "gain", "hours")
 
 
 def forecast_of(step: Step) -> float | None:
-    """A step's forecast; None where its score was measured: the target alone, and what a history held already."""
+    """A step's forecast; None if its score was measured: the target alone, and trainings that the history held already."""
     return None if step.source == ALONE or step.done else step.score
 
 

@@ -1,14 +1,14 @@
-r"""How much the best score of a training still rises: learned from recorded curves, by the share of the epochs that are done.
+r"""How much the best score of a training still rises: learned from recorded curves, by the share of finished epochs.
 
-Let `b` be the best score so far and `y` the score that the training ends with. The rise, in units of the room above,
+Let `b` be the best score so far and `y` the final score of the training. The rise, as a share of the distance to 1,
 
 .. math:: r = (y - b) / (1 - b),
 
 has at each share of the epochs a mean, a standard deviation between targets, and one between the trainings of a target. The
-trainings of this target that have ended move its mean: with `n` of them, whose rises average :math:`\bar r`, by
-:math:`w (\bar r - m)`, :math:`w = s_b^2 / (s_b^2 + s_w^2 / n)`. Rise and forecast are two normal estimates of `y`, joined by
-their precisions. To stop by the probability of an extrapolated curve is Domhan, Springenberg and Hutter's (2015); there the
-curve alone is extrapolated.
+finished trainings of a target adjust its mean: with `n` of them, whose rises average :math:`\bar r`, by
+:math:`w (\bar r - m)`, :math:`w = s_b^2 / (s_b^2 + s_w^2 / n)`. Rise and forecast are two normal estimates of `y`, combined
+with their precisions as weights. Domhan, Springenberg and Hutter (2015) stop by the probability of an extrapolated curve;
+there only the curve is extrapolated.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ SHIPPED = Path(__file__).with_name("rises.json")
 
 SHARES = tuple(number / 10 for number in range(11))
 FEWEST_CURVES, FEWEST_TARGETS = 20, 3
-"""With fewer, nothing is learned."""
+"""Smallest numbers of curves and of targets that are learned from."""
 
 LEAST_ROOM = 0.02
 LEAST_SPREAD = 0.005
-"""In units of the score: no end is known better than scores of different seeds agree."""
+"""Smallest standard deviation of a final score, in score units: that of scores with different seeds."""
 
 
 class Curve(NamedTuple):
-    """A training that has ended: its target, its score after each epoch, and the score that it ended with."""
+    """A finished training: its target, its score after each epoch, and its final score."""
 
     target: str
     scores: tuple[float, ...]
     end: float
 
     def rise(self, share: float) -> float:
-        """From what was best after a share of the epochs, at least one, to the end, in units of the room above."""
+        """The rise from the best score after a share of the epochs (at least one) to the end, over the distance to 1."""
         best = max(self.scores[: max(1, round(share * len(self.scores)))])
         return (self.end - best) / _room(best)
 
 
 class Forecast(NamedTuple):
-    """What was expected of a training before it began, and the standard deviation of that forecast's error."""
+    """The forecast of a training's score, and the standard deviation of the forecast's error."""
 
     score: float
     spread: float
@@ -63,11 +63,11 @@ Eleven = Annotated[tuple[float, ...], Field(min_length=11, max_length=11)]
 
 
 class Rises(BaseModel):
-    """Mean rise, and its standard deviations between targets and between the trainings of one, at each of SHARES.
+    """Mean rise, and its standard deviations between targets and between the trainings of one target, at each of SHARES.
 
     Attributes:
-        mean, between, within: (11,) in units of the room.
-        curves: from which they were learned; none for the careful prior.
+        mean, between, within: (11,) as shares of the distance to 1.
+        curves: number of curves that they were learned from; 0 for the cautious prior.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,14 +90,14 @@ class Rises(BaseModel):
         forecast: Forecast | None = None,
         earlier: Sequence[Curve] = (),
     ) -> float:
-        """Probability that a training ends above what is in hand.
+        """Probability that a training ends above the best score so far.
 
         Args:
             so_far: its score after each epoch, at least one.
-            epochs: that it is to have.
-            in_hand: the best score of its target.
-            forecast: of its score.
-            earlier: trainings of the same target that have ended.
+            epochs: number of epochs of the full training.
+            in_hand: best score of its target so far.
+            forecast: forecast of its score.
+            earlier: finished trainings of the same target.
         """
         share, best = min(len(so_far) / epochs, 1.0), max(so_far)
         mean, between, within = self.at(share)
@@ -121,13 +121,14 @@ CAREFUL = Rises(
     between=tuple(0.3 * (1 - share) for share in SHARES),
     within=tuple(0.3 * (1 - share) for share in SHARES),
 )
-"""Where no curve was seen: a training is expected to gain much yet, and may gain anything."""
+"""Values without any curve: a training is expected to rise much, with a wide spread."""
 
 
 def learn(curves: Sequence[Curve]) -> Rises:
-    """Rises of recorded curves; the careful prior where these are too few, or of too few targets.
+    """Rises of recorded curves; the cautious prior if there are too few curves or targets.
 
-    Moments of a one-way random-effects model: within targets pooled, between targets what the means vary beyond that.
+    Moments of a one-way random-effects model: the variance within targets is pooled; that between targets is the variance of
+    the means beyond it.
     """
     of_target: dict[str, list[Curve]] = defaultdict(list)
     for curve in curves:
@@ -153,7 +154,7 @@ def _moments(groups: list[list[float]]) -> tuple[float, float, float]:
 
 @cache
 def shipped() -> Rises:
-    """Those that come with transfercast, written by `python -m benchmarks.search --part learn --atlas FOLDER`.
+    """The rises that come with transfercast, written by `python -m benchmarks.search --part learn --atlas FOLDER`.
 
     Raises:
         ArtifactError: if the file is damaged.

@@ -1,4 +1,4 @@
-"""Running a plan's trainings, resumable and by several processes."""
+"""Run the trainings of a plan, resumable and in several processes."""
 
 from __future__ import annotations
 
@@ -48,28 +48,28 @@ def search(
 ) -> SearchResult:
     """Run the steps of a plan that are not finished yet, and report on all of them.
 
-    Start it again after a kill, or in several processes at once: every step is run once. A step that fails is reported in the
-    result and tried again by the next start; the others go on.
+    It may be started again after a kill, or in several processes at once: every step is run once. A step that fails is reported
+    in the result and tried again by the next start; the other steps are run.
 
     Args:
         plan: from `transfercast.plan` or `Plan.load`.
-        storage: of Optuna: a database URL, or the path of an SQLite file.
-        history: where observations go; by default the same database, which must then be SQLite or PostgreSQL.
-        jobs: trainings at a time, a process each, which share the cores; the best models and scores do not depend on it. By
-            default as `joblib.parallel_config` says, which also picks the backend, else one.
-        device: cpu, cuda, mps; None takes the best there is, and where there are several GPUs one for each process.
-        stop: which trials are stopped before their last epoch: `learned` those that are unlikely to end above the best of
-            their target; `median`, `halving` and `hyperband` as Optuna's pruners of these names say, or any pruner.
-        stop_level: of `learned`, the probability below which a trial is stopped.
-        trial_minutes: a training that takes longer fails after the epoch that it is at.
-        repeat_leaders: where trainings of a target lie within a standard error of its best, at most so many of them, the best
-            included, are trained once more with the next seed; the highest mean of both is then the best.
-        on_trial: called with a `TrialEvent` when a trial of this plan starts, has done an epoch, or ends, wherever it runs; in
-            a thread, about once a second. `execution.trackers` has such functions for MLflow and Weights & Biases.
+        storage: storage of Optuna: a database URL, or the path of an SQLite file.
+        history: history for observations; by default the same database, which must then be SQLite or PostgreSQL.
+        jobs: trainings at a time, in one process each, which share the cores; the best models and scores do not depend on it.
+            By default what `joblib.parallel_config` sets, which also sets the backend, else one.
+        device: cpu, cuda, mps; None takes the best, and with several GPUs a different one for each process.
+        stop: which trials are stopped before their last epoch: with `learned`, those that are unlikely to end above the best
+            of their target; with `median`, `halving` or `hyperband`, those that Optuna's pruner stops; or any pruner.
+        stop_level: for `learned`, the probability below which a trial is stopped.
+        trial_minutes: a training that takes longer fails after its current epoch.
+        repeat_leaders: if trainings of a target lie within a standard error of its best, at most so many of them, the best
+            included, are repeated with the next seed; the training with the highest mean of both is then the best.
+        on_trial: called with a `TrialEvent` when a trial of this plan starts, ends an epoch, or ends, in any process or
+            machine; in a thread, about once a second. `execution.trackers` has such functions for MLflow and Weights & Biases.
 
     Raises:
-        InputError: before any training, if the plan is not whole, if the pool or a task is no longer what the plan was made
-            for, or if a database cannot be opened.
+        InputError: before any training, if the plan is incomplete, if the pool or a task has changed since the plan was made,
+            or if a database cannot be opened.
         TransfercastError: if a database fails during the search, or a process is killed; finished trainings are kept.
     """
     inputs = PlanInputs(plan, device)
@@ -93,7 +93,7 @@ def search(
 def _searched(
     setting: _Setting, inputs: PlanInputs, past: History, jobs: int | None, listeners: Sequence[OnTrial]
 ) -> SearchResult:
-    """Run the steps of a setting's plan, and tell what they gave."""
+    """Run the steps of a setting's plan, and return the result."""
     worker = _workers[setting.id] = setting.worker(inputs, past)
     try:
         worker.enter()
@@ -107,11 +107,11 @@ def _searched(
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """What a process must know to take part in a search.
+    """The data that a process needs to take part in a search.
 
     Attributes:
-        id: of this call of `search`.
-        plan, device, pruner, trial_minutes: as there.
+        id: id of this call of `search`.
+        plan, device, pruner, trial_minutes: as in `search`.
         storage, history: URLs.
         earlier: scores of the plan's steps with another seed, by position.
     """
@@ -133,18 +133,18 @@ class _Setting:
 
 
 _workers: dict[str, Worker] = {}
-"""Of this process, by the id of the search, so that inputs are read and checked once for all steps."""
+"""Workers of this process by the id of the search, so that inputs are read and checked once for all steps."""
 
 
 def _run_all(worker: Worker, setting: _Setting, jobs: int | None) -> None:
-    """Run steps, in this process or in others, and wait for those that others run, until all are closed."""
+    """Run steps in this process or in several, and wait for those that other searches run, until all are closed."""
     turns = [(setting, turn) for turn in range(len(setting.plan.steps) + len(worker.tests))]
     for causes in progress(in_parallel(_run_next, turns, jobs), "trials", total=len(turns)):
         worker.causes |= causes
 
 
 def _run_next(setting: _Setting, turn: int) -> dict[int, str]:
-    """Run the next step that nobody runs, once there is one; why it failed, where it did, by its position."""
+    """Wait for a step that nobody runs, and run it; returns the reason of a failure by the step's position."""
     with _database_failures(setting.history):
         if setting.id not in _workers:
             _workers[setting.id] = setting.worker(PlanInputs(setting.plan, setting.device, turn), History(setting.history))
@@ -160,11 +160,11 @@ def _run_next(setting: _Setting, turn: int) -> dict[int, str]:
 
 @contextmanager
 def _database_failures(url: str) -> Iterator[None]:
-    """Tell of a database that fails in the block in one line."""
+    """Report a failure of the database in the block in one line."""
     try:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = error.__cause__ or error  # Optuna wraps what SQLAlchemy raised, and that what the driver did
+        cause = error.__cause__ or error  # Optuna wraps SQLAlchemy's error, which wraps the driver's
         raise TransfercastError(
             f"{redacted(url)}: the database failed during the search ({redacted(reason(cause))}). Finished trainings are "
             f"kept: when it works again, start the search again."

@@ -1,7 +1,7 @@
-r"""How far a validation score may be off because only so many rows were scored.
+r"""Standard error of a validation score, which comes from the limited number of scored rows.
 
 Of a score `p` over `n` independent units (rows, or spans) that are right or wrong, the standard error is binomial,
-:math:`\sqrt{p (1 - p) / n}`. Near 0 and 1 that promises too much, so two right and two wrong units are added first (Agresti and
+:math:`\sqrt{p (1 - p) / n}`. Near 0 and 1 that is too small, so two right and two wrong units are added first (Agresti and
 Coull 1998). Positive-class and span F1 are :math:`2 TP / (2 TP + FP + FN)`, a ratio of sums over units: with `P` positives, and
 as many predicted as there are, the delta method gives
 
@@ -32,11 +32,11 @@ from transfercast.tasks.task import Examples
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What a score rests on.
+    """Numbers of scored units.
 
     Attributes:
-        rows: that were scored.
-        classes: rows of each class, the positive one last; of sentences, the number of spans; of values, nothing.
+        rows: number of rows that were scored.
+        classes: rows of each class, the positive one last; for sentences, the number of spans; for values, empty.
         several: whether a row may have several of the classes.
     """
 
@@ -46,7 +46,7 @@ class Units:
 
 
 def units_of(kind: Kind, examples: Examples) -> Units:
-    """Rows, and how many of each class or how many spans are among them."""
+    """Numbers of rows, and of rows of each class or of spans."""
     if kind is Kind.REGRESSION:
         return Units(len(examples))
     if kind is Kind.SEQUENCE:
@@ -62,11 +62,11 @@ def standard_error(metric: str, score: float, units: Units) -> float:
 
     Args:
         metric: a key of METRICS.
-        score: as it was measured.
-        units: what was scored.
+        score: the measured score.
+        units: numbers of scored units.
 
     Returns:
-        A value above 0; NaN where nothing was scored, or the metric is none of these.
+        A value above 0; NaN if nothing was scored, or the metric has no formula here.
     """
     rows, classes = units.rows, [size for size in units.classes if size]
     if metric in ("accuracy", "micro_f1") and rows > 0 and not units.several:

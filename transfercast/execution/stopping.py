@@ -1,4 +1,4 @@
-"""Which trials are stopped before their last epoch: Optuna's pruners by name, and one that learned how curves rise."""
+"""Rules that stop trials before their last epoch: Optuna's pruners by name, and one learned from recorded curves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LearnedPruner(optuna.pruners.BasePruner):
     """Stops a trial that is unlikely to end above the best of its target.
 
     Args:
-        rises: how much scores still rise.
+        rises: expected rise of scores, by the share of finished epochs.
         level: the probability below which a trial is stopped, in [0, 1].
     """
 
@@ -37,12 +37,12 @@ class LearnedPruner(optuna.pruners.BasePruner):
 
 
 def pruner_of(stop: Stop, level: float = STOP_LEVEL, trainings: Iterable[TrainingRecord] = ()) -> optuna.pruners.BasePruner:
-    """The pruner of a name.
+    """The pruner with a name.
 
     Args:
         stop: `learned`, or one of Optuna's, with its own defaults.
-        level: of `learned`.
-        trainings: of the history; `learned` rests on them where they are enough, else on what comes with transfercast.
+        level: probability for `learned`.
+        trainings: trainings of the history; `learned` uses them if there are enough, else those that come with transfercast.
     """
     if stop == "learned":
         own = learn(list(curves_of(trainings)))
@@ -57,7 +57,7 @@ def pruner_of(stop: Stop, level: float = STOP_LEVEL, trainings: Iterable[Trainin
 
 
 def curves_of(trainings: Iterable[TrainingRecord]) -> Iterable[Curve]:
-    """Curves of trainings that went to their last epoch."""
+    """Curves of trainings that reached their last epoch."""
     for one in trainings:
         if one.ended == "finished" and one.epoch is not None:
             scores = tuple(epoch.score for epoch in one.curve)

@@ -1,7 +1,7 @@
-"""Optuna as the record of trials: dashboard, learning curves, pruning. It does not choose what to run; the plan does.
+"""Optuna as the record of trials: dashboard, learning curves, pruning. The plan, not Optuna, chooses the trainings.
 
-One study a target, for scores of two targets cannot be compared. A trial belongs to the step whose position it carries, and
-has its score after each epoch as an intermediate value, at the number of epochs done.
+There is one study for each target, because scores of two targets cannot be compared. A trial holds the position of its step,
+and its score after each epoch as an intermediate value, at the number of finished epochs.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from transfercast.history.places import file_of, from_root, with_driver
 log = logging.getLogger(__name__)
 
 QUANTILE_95 = 1.6449
-"""Standard deviations from the middle of a plan's bounds, which hold 90 % by default, to their ends."""
+"""Standard deviations from the middle of a plan's bounds (90 % by default) to their ends."""
 
 
 def storage_url_of(place: str | Path) -> str:
-    """The URL of an Optuna storage, which may be the path of an SQLite file; such a file is named from the root.
+    """The URL of an Optuna storage, which may be given as the path of an SQLite file; the path is made absolute.
 
     Raises:
         InputError: if it is no URL, or a file whose folder cannot be made.
@@ -55,9 +55,9 @@ class TrialRecord:
     """The Optuna studies of a plan, one a target; `transfercast-`, the start of the plan's id and the target are their names.
 
     Args:
-        plan: whose steps are recorded.
+        plan: its steps are recorded.
         storage: any Optuna storage URL.
-        pruner: stops trials on their learning curves, those of one target against one another; by default none is stopped.
+        pruner: stops trials by their learning curves, compared within a target; by default none is stopped.
 
     Raises:
         InputError: if the storage cannot be opened.
@@ -94,22 +94,22 @@ class TrialRecord:
         return f"transfercast-{self._plan.id[:12]}-{target}"
 
     def study(self, step: Step) -> optuna.Study:
-        """The study of a step's target, so that the next trial asked of it is that step's."""
+        """The study of a step's target; the next trial that it is asked for is that of the step."""
         return optuna.load_study(
             study_name=self.name_of(step.target),
             storage=self._storage,
-            sampler=optuna.samplers.RandomSampler(),  # never asked: a trial has its step's values from the start
+            sampler=optuna.samplers.RandomSampler(),  # never used: a trial has its step's values from the start
             pruner=self._pruner or optuna.pruners.NopPruner(),
         )
 
     def trials(self, target: str) -> list[FrozenTrial]:
-        """All trials of a target, in the order in which they began."""
-        if target not in self._looked_at:  # kept, for a study reads a trial that has ended only once
+        """All trials of a target, in the order of their start."""
+        if target not in self._looked_at:  # kept, because a study reads a finished trial only once
             self._looked_at[target] = optuna.load_study(study_name=self.name_of(target), storage=self._storage)
         return self._looked_at[target].get_trials(deepcopy=False)
 
     def end_thread(self) -> None:
-        """Give back the connection of this thread."""
+        """Release the connection of this thread."""
         self._storage.remove_session()
 
     def close(self) -> None:
@@ -118,10 +118,10 @@ class TrialRecord:
         self._storage.engine.dispose()
 
     def begin(self, step: Step) -> optuna.Trial:
-        """A running trial of a step; what an earlier attempt left running is closed as failed.
+        """Start a trial of a step; a trial that an earlier attempt left running is closed as failed.
 
-        The trial is written whole in one transaction: one that was asked for first and named after would run for ever if its
-        worker were killed in between, for nobody could tell whose it is.
+        The trial is written in one transaction: if it were created first and given its step later, a kill in between would
+        leave a running trial without a step, which could never be closed.
         """
         study = self.study(step)
         _fail(study, _of(step, study, TrialState.RUNNING))
@@ -131,7 +131,7 @@ class TrialRecord:
     def report(self, trial: optuna.Trial, epochs: int, score: float) -> None:
         """Record the score of a running trial after so many epochs.
 
-        The target alone is never stopped, for gains are measured by it, and a trial that is at its end is not either.
+        The target alone is never stopped, because gains are counted from its score; neither is a trial after its last epoch.
 
         Raises:
             TrialPruned: if the pruner would stop it.
@@ -147,7 +147,7 @@ class TrialRecord:
             raise optuna.TrialPruned
 
     def complete(self, trial: optuna.Trial, score: float, gain: float | None) -> None:
-        """Close a running trial with its score and its gain over the target alone, where that is known."""
+        """Close a running trial with its score and, if known, its gain over the target alone."""
         _close(trial, TrialState.COMPLETE, score, **({} if gain is None else {"gain": gain}))
 
     def prune(self, trial: optuna.Trial) -> None:
@@ -159,7 +159,7 @@ class TrialRecord:
         _close(trial, TrialState.FAIL, error=cause)
 
     def add(self, step: Step, score: float, gain: float | None, curve: Sequence[float] = ()) -> None:
-        """Record a step that needed no training here, unless its trial is complete already; attempts left running fail."""
+        """Record a step that needed no training here, unless its trial is complete; its running trials are closed as failed."""
         study = self.study(step)
         _fail(study, _of(step, study, TrialState.RUNNING))
         if _of(step, study, TrialState.COMPLETE):
@@ -180,11 +180,11 @@ class TrialRecord:
         )
 
     def close_orphans(self, at_work: Callable[[], set[int]]) -> None:
-        """Fail all running trials of steps but those that a living worker is at; a trial without a position is not ours.
+        """Close as failed all running trials whose steps no living worker runs; a trial without a position is not ours.
 
         Args:
-            at_work: gives the positions of these steps. It is called after the trials were read: a step is claimed before its
-                trial begins, so a trial that began meanwhile is not among them.
+            at_work: gives the positions of the steps that run. It is called after the trials were read: a step is claimed
+                before its trial starts, so the steps of all trials of living workers are included.
         """
         first_of = {step.target: step for step in reversed(self._plan.steps)}
         studies = [self.study(step) for step in first_of.values()]
@@ -194,7 +194,7 @@ class TrialRecord:
             _fail(study, [trial for trial in trials if trial.user_attrs.get("position") not in working | {None}])
 
     def cause(self, step: Step) -> str:
-        """Why the last failed attempt at a step failed."""
+        """The reason of a step's last failure."""
         failed = _of(step, self.study(step), TrialState.FAIL)
         return str(failed[-1].user_attrs.get("error", "its worker was killed")) if failed else "unknown"
 
@@ -202,8 +202,8 @@ class TrialRecord:
 def _create_tables(url: str) -> None:
     """Create Optuna's tables in an SQLite file, with their indices, all or none.
 
-    Optuna creates one after the other. Killed before the index that keeps names of studies unique, it would never add it, and
-    make a further study of the same name at each start.
+    Optuna creates one after the other. After a kill before the index that keeps names of studies unique, it would never add
+    that index, and would make another study of the same name at each start.
     """
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, isolation_level="AUTOCOMMIT")
     try:
@@ -228,17 +228,17 @@ def _close(trial: optuna.Trial, state: TrialState, score: float | None = None, *
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
         trial.study.tell(trial, score, state=state, skip_if_finished=True)
-    except optuna.exceptions.UpdateFinishedTrialError:  # another worker took this one for dead and closed its trial
+    except optuna.exceptions.UpdateFinishedTrialError:  # another worker considered this one dead and closed its trial
         return
 
 
 def _fail(study: optuna.Study, trials: list[FrozenTrial]) -> None:
-    for trial in trials:  # by its id: of two trials that are added at once, Optuna may give both one number
+    for trial in trials:  # by its id: Optuna may give two trials that are added at once the same number
         study.tell(optuna.Trial(study, trial._trial_id), state=TrialState.FAIL, skip_if_finished=True)
 
 
 def epochs_of(plan: Plan, step: Step) -> int:
-    """After how many epochs a step's training is at its end; a head that is solved for has one."""
+    """Number of epochs of a step's training; one for a head that is solved for."""
     recipe = Recipe.parse(step.recipe)
     return 1 if recipe.adaptation == "features" else recipe.epochs_of(plan.provenance.targets[step.target].train_rows)
 
@@ -248,7 +248,7 @@ def _values(step: Step) -> dict[str, str]:
 
 
 def _attributes(plan: Plan, step: Step) -> dict[str, Any]:
-    """What is known of a trial before it runs: its step, epochs, forecast and the standard deviation of that one's error."""
+    """Attributes of a trial before it runs: its step, epochs, forecast, and standard deviation of the forecast's error."""
     forecast = forecast_of(step)
     attributes: dict[str, Any] = {"position": step.position, "epochs": epochs_of(plan, step)}
     if forecast is not None:
@@ -265,7 +265,7 @@ def _choices(plan: Plan, target: str) -> dict[str, BaseDistribution]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No news of created studies, and no warning that naming a metric is experimental in Optuna."""
+    """Suppress messages on created studies, and the warning that naming a metric is experimental in Optuna."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

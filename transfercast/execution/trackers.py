@@ -1,4 +1,4 @@
-"""Trials of a search in other records: functions for `on_trial` that write to MLflow or Weights & Biases, a run a trial."""
+"""Functions for `on_trial` that write each trial of a search as a run to MLflow or Weights & Biases."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class MlflowTracker:
     """A run of MLflow for every trial: parameters, the score after each epoch, and how it ended.
 
     Args:
-        experiment: its name; it is made if it is not there.
-        uri: of the tracking server; None as MLflow is set up.
+        experiment: name of the experiment, which is made if it does not exist.
+        uri: URI of the tracking server; None takes MLflow's own setting.
 
     Raises:
         MissingExtraError: if mlflow is not installed.
@@ -50,7 +50,7 @@ class MlflowTracker:
             self._runs[event.trial] = run
             for key, value in _about(event).items():
                 self._client.log_param(run, key, value)
-        if (run := self._runs.get(event.trial)) is None:  # it began before this search did
+        if (run := self._runs.get(event.trial)) is None:  # the trial began before this search
             return
         if event.what == "epoch":
             self._client.log_metric(run, "score", event.score, step=event.epoch)
@@ -67,8 +67,8 @@ class WandbTracker:
     """A run of Weights & Biases for every trial: configuration, the score after each epoch, and how it ended.
 
     Args:
-        project: where the runs go.
-        options: of `wandb.init`.
+        project: project of the runs.
+        options: options of `wandb.init`.
 
     Raises:
         MissingExtraError: if wandb is not installed.

@@ -1,7 +1,7 @@
-"""One process's share of a search: it claims steps, runs them, and records what they gave.
+"""One process of a search: it claims steps, runs them, and records the results.
 
-For each step the writes are ordered model, observation, Optuna's trial, step: a claimed step whose observation is there
-already is closed and not run, so that a kill between any two writes repeats no finished training and loses none.
+For each step the order of writes is model, observation, Optuna's trial, step: a claimed step whose observation exists
+already is closed and not run, so that a kill between any two writes neither repeats nor loses a finished training.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FAILURES = (
     TransfercastError, RuntimeError, ValueError, OSError, MemoryError, SafetensorError, SQLAlchemyError,
     optuna.exceptions.OptunaError,
 )  # fmt: skip
-"""What a step may fail with while others go on: out of memory, a full disk, a database that is gone for a moment."""
+"""Errors of one step after which others are still run: out of memory, a full disk, a database that is gone for a moment."""
 
 
 class Worker:
@@ -52,14 +52,14 @@ class Worker:
     Args:
         plan: the same for all processes.
         inputs: its pool and tasks.
-        history: where observations go, and where the steps are claimed.
+        history: database for observations and claims.
         record: Optuna's studies.
-        checkpoints: where models are kept.
-        trial_minutes: that a training may take; looked at after each epoch.
+        checkpoints: store of models.
+        trial_minutes: longest time of a training, checked after each epoch.
         earlier: scores of steps with another seed, by position; the best is then chosen by the mean of both.
 
     Attributes:
-        causes: why steps failed, by position.
+        causes: reasons of failed steps, by position.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class Worker:
         self.causes: dict[int, str] = {}
 
     def enter(self) -> None:
-        """Write down all steps, and after the trainings one a target for its test scores; close what the dead left open."""
+        """Record all steps, and for each target one step for its test scores; close the trials of dead workers."""
         for step in self.plan.steps:
-            storable(self._observation(step, 0.0, 0.0))  # what the history could not keep is not trained
+            storable(self._observation(step, 0.0, 0.0))  # refuse before training what the history could not record
         engine = self.history.engine
         test_of = {target: position for position, target in self.tests.items()}
         positions = [*range(len(self.plan.steps)), *self.tests]
@@ -92,7 +92,7 @@ class Worker:
         self.record.close_orphans(lambda: claims.at_work(engine, self.plan.id))
 
     def run(self, position: int) -> None:
-        """Run one claimed step and close it; interrupted, it is given back, for this process may live on."""
+        """Run one claimed step and close it; if it is interrupted, the step is released, because this process may continue."""
         engine, plan = self.history.engine, self.plan.id
         state = claims.PLANNED
         try:
@@ -103,7 +103,7 @@ class Worker:
 
     def _train(self, step: Step) -> str:
         known = self.history.find(self._run_key(step))
-        if known is None and step.done and step.source != ALONE:  # observed elsewhere, as the plan says with its score
+        if known is None and step.done and step.source != ALONE:  # observed elsewhere; the plan has its score
             return claims.DONE
         if known is not None:  # run by another plan, or by a worker that was killed right after
             self.record.add(step, known.score, self._gain(step, known), self._curve_of(known))
@@ -118,7 +118,7 @@ class Worker:
         return claims.DONE
 
     def _attempt(self, step: Step, parts: int = 1) -> str:
-        """Train a step, and record how that ended."""
+        """Train a step, and record how the training ended."""
         self.causes.pop(step.position, None)
         trial = self.record.begin(step)
         curve: list[EpochRecord] = []
@@ -142,7 +142,7 @@ class Worker:
         log.error("step %d, %s: %s", position, what, self.causes[position])
 
     def _note_training(self, step: Step, ended: Ended, curve: Sequence[EpochRecord], seconds: float, **about: Any) -> None:
-        """Keep how a training went; where that fails, its score is kept all the same."""
+        """Record a training; if that fails, its score is recorded all the same."""
         identity = self._identity(step, "validation")
         try:
             self.history.note(
@@ -158,10 +158,10 @@ class Worker:
                 )
             )
         except FAILURES as error:
-            log.warning("step %d: how its training went is not kept (%s)", step.position, reason(error))
+            log.warning("step %d: the record of its training is not kept (%s)", step.position, reason(error))
 
     def _fine_tuned(self, step: Step, trial: optuna.Trial, curve: list[EpochRecord], parts: int) -> Observation:
-        """The observation of a step, trained now or with the features; `curve` is filled epoch by epoch."""
+        """The observation of a step, from a training now or from that for the features; `curve` is filled epoch by epoch."""
         alone = self._trained_alone(step)
         if alone is not None:
             observation = self._observation(step, alone.scores["validation"], alone.seconds / 3600)
@@ -192,11 +192,11 @@ class Worker:
         return observation
 
     def _check(self, step: Step, record: EpochRecord, epochs: int, seconds: float) -> None:
-        """Refuse to go on with a training that has come to nothing, or takes too long.
+        """End a training that has diverged, or takes too long.
 
         Raises:
-            Diverged: if its loss is no number.
-            TimeLimit: if it has epochs left and no time.
+            Diverged: if its loss is not a finite number.
+            TimeLimit: if it has epochs left and its time is over.
         """
         if record.loss is None and Recipe.parse(step.recipe).adaptation != "features":
             raise Diverged(f"the loss is no number in epoch {epochs}. A lower learning rate (recipe .../lr=...) may help.")
@@ -204,12 +204,12 @@ class Worker:
             raise TimeLimit(f"{epochs} of {epochs_of(self.plan, step)} epochs took {seconds / 60:.1f} minutes")
 
     def _curve_of(self, known: Observation) -> list[float]:
-        """Scores after each epoch of a run that is recorded, where they are kept."""
+        """Scores after each epoch of a recorded run, if they are kept."""
         kept = self.history.trainings(run_key=known.run_key, ended="finished")
         return [epoch.score for epoch in kept[-1].curve] if kept else []
 
     def _trained_alone(self, step: Step) -> Source | None:
-        """The target's own model, if measuring it for the features was this very training."""
+        """The target's model from making the features, if that training was the same."""
         if step.source != ALONE:
             return None
         recipe, seed = Recipe.parse(step.recipe), self.plan.provenance.seed
@@ -229,7 +229,7 @@ class Worker:
             )
 
     def _identity(self, step: Step, split: str) -> dict[str, Any]:
-        """The fields of an observation that say which run it is."""
+        """The fields of an observation that identify its run."""
         about = self.plan.provenance
         facts, encoder = about.targets[step.target], self.plan.encoder_of(step)
         is_alone = step.source == ALONE
@@ -275,12 +275,12 @@ class Worker:
         return max(observed, key=lambda run: self._mean(*run))
 
     def _gain(self, step: Step, observation: Observation) -> float | None:
-        """Score minus that of the target alone, where the plan has it and it is known."""
+        """Score minus that of the target alone, if the plan has a step for it with a known score."""
         baseline = _baseline(self._observed(step.target))
         return None if baseline is None or step.source == ALONE else observation.score - baseline[1].score
 
     def _keep_the_best(self, target: str) -> None:
-        """Remove models of a target but the best, and the baseline's while its test score is open."""
+        """Remove all models of a target except the best and, until it has a test score, the baseline."""
         observed = self._observed(target)
         keep = [self._best(observed)[1]]
         baseline = _baseline(observed)
@@ -308,7 +308,7 @@ class Worker:
     def _test_once(self, step: Step, observation: Observation, keep: bool) -> None:
         is_open = self.history.find(self._run_key(step, "test")) is None
         if (keep or is_open) and not self.checkpoints.holds(observation):
-            # another search ran it and has let its model go: it is made again
+            # another search ran it and has deleted its model: it is trained again
             self.checkpoints.keep(observation, self._trained(step))
         if is_open:
             score = self._test_score(step, observation)
@@ -320,7 +320,7 @@ class Worker:
         return scored(model, load_tokenizer(folder), task, task.splits["test"], Recipe.parse(step.recipe).max_tokens)
 
     def result(self) -> SearchResult:
-        """What was found, read back from the history."""
+        """The result, read back from the history."""
         trainings: list[Training] = []
         bests, baselines, baseline_tests = {}, {}, {}
         for target in self.plan.targets:
@@ -365,7 +365,7 @@ class Worker:
         )
 
     def _stopped(self) -> tuple[Stopped, ...]:
-        """Trainings that were stopped and never went to their end since, in the order of the plan."""
+        """Trainings that were stopped and not finished since, in the order of the plan."""
         stopped = {one.run_key: one for one in self.history.trainings(ended="stopped")}
         open_keys = [key for key in self._run_keys["validation"] if key in stopped]
         ended = self.history.find_all(open_keys)
@@ -386,6 +386,6 @@ class Worker:
 
 
 def _baseline(observed: list[tuple[Step, Observation]]) -> tuple[Step, Observation] | None:
-    """The best training of the target alone, of those from several encoders."""
+    """The best of the trainings of the target alone from several encoders."""
     alone = [run for run in observed if run[0].source == ALONE]
     return max(alone, key=lambda run: run[1].score) if alone else None
