@@ -1,1 +1,1 @@
-"""Which words drive a model's decision: term conductance of every layer, activities, and ANSAT. Usable by itself."""
+"""Words that drive a model's decision: conductance of every layer, activities, ANSAT. Usable without the other packages."""

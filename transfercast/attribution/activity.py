@@ -1,4 +1,4 @@
-"""Activities of one model on a set of documents, under every normalisation: taken once, kept by fingerprint."""
+"""Activities of one model on a set of documents, with every normalisation: computed once, cached by fingerprint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from transfercast.attribution.conductance import Normalise, term_conductance
 from transfercast.core.cache import ArrayCache, fingerprint
 
-VERSION = 4  # raise it when the same model and text would give other activities
+VERSION = 4  # raised when the same model and text would give other activities
 DOCUMENTS_A_BATCH = 32
 
 NORMALISATIONS: tuple[Normalise, ...] = ("none", "l2")
@@ -23,7 +23,7 @@ class Activity:
 
     Attributes:
         values: (2, words) float32, a row for each of NORMALISATIONS.
-        within_tolerance: whether their error is as small as was asked for.
+        within_tolerance: whether their error is within the requested tolerance.
     """
 
     values: np.ndarray
@@ -43,10 +43,10 @@ def activities(
     """Activities of each document, by its id.
 
     Args:
-        load: gives model and tokenizer; called only when something is not in the cache.
+        load: returns model and tokenizer; called only if some activities are not in the cache.
         weights: fingerprint of the model's weights.
-        documents: id -> (text, target) as `term_conductance` takes them.
-        cache: where batches of documents are kept, so that a run that was killed goes on with the next batch.
+        documents: id -> (text, target) as in `term_conductance`.
+        cache: cache of batches of documents, so that a run that was killed continues with the next batch.
         tolerance, max_tokens, split: as in `term_conductance`.
     """
     ids = sorted(documents)

@@ -3,7 +3,7 @@ r"""ANSAT: the average number of terms of a document that are active in both of 
 .. math:: \mathrm{ANSAT}(M_A, M_B, D, T) = \frac1{|D|} \sum_{d \in D} \sum_{w \in d}
     [\mathrm{act}_{M_A}(d, w) \ge T]\,[\mathrm{act}_{M_B}(d, w) \ge T]
 
-Whether a term is active at each threshold is packed into bits, 64 terms a word, so that one AND and one count of bits
+The active terms at each threshold are packed into bits, 64 terms in a machine word, so that one AND and one count of bits
 compare two models on 64 terms. Pugantsov and McCreadie, "Identifying Suitable Tasks for Inductive Transfer Through the
 Analysis of Feature Attributions" (ECIR 2022).
 """
@@ -24,7 +24,7 @@ THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 15))
 """0.05, 0.10, ..., 0.70, in units of F."""
 
 WORDS_AT_ONCE = 2**18
-"""Words of bits compared in one step: 2 MB, which stay in a core's cache."""
+"""Machine words compared in one step: 2 MB, which fit into a core's cache."""
 
 
 def pack(activities: np.ndarray) -> np.ndarray:
@@ -40,7 +40,7 @@ def shared_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(m, k, 14) number of terms active in both models of each pair, at each threshold.
 
     Args:
-        first: (m, 14, W) bits, as `pack` makes them.
+        first: (m, 14, W) bits, from `pack`.
         second: (k, 14, W) bits of the same terms.
 
     Raises:
@@ -68,10 +68,10 @@ def shared_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 DocumentSet = tuple[str | None, str | None]
-"""Documents by whose they are: (A, None) those positive for task A, (None, B) for task B, (A, B) for both."""
+"""Sets of documents: (A, None) those positive for task A, (None, B) for task B, (A, B) for both."""
 
 Rows = Mapping[str, Mapping[DocumentSet, np.ndarray]]
-"""For each model, the (14, W) bits of the sets that it read, as `pack` makes them."""
+"""For each model, the (14, W) bits of the sets that it was attributed on, from `pack`."""
 
 
 def ansat_of_pairs(
@@ -79,10 +79,10 @@ def ansat_of_pairs(
 ) -> dict[tuple[str, str], np.ndarray]:
     """ANSAT of every pair (A, B) on the documents of A, of B, and of both: (3, 14); NaN for a set without documents.
 
-    All models that read one set of documents are compared in one step, so the cost is that of the bits.
+    All models of one set of documents are compared in one step, so the cost is that of comparing the bits.
 
     Args:
-        pairs: of a first and a second model.
+        pairs: pairs of a first and a second model.
         sizes: number of documents of each set that has any.
         firsts, seconds: rows of the first and of the second models.
     """
@@ -109,9 +109,9 @@ class SharedTerm(NamedTuple):
     """A term that drives both models' decisions.
 
     Attributes:
-        term: as `transfercast.attribution.words.term_of` writes it.
+        term: the result of `transfercast.attribution.words.term_of`.
         weight: sum, over the places where it is active in both, of the smaller activity.
-        documents: in so many of them it is.
+        documents: number of documents that hold it.
     """
 
     term: str
@@ -122,12 +122,12 @@ class SharedTerm(NamedTuple):
 def shared_terms(
     terms: Sequence[Sequence[str]], first: Sequence[np.ndarray], second: Sequence[np.ndarray], threshold: float
 ) -> list[SharedTerm]:
-    """Terms whose activity reaches the threshold in both models, the heaviest first.
+    """Terms whose activity reaches the threshold in both models, those of largest weight first.
 
     Args:
-        terms: of each document, one a word.
+        terms: for each document, one term for each word.
         first, second: for each document the (words,) activities in one model and in the other.
-        threshold: that both must reach.
+        threshold: activity that both must reach.
     """
     weights: defaultdict[str, float] = defaultdict(float)
     documents: Counter[str] = Counter()

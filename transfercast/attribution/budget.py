@@ -1,4 +1,4 @@
-"""How many tokens go through a model at once: what the free memory allows, up to what still gains speed."""
+"""Number of tokens in one pass of a model: as many as the free memory allows, up to the number where speed stops rising."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import psutil
 import torch
 
 NODES_HELD = 16
-"""States are held of at most so many times the token budget: documents under way x tokens x nodes they may need."""
+"""Limit on stored states, as a multiple of the token budget: documents in work x tokens x nodes that they may need."""
 
 FASTEST = {"cpu": 2048, "mps": 8192, "cuda": 65536}
-"""Padded tokens in one pass above which nothing is gained."""
+"""Padded tokens in one pass above which speed does not rise."""
 
 SMALLEST = 256
 
@@ -40,8 +40,8 @@ def _free(device: torch.device) -> int:
 def give_back() -> None:
     """Let the C library return freed memory to the system (glibc; elsewhere nothing happens).
 
-    Passes of ever new shapes leave holes in glibc's heap, and it keeps them: without this, 1,024 documents took 1.8 times
-    the memory of 64. It takes some hundredths of a second.
+    Passes of changing shapes leave holes in glibc's heap, which it does not release: without this call, 1,024 documents took
+    1.8 times the memory of 64. The call takes some hundredths of a second.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:

@@ -1,7 +1,7 @@
-"""The same conductance by Captum, layer by layer with fixed steps: slow, and the reference that the tests compare with.
+"""The same conductance by Captum, layer by layer with fixed steps: slow, and used as the reference of the tests.
 
 Captum sums the gradients at the left ends of its steps, also with its default rule: the Gauss-Legendre nodes are used without
-their weights (0.9.0). Its error falls in proportion to the number of steps, which is doubled until the tolerance holds.
+their weights (0.9.0). Its error is inversely proportional to the number of steps, which is doubled until the tolerance holds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def captum_conductance(reader: Reader, tolerance: float) -> Iterator[Solution]:
     """Each document's solution, in order.
 
     Raises:
-        InputError: if layers share a module, which Captum cannot tell apart.
+        InputError: if layers share a module, because Captum cannot separate them.
     """
     if len(reader.layers) < getattr(reader.model.config, "num_hidden_layers", 0):
         raise InputError(f"{type(reader.model).__name__} runs one module as several layers; engine='captum' needs one each.")
@@ -54,7 +54,7 @@ def _solution(reader: Reader, document: Encoded, tolerance: float) -> Solution:
 
 def conductance_in_steps(reader: Reader, document: Encoded, steps: int) -> tuple[np.ndarray, float, float]:
     """(L, T) Captum's LayerConductance of each layer at so many steps, and F at both ends."""
-    from captum.attr import LayerConductance  # takes a second, and only this engine needs it
+    from captum.attr import LayerConductance  # the import takes a second, and only this engine needs it
 
     batch = padded(reader.encodings, [document.row], reader.pad, reader.model.device)
     start, end = reader.ends(batch["input_ids"], [document])
@@ -80,7 +80,7 @@ def conductance_in_steps(reader: Reader, document: Encoded, steps: int) -> tuple
 
 @torch.no_grad()
 def _giving_tensor(layer: torch.nn.Module, run: Callable[[], Any]) -> torch.nn.Module:
-    """The layer, or, where it gives a tuple that Captum cannot take, the last module inside that makes its first part."""
+    """The layer, or, if it returns a tuple, which Captum does not accept, the last module in it that makes the first part."""
     outputs: dict[torch.nn.Module, Any] = {}
     with ExitStack() as stack:
         for module in layer.modules():

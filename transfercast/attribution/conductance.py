@@ -6,8 +6,8 @@ layer l,
 .. math:: \mathrm{cond}_l(w) = \sum_j \int_0^1 \frac{\partial F}{\partial h_{lwj}} \frac{d h_{lwj}}{d a}\, da .
 
 One forward and one backward pass serve all layers: F is differentiated with respect to every layer's output at once, and
-the outputs are differenced along the path. Dhamdhere, Sundararajan, Yan (ICLR 2019), arXiv:1805.12233. How the
-integral is taken, and when it is good enough, is in transfercast.attribution.path.
+the outputs are differenced along the path. Dhamdhere, Sundararajan, Yan (ICLR 2019), arXiv:1805.12233. The
+quadrature and its error bound are in transfercast.attribution.path.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 MAX_EVALUATIONS = 65
 
 PALEST = 0.05
-"""The activity that has full colour in a notebook where no word has more: the lowest threshold of ANSAT."""
+"""Smallest activity that is shown in full colour in a notebook: the lowest threshold of ANSAT."""
 
 Normalise = Literal["none", "l2"]
 
@@ -51,17 +51,17 @@ class Conductance:
     Attributes:
         words: W words.
         layers: (L, W) conductance in units of F; words cut off by truncation have 0.
-        completeness: (L,) what is missing of F(document) - F(baseline), relative to it, or to 0.025 where it is smaller.
-        error: (L,) upper estimate, in units of F, of the error of a layer's sum over words: what is missing in each part of
-            the path, without letting parts cancel, and what F was seen to move without its conductance having been
-            gathered. Where words pull in opposite directions one of them may be off by a few times as much.
-        within_tolerance: whether every layer's error is as small as was asked for.
-        evaluations: forward and backward passes spent.
+        completeness: (L,) missing part of F(document) - F(baseline), relative to it, or to 0.025 if it is smaller.
+        error: (L,) upper estimate, in units of F, of the error of a layer's sum over words: the absolute missing parts of all
+            intervals of the path, and movements of F within an interval that its conductance does not include. If words act
+            in opposite directions, the error of a single word may be a few times as large.
+        within_tolerance: whether every layer's error is within the requested tolerance.
+        evaluations: forward and backward passes used.
         probability: F(document).
         change: F(document) - F(baseline).
         truncated: whether words were cut off.
-        saturated: whether F rounds to 1 (in float32) all along the path: all conductance is 0 then, because no word moves
-            F by a digit that it has.
+        saturated: whether F rounds to 1 (in float32) all along the path: all conductance is 0 then, because no word changes
+            F within its precision.
     """
 
     words: tuple[str, ...]
@@ -89,14 +89,14 @@ class Conductance:
         return np.asarray(self.layers / np.where(norms == 0, 1, norms))
 
     def activity(self, normalise: Normalise = "none") -> np.ndarray:
-        """(W,) mean over the layers in which words have conductance; 0 where there is no such layer.
+        """(W,) mean over the layers in which words have conductance; 0 if there is no such layer.
 
-        A head that reads the first token alone gives the words of the last layer a conductance of exactly 0; that layer
-        says nothing of words and is left out of the mean.
+        With a head that reads only the first token, words of the last layer have a conductance of exactly 0; that layer
+        has no information on words and is left out of the mean.
 
         Args:
             normalise: `none` for conductance itself, in units of F, about in [-1, 1] (Pugantsov and McCreadie 2022); `l2`
-                for `shares`, which are comparable between documents whatever F does.
+                for `shares`, which are comparable between documents with different changes of F.
         """
         if normalise not in ("none", "l2"):
             raise InputError(f"normalise {normalise!r} must be none or l2.")
@@ -132,19 +132,19 @@ def term_conductance(
             being `O` (class 0).
         tolerance: error that every layer shall reach, summed over the parts of the path without letting them cancel,
             relative to the change of F, or to 0.025 where F changes by less; completeness is within it then.
-        max_evaluations: where a document stops all the same, flagged.
-        max_tokens: longer texts are cut, and say so; at most what the model has positions for.
-        token_budget: padded tokens in one pass; with it the memory is bounded, whatever the number of texts. By default
-            what a quarter of the free memory allows, up to what still gains speed. Halved when a GPU runs out of memory.
+        max_evaluations: a document stops after so many, even if its error is larger; `within_tolerance` is then false.
+        max_tokens: longer texts are truncated, and `truncated` is then true; at most the number of the model's positions.
+        token_budget: padded tokens in one pass, which bounds the memory for any number of texts. By default as many as a
+            quarter of the free memory allows, up to the number where speed stops rising. Halved if a GPU runs out of memory.
         precision: bfloat16 runs the passes in that precision and sums in float32; for GPUs. The states are then too
-            coarse for small errors: expect flags.
-        device: cpu, cuda, cuda:1, mps; the model is moved there. By default where it is.
-        layers: modules whose outputs count as layers, for models whose layers are not found by themselves.
-        engine: `captum` takes Captum's LayerConductance layer by layer, with ever more steps until the tolerance holds
+            coarse for small errors, and many documents miss the tolerance.
+        device: cpu, cuda, cuda:1, mps; the model is moved there. By default the model's own device.
+        layers: modules whose outputs count as layers, for models whose layers are not found automatically.
+        engine: `captum` uses Captum's LayerConductance layer by layer, doubling the steps until the tolerance holds
             (at most 3,200): a slow reference.
 
     Returns:
-        One Conductance a text, in order.
+        One Conductance for each text, in order.
 
     Raises:
         InputError: if an argument makes no sense, or the model cannot be attributed.

@@ -1,4 +1,4 @@
-"""One text explained: which class of which model, and the conductance of the words towards it."""
+"""Explain a model's decision for one text: the class, and the conductance of the words towards it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from transfercast.sources.models import load_model, pick_device
 from transfercast.sources.source import Source
 
 OUTSIDE = 0
-"""Class of a word that belongs to nothing."""
+"""Class of a word outside all spans."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A text's words, and what they do to a decision.
+    """A text's words, and their effect on a decision.
 
     Attributes:
-        decision: the class, or the words tagged, in words.
-        conductance: of the words, towards it.
-        max_tokens: at which the text was cut, where it is truncated.
+        decision: the class, or the tagged words, as a text.
+        conductance: conductance of the words towards it.
+        max_tokens: number of tokens at which the text was cut, if it was truncated.
     """
 
     decision: str
@@ -38,18 +38,18 @@ def explain(
     checkpoint: str, text: str, *, text_pair: str | None = None, names: Sequence[str] = (), label: str | None = None,
     tolerance: float = 0.02, max_tokens: int = 256, device: str | None = None,
 ) -> Explanation:  # fmt: skip
-    """Explain what a fine-tuned model says of a text.
+    """Explain the decision of a fine-tuned model for a text.
 
     Args:
         checkpoint: a folder, or a name on the hub.
         text: for token classifiers, its blank-separated words are the tokens.
         text_pair: the second text, for a model of pairs.
-        names: of the classes, where they are known better than the model's configuration has them.
+        names: names of the classes, if those of the model's configuration are to be replaced.
         label: name or number of the class to explain; by default class 1 of two, or the most probable of more. Token
             classifiers explain the words that they tag.
         tolerance: as in `term_conductance`.
-        max_tokens: longer texts are cut; at most what the model has positions for.
-        device: cpu, cuda, mps; None takes the best there is.
+        max_tokens: longer texts are truncated; at most the number of the model's positions.
+        device: cpu, cuda, mps; None takes the best.
 
     Raises:
         InputError: if a text is empty, the label unknown, or a token classifier tags nothing or was given a pair or a label.
@@ -82,9 +82,9 @@ def explain(
 
 
 def class_names(source: Source) -> tuple[str, ...]:
-    """The names of a source's classes as its data have them: a binary task's positive class is called by its label.
+    """The names of a source's classes in its data: the positive class of a binary task has the name of its label.
 
-    Where the labels are 0 and 1, that is the name of their column, or of the task where the column is just `label`.
+    If the labels are 0 and 1, that is the name of their column, or of the task if the column is just `label`.
     """
     spec = source.spec
     if source.kind is not Kind.BINARY or spec is None:
@@ -109,7 +109,7 @@ def _kind(folder: Any) -> Kind:
 def _tagged(
     checkpoint: str, names: dict[int, str], model: Any, tokenizer: Any, words: tuple[str, ...], max_tokens: int
 ) -> tuple[list[int], str]:
-    """The words that a token classifier tags, by number, and the same in words."""
+    """Numbers of the words that a token classifier tags, and the same as a text."""
     tags = read(model, tokenizer, (words,), max_tokens, split=True).outputs.argmax(1)
     target = [position for position, tag in enumerate(tags) if tag != OUTSIDE]
     if not target:
@@ -118,7 +118,7 @@ def _tagged(
 
 
 def _class(label: str | None, shown: dict[int, str], own_names: dict[int, str]) -> int | None:
-    """The number of a class, by either of its names or by its number; without one class 1 of two, of more None."""
+    """The number of a class, given by a name or a number; by default class 1 of two classes, and None of more."""
     if label is None:
         return 1 if len(own_names) <= 2 else None
     numbers = {name: number for names in (own_names, shown) for number, name in names.items()}

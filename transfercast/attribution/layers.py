@@ -1,7 +1,7 @@
-"""Any encoder seen alike: its word embeddings are replaced on the way in, the outputs of its layers kept on the way out.
+"""A uniform access to encoders: hooks replace the word embeddings, and keep the outputs of the layers.
 
-Hooks do both, so a model reads its usual `input_ids`: position numbers, padding and the token that a decoder pools
-stay as they are in use, which `inputs_embeds` would not give.
+Because of the hooks a model still gets its usual `input_ids`, so that position numbers, padding and the token that a decoder
+pools are the same as in ordinary use. With `inputs_embeds` they would not be.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from transfercast.core.errors import InputError
 
 
 def layers_of(model: Any) -> list[torch.nn.Module]:
-    """The modules whose outputs are the encoder's layers, in order; shared ones (ALBERT's) stand once.
+    """The modules whose outputs are the encoder's layers, in order; a shared module (as in ALBERT) is listed once.
 
     Raises:
-        InputError: if none can be told from the model's configuration.
+        InputError: if the model's configuration does not determine them.
     """
     config = model.config
     if getattr(config, "is_encoder_decoder", False):
@@ -33,7 +33,7 @@ def layers_of(model: Any) -> list[torch.nn.Module]:
 
 @contextmanager
 def replaced_embeddings(model: Any, embedded: torch.Tensor) -> Iterator[None]:
-    """While open, the model's word embeddings are `embedded` (rows, T, d), whatever ids it reads."""
+    """While open, the model's word embeddings are `embedded` (rows, T, d), for any ids."""
 
     def replace(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
         if output.shape != embedded.shape:
@@ -60,7 +60,7 @@ def kept_outputs(layers: Sequence[torch.nn.Module]) -> Iterator[list[torch.Tenso
 
 @contextmanager
 def hooked(module: torch.nn.Module, hook: Any) -> Iterator[None]:
-    """While open, `hook(module, inputs, output)` is called whenever the module was run; what it returns is taken instead."""
+    """While open, `hook(module, inputs, output)` is called after each run of the module; its result replaces the output."""
     handle = module.register_forward_hook(hook)
     try:
         yield
@@ -77,7 +77,7 @@ def frozen(model: Any, pad_token_id: int) -> Iterator[None]:
     model.eval()
     for parameter in parameters:
         parameter.requires_grad_(False)
-    config.pad_token_id = pad_token_id  # decoders refuse batches without one, and find the pooled token by it
+    config.pad_token_id = pad_token_id  # decoders refuse batches without one, and use it to find the pooled token
     try:
         yield
     finally:

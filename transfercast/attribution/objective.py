@@ -16,9 +16,9 @@ def log_odds(model: Any, logits: torch.Tensor, targets: Sequence[Any]) -> torch.
     """(rows,) log-odds of F, differentiable.
 
     Args:
-        model: its configuration tells multi-label heads and heads of one logit (sigmoid) from classes (softmax).
+        model: its configuration distinguishes multi-label heads and heads of one logit (sigmoid) from classes (softmax).
         logits: (rows, C), or (rows, T, C) of a token classifier.
-        targets: one a row: the class; of a token classifier the positions over which F is the mean probability of not
+        targets: for each row the class; for a token classifier the positions over which F is the mean probability of not
             being class 0 (`O`).
     """
     logits = logits.float()
@@ -39,15 +39,15 @@ def _of_tokens(logits: torch.Tensor, positions: Sequence[Sequence[int]]) -> torc
     for row, found in enumerate(positions):
         weights[row, list(found)] = 1 / len(found)
     outside, inside = logits[..., 0], logits[..., 1:].logsumexp(2)
-    logs = weights.log()  # -inf where a token does not count
+    logs = weights.log()  # -inf for tokens that do not count
     return (logs + logsigmoid(inside - outside)).logsumexp(1) - (logs + logsigmoid(outside - inside)).logsumexp(1)
 
 
 def check_targets(model: Any, targets: Sequence[Any], tokens: bool) -> None:
-    """Refuse what has no probability, before work starts.
+    """Refuse models and targets without a probability, before any work.
 
     Raises:
-        InputError: if the model is a regression, or a target is no class of it or no list of words.
+        InputError: if the model is a regression, or a target is not one of its classes or not a list of words.
     """
     config = model.config
     if getattr(config, "problem_type", None) == "regression":

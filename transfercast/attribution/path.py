@@ -1,16 +1,16 @@
-r"""Quadrature along the path from baseline to document: a row of halved intervals, and where to halve next. No torch.
+r"""Adaptive quadrature along the path from baseline to document: its intervals, and which to halve next. No torch.
 
 In an interval from node a to node b the conductance of a word is taken as
 
 .. math:: \tfrac12 (\nabla z_a + \nabla z_b) \cdot (h_b - h_a) \; \frac{F_b - F_a}{z_b - z_a},
 
-z being the log-odds of F. The last factor is the exact mean slope of the sigmoid over the interval, so its step, where
-most of the difficulty lies, is not sampled at all. The rule is symmetric, its error even in the width: where an interval
-and both its halves are known, Richardson's extrapolation of the two takes the leading term away.
+with z the log-odds of F. The last factor is the exact mean slope of the sigmoid over the interval, so the steep step of the
+sigmoid need not be sampled. The rule is symmetric, and its error is even in the width: if an interval and both its halves
+are known, Richardson's extrapolation of the two removes the leading term.
 
-Completeness holds interval by interval and layer by layer: the conductance gathered must equal the change of F. So the
-error of every part of the path is known, and the worst parts are halved. Where F leaves and comes back between two nodes,
-its change is nothing and completeness sees nothing: that movement is looked for by itself, and counts as error.
+Completeness holds for each interval and layer: the conductance must equal the change of F. So the error of every part of
+the path is known, and the worst parts are halved. If F moves away and back between two nodes, its change is 0 and
+completeness does not show the movement: it is estimated separately (`hidden_movement`), and counts as error.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from scipy.special import expit
 FIRST_NODES = tuple(number / 8 for number in range(9))
 
 NARROWEST = 2.0**-16
-"""Intervals are not halved below this: float32 states do not differ enough."""
+"""Smallest width of an interval: in narrower ones float32 states do not differ enough."""
 
 KEPT = 0.25
-"""Share of its error that a part is expected to keep when it is halved (on smooth parts it is far less)."""
+"""Share of a part's error that is expected to remain after halving (on smooth parts it is far less)."""
 
 FLOOR = 0.025
-"""Errors are relative to the change of F, or to this where F changes by less: a tolerance of 2 % is then 0.0005 of F."""
+"""Errors are relative to the change of F, or to this if F changes by less: a tolerance of 2 % is then 0.0005 of F."""
 
 _INSIDE = np.linspace(0, 1, 9)[:, None]
 
 
 @dataclass(slots=True, eq=False)
 class Interval:
-    """A stretch of the path.
+    """An interval of the path.
 
     Attributes:
         start, end: nodes.
         value: (L, T) conductance by the rule above.
-        change: of F.
-        hidden: how much F moves inside beyond its change, as far as is known.
-        halves: the same between start, middle, and end, once it was halved.
+        change: change of F.
+        hidden: estimated movement of F inside the interval beyond its change.
+        halves: the intervals from start to middle and from middle to end, after halving.
     """
 
     start: float
@@ -56,12 +56,12 @@ class Interval:
 
     @property
     def middle(self) -> float:
-        """Where it is halved."""
+        """The node at which it is halved."""
         return (self.start + self.end) / 2
 
     @property
     def missing(self) -> np.ndarray:
-        """(L,) conductance gathered minus the change of F."""
+        """(L,) conductance minus the change of F."""
         return np.asarray(self.value.sum(1) - self.change)
 
 

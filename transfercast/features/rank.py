@@ -1,6 +1,6 @@
-"""Ranking encoders, fine-tuned checkpoints, or embedding space maps for one task, without training anything.
+"""Rank encoders, fine-tuned checkpoints, or embedding space maps for one task, without training anything.
 
-One measure at a time, of the task's training and validation rows; `extract_features` takes all measures of a pool.
+The ranking is by one measure on the task's training and validation rows; `extract_features` computes all measures of a pool.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Ranking:
     """Sources in the order in which to try them.
 
     Attributes:
-        measure: by which they are ranked.
-        scores: of each, best first.
-        failed: what is wrong with those that have none.
-        rows: of the target that were read.
-        components: to so many principal components the embeddings of each were reduced, for encoders of several widths; None
-            where they were taken whole.
+        measure: measure that they are ranked by.
+        scores: score of each, best first.
+        failed: reasons for those without a score.
+        rows: number of rows of the target that were read.
+        components: number of principal components that embeddings were reduced to, for encoders of several widths; None if
+            they were used whole.
     """
 
     measure: str
@@ -75,22 +75,22 @@ def rank_encoders(
 ) -> Ranking:
     """Rank encoders or fine-tuned checkpoints by how well their embeddings fit a task's labels.
 
-    By a measure that grows with the width of embeddings (the H-score), encoders of several widths are compared by as many
-    principal components as the narrowest has dimensions; see `widths`. Of BART, T5 and their kin the encoder is read. An
-    encoder that cannot be read is left out with a warning; `failed` says why.
+    With a measure that grows with the width of embeddings (the H-score), encoders of several widths are compared by as many
+    principal components as the narrowest has dimensions; see `widths`. For encoder-decoders such as BART and T5, the encoder
+    is used. An encoder that cannot be read is left out with a warning; `failed` gives the reason.
 
     Args:
         task: its training and validation rows are read; its test rows are not.
         encoders: `offline`, folders, or names on the hub.
-        measure: one that needs embeddings and labels alone: logme, h_score, nearest_neighbours, frozen_transfer.
-        pooling: over tokens; sequence tasks go by words whatever it says.
-        layers: the last, their mean, or the one with the best score.
-        max_tokens: at which texts are cut.
-        device: cpu, cuda, mps; None takes the best there is.
-        cache: where embeddings are kept; by default the user's cache folder.
+        measure: one that needs only embeddings and labels: logme, h_score, nearest_neighbours, frozen_transfer.
+        pooling: over tokens; sequence tasks always use words.
+        layers: the last layer, the mean of all, or the one with the best score.
+        max_tokens: number of tokens at which texts are truncated.
+        device: cpu, cuda, mps; None takes the best.
+        cache: folder of cached embeddings; by default the user's cache folder.
 
     Raises:
-        InputError: if the measure does not go by embeddings alone or not with such a task, or no encoder could be read.
+        InputError: if the measure needs more than embeddings or does not apply to the task, or no encoder could be read.
     """
     chosen = _by_embeddings(measure, task.kind)
     if pooling not in POOLINGS or layers not in LAYERS:
@@ -107,7 +107,7 @@ def rank_encoders(
                 raise InputError(why)
             given = {"target_values": values_of(task, reading), "target_kind": task.kind, "target_metric": task.metric}
             read[encoder] = candidates, {name: given[name] for name in chosen.needs if name in given}
-        except Exception as error:  # transformers, safetensors and torch raise unrelated classes; the others are ranked
+        except Exception as error:  # unrelated classes; other encoders are still ranked
             failed[encoder] = reason(error)
     rows = min((candidates.shape[1] for candidates, _ in read.values()), default=0)
     widths = [candidates.shape[-1] for candidates, _ in read.values()]
@@ -116,7 +116,7 @@ def rank_encoders(
     for encoder, (candidates, given) in read.items():
         try:
             scores[encoder] = _best_score(chosen, candidates, given, components)
-        except Exception as error:  # a measure may fail on what a broken model says
+        except Exception as error:  # a measure may fail on the outputs of a broken model
             failed[encoder] = reason(error)
     for encoder, why in failed.items():
         log.warning("%s is left out: %s", encoder, why)
@@ -124,7 +124,7 @@ def rank_encoders(
 
 
 def _best_score(measure: Measure, candidates: np.ndarray, given: dict[str, Any], components: int | None) -> float:
-    """The best score of (K, n, d) candidate embeddings, reduced to so many principal components where widths differ."""
+    """The best score of (K, n, d) candidate embeddings, which are reduced to so many principal components if widths differ."""
     reduced = candidates if components is None else [principal_components(one, components) for one in candidates]
     found = [measure.function(source_embeddings=embeddings, **given) for embeddings in reduced]
     if np.isnan(found).all():
@@ -152,18 +152,18 @@ def rank_maps(
     device: str | None = None,
     cache: ArrayCache | None = None,
 ) -> Ranking:
-    """Rank fine-tuned sources by ESM-LogME, from their embedding space maps alone.
+    """Rank fine-tuned sources by ESM-LogME, using only their embedding space maps.
 
-    The base encoder reads the task once; no source is loaded. A map that cannot be read is left out with a warning.
+    The base encoder encodes the task once; no source is loaded. A map that cannot be read is left out with a warning.
 
     Args:
         task: its training and validation rows are read; its test rows are not.
         maps: a folder with a folder for each map, ours or hf-dataset-selector's.
-        encoder: the base encoder; by default as the maps say.
-        max_tokens: at which texts are cut; hf-dataset-selector cuts at 128.
+        encoder: the base encoder; by default that of the maps.
+        max_tokens: number of tokens at which texts are truncated; hf-dataset-selector truncates at 128.
         jobs: maps at a time; None takes all cores.
-        device: cpu, cuda, mps; None takes the best there is.
-        cache: where embeddings are kept; by default the user's cache folder.
+        device: cpu, cuda, mps; None takes the best.
+        cache: folder of cached embeddings; by default the user's cache folder.
 
     Raises:
         InputError: if there are no maps, they are of several encoders, or none could be scored.

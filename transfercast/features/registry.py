@@ -1,7 +1,7 @@
 """The register of measures. A new measure is one new file in `measures/`; nothing else is edited.
 
-A measure is a pure function whose parameter names say which evidence it needs (see evidence.py). Packages of others add
-theirs through the entry-point group `transfercast.measures`, each entry naming a module.
+A measure is a pure function whose parameter names are the evidence that it needs (see evidence.py). Other packages add
+measures through the entry-point group `transfercast.measures`, each entry naming a module.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class Measure:
     """A measure of how well a source suits a target.
 
     Attributes:
-        name: of the function.
-        function: evidence in, a float or (columns,) array out.
-        needs: names of the evidence, read off the function's signature.
-        kinds: kinds of target it is defined for; elsewhere its columns are NaN.
-        sources: kinds of source, likewise.
+        name: name of the function.
+        function: takes evidence and returns a float or a (columns,) array.
+        needs: names of the evidence, from the function's signature.
+        kinds: kinds of target that it is defined for; for others its columns are NaN.
+        sources: the same for kinds of source.
         same_kind: whether the source must be of the target's kind.
-        grows_with_width: whether its value of embeddings that say nothing grows with their width; `rank` then compares encoders
-            by as many dimensions of each.
-        better: the direction of its columns, one for all or by column; what is not named has none.
+        grows_with_width: whether its value for uninformative embeddings grows with their width; `rank` then compares all
+            encoders by the same number of dimensions.
+        better: the direction of its columns, one for all or by column; columns that are not named have none.
         group, paper, version: group of evidence in explanations, citation, version of the formula.
-        columns: of the table.
+        columns: names of its columns in the table.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Measure:
     columns: tuple[str, ...]
 
     def why_not(self, source: Kind, target: Kind) -> str | None:
-        """Why the measure does not apply to such a pair, or None where it does."""
+        """The reason why the measure does not apply to such a pair, or None if it applies."""
         if target not in self.kinds:
             return f"{self.name} is not defined for {target} targets, only for {_listed(self.kinds)}"
         if source not in self.sources:
@@ -71,7 +71,7 @@ class Measure:
         return (inspect.getdoc(self.function) or "").split("\n")[0]
 
     def schema(self) -> list[Column]:
-        """The measure's columns as a table declares them."""
+        """The descriptions of the measure's columns in a table."""
         return [
             Column(name=name, measure=self.name, version=self.version, better=self.direction(name), group=self.group)
             for name in self.columns

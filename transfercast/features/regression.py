@@ -1,17 +1,17 @@
 r"""Bayesian linear regression at its best prior and noise: the core of LogME (see measures/logme.py for the formulas).
 
-The log evidence is a function of log t alone, t = alpha / beta. An orthogonal change of basis makes the Gram matrix
+The log evidence is a function of log t only, with t = alpha / beta. An orthogonal change of basis makes the Gram matrix
 tridiagonal, once for all classes; no eigenvectors are needed. Each value of t then costs O(min(n, d)) a class. The
 evidence is analytic in log t wherever its imaginary part is below pi, so between neighbours of the best point of a grid a
 polynomial through few Chebyshev nodes gives it to 1e-9.
 
-Where the Gram matrix is of centred features, the constant direction is kept apart: with :math:`x_0 = \sqrt n\, \bar f`,
+If the features are centred, the constant direction is kept separate: with :math:`x_0 = \sqrt n\, \bar f`,
 :math:`y_0 = \sqrt n\, \bar y`, centred labels of length :math:`\ell` and sides :math:`s`, and :math:`A = G + t`,
 
 .. math:: Q(t) = \ell - s^\top A^{-1} s + \frac{(y_0 - x_0^\top A^{-1} s)^2}{1 + x_0^\top A^{-1} x_0}, \qquad
           \det(1 + F^\top F / t) = \det(A / t)\, (1 + x_0^\top A^{-1} x_0).
 
-So nothing cancels against the mean, which is most of what encoders' embeddings have in common.
+So no digits cancel against the mean, which is large in embeddings of encoders.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ def columns_of(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Columns to be explained by features, in terms of the features' Gram matrix.
+    """A regression of columns on features, in terms of the features' Gram matrix.
 
     Attributes:
-        gram: (m, m) F'F, or FF' where `wide`, float64 or float32; its lower half is read, and may be overwritten.
+        gram: (m, m) F'F, or FF' if `wide`, float64 or float32; its lower half is read, and may be overwritten.
         sides: (m, C) F'y, or y.
         lengths: (C,) y'y.
         rows: n.
-        wide: whether features are wider than their rows.
-        constant: where features and columns are centred, sqrt(n) times their means, (m,) and (C,).
+        wide: whether there are more dimensions than rows.
+        constant: if features and columns are centred, sqrt(n) times their means, (m,) and (C,).
     """
 
     gram: np.ndarray
@@ -72,13 +72,13 @@ def largest_evidence(problem: Problem) -> np.ndarray:
     """(C,) log evidence per sample of each column at its best prior and noise.
 
     Raises:
-        PrecisionError: if a float32 Gram matrix cannot tell.
+        PrecisionError: if the best t is below the precision of a float32 Gram matrix.
     """
     return _tridiagonal(problem).largest()
 
 
 class PrecisionError(ArithmeticError):
-    """The best t lies below what the Gram matrix's precision can tell."""
+    """The best t is below the precision of the Gram matrix."""
 
 
 def _tridiagonal(problem: Problem) -> _Tridiagonal:
@@ -101,9 +101,9 @@ class _Tridiagonal:
     """A problem in a basis in which its Gram matrix is tridiagonal.
 
     Attributes:
-        diagonal, off: (m,) and (m - 1,) of the Gram matrix (LAPACK wants one even where m is 1).
-        sides: (m, C) right-hand sides in this basis; where there is a constant direction, it is the last.
-        problem: as it was given.
+        diagonal, off: (m,) and (m - 1,) of the Gram matrix (LAPACK needs one element also if m is 1).
+        sides: (m, C) right-hand sides in this basis; a constant direction, if any, is the last.
+        problem: the original problem.
     """
 
     diagonal: np.ndarray
@@ -132,10 +132,10 @@ class _Tridiagonal:
         return np.asarray(largest)
 
     def _scan(self, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-        """(T,) log t from high to low, and (T, C) evidence there; it ends where the evidence can only rise with t.
+        """(T,) log t from high to low, and (T, C) evidence there; the scan ends where the evidence can only fall further down.
 
-        By log t, log det(1 + G / t) falls at a rate that falls itself, and log Q rises at a rate of at most 1 - Q(low) / Q(t).
-        So where the first rate over n exceeds the second, it does so at all t below.
+        As functions of log t, log det(1 + G / t) falls at a decreasing rate, and log Q rises at a rate of at most
+        1 - Q(low) / Q(t). So if the first rate over n exceeds the second at some t, it does so at all smaller t.
         """
         every, rows = np.arange(len(self.problem.lengths)), self.problem.rows
         least, _ = self._parts(low, every, self.sides)
@@ -164,9 +164,9 @@ class _Tridiagonal:
         """(c,) Q of some columns, and log det(1 + G / t).
 
         Args:
-            log_t: where.
-            columns: their numbers.
-            sides: their right-hand sides, and the constant direction where there is one.
+            log_t: log t.
+            columns: numbers of the columns.
+            sides: their right-hand sides, and the constant direction if there is one.
         """
         constant, t = self.problem.constant, np.exp(log_t)
         diagonal, off, _ = lapack.dpttrf(self.diagonal + t, self.off)
@@ -183,13 +183,13 @@ class _Tridiagonal:
         return np.maximum(q, np.maximum(ROUNDING * self._total[columns], TINY)), float(log_det)
 
     def _without_features(self) -> np.ndarray:
-        """(C,) the limit of large t."""
+        """(C,) the evidence in the limit of large t."""
         lengths = np.maximum(self._total, TINY)
         return np.asarray(0.5 * (np.log(self.problem.rows / (2 * np.pi)) - np.log(lengths) - 1))
 
     @property
     def _total(self) -> np.ndarray:
-        """(C,) y'y of the columns as they were before they were centred."""
+        """(C,) y'y of the columns before centring."""
         constant = self.problem.constant
         return self.problem.lengths if constant is None else self.problem.lengths + constant[1] ** 2
 

@@ -1,4 +1,4 @@
-"""Rows of features and labels, checked; shared by several measures."""
+"""Checks and transformations of feature and label rows, shared by several measures."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def class_rows(values: np.ndarray, labels: np.ndarray, least: int = 1) -> tuple[
 
 
 def by_label(score: Callable[[np.ndarray], float], labels: np.ndarray) -> float:
-    """Mean of a score of class numbers over labels of which a row may have several, each of them 0 and 1.
+    """Mean over labels of a score of class numbers, for rows with several labels; each label gives class numbers 0 and 1.
 
     Args:
-        score: of (n,) class numbers.
-        labels: (n, C); a label that all rows have, or none, is passed over. NaN where that leaves none.
+        score: a function of (n,) class numbers.
+        labels: (n, C); a label that all rows have, or none, is left out. The result is NaN if no label remains.
     """
     vary = [column for column in labels.T if column.min() < column.max()]
     return float(np.mean([score(column) for column in vary])) if vary else float("nan")
 
 
 def useless(features: np.ndarray) -> str | None:
-    """Why nothing can be measured of (n, d) features of n rows; None where something can."""
+    """The reason why (n, d) features cannot be measured; None if they can."""
     if not np.isfinite(features).all():
         return "its embeddings are NaN or infinite: the model's weights are damaged, or its training diverged"
     if len(features) > 1 and (features[0] == features[1]).all() and (features == features[0]).all():
@@ -47,6 +47,6 @@ def useless(features: np.ndarray) -> str | None:
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
-    """Cosine of two vectors; 0 where one of them is 0."""
+    """Cosine of two vectors; 0 if one of them is 0."""
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / norms if norms else 0.0

@@ -15,13 +15,13 @@ from transfercast.tasks.task import Task
 def terms_shared(
     gatherer: Gatherer, source: Source, model: Source, task: Task, threshold: float
 ) -> tuple[list[SharedTerm], int]:
-    """Terms that are active in both models, the heaviest first, and on how many documents that rests.
+    """Terms that are active in both models, those of largest weight first, and the number of documents.
 
     Args:
-        gatherer: takes the activities.
+        gatherer: computes the activities.
         source: one model, with its own task.
-        model: the other, trained on `task`.
-        task: its positive documents are read, and the source's own.
+        model: the other model, trained on `task`.
+        task: the documents are its positive ones, and those of the source's own task.
         threshold: activity that both must reach, in units of F.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Vocabulary: which word pieces the source's and the target's texts share, and how alike their frequencies are.
+"""Vocabulary: overlap of the word pieces of the source's and the target's texts, and divergences of their frequencies.
 
 Jaccard coefficient of the two sets of word pieces of the base encoder; Kullback-Leibler divergence of the target's unigrams
 from the source's (add-one smoothed), and the Jensen-Shannon divergence. Ruder and Plank, "Learning to select data for
@@ -24,7 +24,7 @@ def vocabulary(source_unigrams: np.ndarray, target_unigrams: np.ndarray) -> np.n
     """Overlap of word pieces in [0, 1], KL and JS divergence of their frequencies in nats (at least 0, at most ln 2).
 
     Args:
-        source_unigrams, target_unigrams: (V,) how often each word piece occurs in the source's and the target's rows.
+        source_unigrams, target_unigrams: (V,) counts of each word piece in the source's and the target's rows.
     """
     both = ((source_unigrams > 0) & (target_unigrams > 0)).sum()
     either = ((source_unigrams > 0) | (target_unigrams > 0)).sum()
