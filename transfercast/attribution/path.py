@@ -72,7 +72,7 @@ class Panel:
     Attributes:
         leaves: one or two intervals.
         value: (L, T) conductance.
-        missing: (L,) conductance gathered minus the change of F.
+        missing: (L,) conductance minus the change of F.
     """
 
     leaves: tuple[Interval, ...]
@@ -81,19 +81,19 @@ class Panel:
 
     @property
     def error(self) -> np.ndarray:
-        """(L,) in units of F: what is missing, what the leaves miss in opposite directions, and what F moves unseen."""
+        """(L,) in units of F: the missing part, errors of the leaves that cancel in it, and hidden movements of F."""
         of_leaves = [leaf.missing for leaf in self.leaves]
         cancelled = np.abs(of_leaves).sum(0) - np.abs(np.sum(of_leaves, axis=0))
         return np.asarray(np.abs(self.missing) + cancelled + sum(leaf.hidden for leaf in self.leaves))
 
     def worst_leaves(self) -> list[Interval]:
-        """The leaf with the larger error, or both where the other's is over half of it."""
+        """The leaf with the larger error, or both if the other's error is more than half of it."""
         errors = [np.abs(leaf.missing).max() + leaf.hidden for leaf in self.leaves]
         return [leaf for leaf, error in zip(self.leaves, errors, strict=True) if error >= max(errors) / 2]
 
 
 def panels(intervals: Sequence[Interval]) -> list[Panel]:
-    """The parts that intervals are summed from, in order."""
+    """The panels of the intervals, in order."""
     parts: list[Panel] = []
     for whole in intervals:
         if whole.halves is None:
@@ -108,12 +108,12 @@ def panels(intervals: Sequence[Interval]) -> list[Panel]:
 
 
 def hidden_movement(start: float, end: float, ahead: np.ndarray, behind: np.ndarray) -> float:
-    """How much F moves between two nodes beyond its change there, if its log-odds are cubic between them.
+    """Movement of F between two nodes beyond its change, if its log-odds are cubic between them.
 
     Args:
         start, end: log-odds at both nodes.
-        ahead, behind: (L,) change of the log-odds as the gradient at the first and at the second node foretells it, by
-            each layer; the layer that foretells the most movement counts.
+        ahead, behind: (L,) change of the log-odds that the gradient at the first and at the second node predicts, by layer;
+            the layer that predicts the most movement counts.
     """
     t, change = _INSIDE, end - start
     cubic = start + change * t**2 * (3 - 2 * t) + ahead * t * (1 - t) ** 2 - behind * t**2 * (1 - t)  # (9, L)
@@ -122,17 +122,17 @@ def hidden_movement(start: float, end: float, ahead: np.ndarray, behind: np.ndar
 
 
 def path_error(parts: Sequence[Panel]) -> np.ndarray:
-    """(L,) sum over the path of the parts' errors, in units of F: at least what is missing in all."""
+    """(L,) sum over the path of the parts' errors, in units of F: at least the missing part of the whole path."""
     return np.asarray(sum(part.error for part in parts))
 
 
 def completeness_error(parts: Sequence[Panel], change: float) -> np.ndarray:
-    """(L,) absolute difference of what was gathered over the whole path and the change of F, relative to that change."""
+    """(L,) absolute difference of the conductance over the whole path and the change of F, relative to that change."""
     return np.asarray(np.abs(sum(part.missing for part in parts)) / max(abs(change), FLOOR))
 
 
 def allowed_error(change: float, tolerance: float) -> float:
-    """The path error that a document may have, in units of F.
+    """The largest allowed path error of a document, in units of F.
 
     >>> allowed_error(0.5, 0.02), allowed_error(0.001, 0.02)
     (0.01, 0.0005)
@@ -141,14 +141,14 @@ def allowed_error(change: float, tolerance: float) -> float:
 
 
 def to_halve(parts: Sequence[Panel], allowed: float, most: int) -> list[Interval]:
-    """The leaves to halve next; none when the path error of every layer is as small as allowed.
+    """The leaves to halve next; empty if the path error of every layer is within the allowed one.
 
-    The worst parts are halved, as many as are expected to suffice; parts that would not be the worst even after that wait.
+    The parts with the largest errors are halved, as many as are expected to suffice; smaller ones wait for a later round.
 
     Args:
-        parts: of the whole path.
-        allowed: path error, in units of F.
-        most: at most so many leaves.
+        parts: all parts of the path.
+        allowed: allowed path error, in units of F.
+        most: largest number of leaves.
     """
     errors = np.array([part.error for part in parts])
     expected, worst = errors.sum(0), errors.max(1)

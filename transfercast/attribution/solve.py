@@ -1,4 +1,4 @@
-"""Many documents' paths at once, within a bounded memory: whoever is not yet accurate asks for the nodes it needs."""
+"""Solve the paths of many documents at once in bounded memory: each inaccurate document requests the nodes that it needs."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from transfercast.attribution.path import (
 from transfercast.attribution.states import Encoded, Reader, State
 
 SECANT = 1e-3
-"""Where the log-odds change by less, the sigmoid's slope is taken at the middle; the two agree to 4e-8 there."""
+"""If the log-odds change by less, the sigmoid's slope at the middle is used; it agrees with the mean slope to 4e-8."""
 
 _WHOLES = list(pairwise(FIRST_NODES[::2]))
 _FIRST_INTERVALS = [*_WHOLES, *pairwise(FIRST_NODES)]
 
 ROUNDS_FREE = 8
-"""From this round on freed memory is given back after each; before, there is too little to be worth the time."""
+"""Freed memory is given back after each round from this one on; before, there is too little of it to be worth the time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """What was found of one document.
+    """The result for one document.
 
     Attributes:
-        document: which.
+        document: number of the document.
         pieces: (L, T) conductance of its word pieces.
         completeness: (L,) completeness error.
         error: (L,) path error, in units of F.
-        within_tolerance: whether the error that was asked for was reached.
-        evaluations: forward and backward passes spent.
+        within_tolerance: whether the error is within the requested tolerance.
+        evaluations: forward and backward passes used.
         start, end: F of baseline and document.
         saturated: whether F rounds to 1 at every node.
     """
@@ -62,7 +62,7 @@ class Solution:
 
 @dataclass(slots=True)
 class _Path:
-    """One document under way."""
+    """The unfinished path of one document."""
 
     document: Encoded
     states: dict[float, State] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class _Path:
         return [leaf.middle for leaf in self.asked] if self.wholes else list(FIRST_NODES)
 
     def pairs(self) -> list[tuple[float, float]]:
-        """Ends of the intervals whose conductance the new states give."""
+        """Ends of the intervals whose conductance is computed from the new states."""
         if not self.wholes:
             return _FIRST_INTERVALS
         return [pair for leaf in self.asked for pair in ((leaf.start, leaf.middle), (leaf.middle, leaf.end))]
@@ -85,7 +85,7 @@ class _Path:
         return torch.einsum("eltd,ltd->elt", torch.stack([a.gradient, b.gradient]), b.hidden - a.hidden)
 
     def advance(self, products: Sequence[np.ndarray], tolerance: float, max_evaluations: int) -> Solution | None:
-        """Take the products of `pairs` in; the solution, where no more nodes are needed or allowed."""
+        """Add the products of `pairs`; returns the solution if no more nodes are needed or allowed, else None."""
         new = {pair: self._interval(pair, product) for pair, product in zip(self.pairs(), products, strict=True)}
         if not self.wholes:
             self.wholes = self.asked = [new[pair] for pair in _WHOLES]
@@ -118,9 +118,9 @@ class _Path:
 
 
 def solved(reader: Reader, tolerance: float, max_evaluations: int) -> Iterator[Solution]:
-    """Each document's solution, in the order in which they are reached; the states held are bounded by the token budget.
+    """Each document's solution, in the order in which they are finished; stored states are bounded by the token budget.
 
-    Longer documents start first, and others join as soon as there is room for all the states that they may come to need.
+    Longer documents start first; others start as soon as there is room for all states that they may need.
     """
     waiting = deque(sorted(reader.documents(), key=lambda document: -len(document)))
     active: list[_Path] = []
@@ -153,19 +153,19 @@ def solved(reader: Reader, tolerance: float, max_evaluations: int) -> Iterator[S
 
 
 def _together(products: Sequence[torch.Tensor]) -> Iterator[np.ndarray]:
-    """Each (2, L, T) tensor as float64, brought from its device in one transfer."""
+    """The (2, L, T) tensors as float64, moved from their device in one transfer."""
     if products:
         values = torch.cat(list(products), 2).cpu().double().numpy()
         yield from np.split(values, np.cumsum([product.shape[2] for product in products])[:-1], axis=2)
 
 
 def nothing_read(document: Encoded, reader: Reader) -> Solution:
-    """All positive words of a sentence were cut off: there is no F to explain."""
+    """The solution for a sentence whose positive words were all cut off, so that there is no F to explain."""
     layers = max(len(reader.layers), getattr(reader.model.config, "num_hidden_layers", 0))
     none = np.zeros(layers)
     return Solution(document, np.zeros((layers, len(document))), none, none, True, 0, 0.0, 0.0, False)
 
 
 def rounds_to_one(probabilities: Sequence[float]) -> bool:
-    """Whether all are 1 in float32, in which models compute."""
+    """Whether all values are 1 in float32, the precision of models."""
     return bool((np.array(probabilities, dtype=np.float32) == 1).all())

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One document as the model reads it.
+    """One encoded document.
 
     Attributes:
         row: its number among the texts.
@@ -41,12 +41,12 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the model says of one document at one node.
+    """Outputs of the model for one document at one node.
 
     Attributes:
-        log_odds: of F.
+        log_odds: log-odds of F.
         hidden: (L, T, d) outputs of the layers.
-        gradient: (L, T, d) of the log-odds by them.
+        gradient: (L, T, d) gradient of the log-odds with respect to them.
     """
 
     log_odds: float
@@ -56,15 +56,15 @@ class State:
 
 @dataclass(slots=True)
 class Reader:
-    """A model, and texts as it reads them.
+    """A model and its texts.
 
     Attributes:
         model: on its device, frozen.
         tokenizer: its fast tokenizer.
         texts: n strings, pairs, or (`split`) tuples of tokens.
-        targets: one a text.
-        layers: modules whose outputs are taken.
-        max_tokens: longer texts are cut.
+        targets: one for each text.
+        layers: modules whose outputs count as layers.
+        max_tokens: longer texts are truncated.
         split: whether texts are tuples of tokens.
         token_budget: padded tokens in one pass; halved whenever an accelerator runs out of memory.
         precision: of the forward and backward pass, float32 or bfloat16.
@@ -149,7 +149,7 @@ class Reader:
 
     @torch.no_grad()
     def ends(self, ids: torch.Tensor, documents: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(rows, T, d) word embeddings of baseline and document; in both, special tokens are themselves."""
+        """(rows, T, d) word embeddings of baseline and document; special tokens are the same in both."""
         special = torch.ones(ids.shape, dtype=torch.bool)
         for place, document in enumerate(documents):
             special[place, : len(document)] = torch.tensor([word == SPECIAL for word in document.pieces])
@@ -164,16 +164,16 @@ class Reader:
 
 
 def passes(lengths: Sequence[int], token_budget: int) -> list[int]:
-    """How many documents, the longest first, go through the model together, pass by pass.
+    """Numbers of documents in each pass, the longest documents first.
 
-    The split with the fewest padded tokens, each pass counting as a fiftieth of the budget more, which is about what
-    starting one costs.
+    The split has the fewest padded tokens, where each pass counts as a fiftieth of the budget more, about the cost of
+    starting it.
 
     >>> passes([10, 10, 9, 2, 2], 1000), passes([10, 10, 9, 2, 2], 100), passes([10, 10, 9, 2, 2], 20)
     ([5], [3, 2], [2, 1, 2])
     """
     costs = [0.0]
-    first = [0]  # of the last pass, when so many documents are through
+    first = [0]  # number of documents in the last pass, by the number of all
     for end in range(1, len(lengths) + 1):
         most = max(1, token_budget // lengths[0])
         options = range(max(0, end - most), end)
@@ -190,10 +190,10 @@ def passes(lengths: Sequence[int], token_budget: int) -> list[int]:
 
 
 def pad_token_id(tokenizer: Any) -> int:
-    """The padding token, or the end of text where there is none.
+    """The padding token, or the end of text if there is none.
 
     Raises:
-        InputError: if the tokenizer has neither, or is no fast one.
+        InputError: if the tokenizer has neither, or is not a fast one.
     """
     if not tokenizer.is_fast:
         raise InputError(f"{type(tokenizer).__name__} is no fast tokenizer; its pieces cannot be aligned with words.")

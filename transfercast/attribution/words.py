@@ -1,6 +1,6 @@
-"""Words of a text, and which word each word piece belongs to, the same for every tokenizer.
+"""Words of a text, and the word of each word piece, for every tokenizer.
 
-A word is a run of characters between blanks (or a token, where the text is split already), so that the activities of
+A word is a run of characters between blanks (or a token, if the text is split already), so that the activities of
 two models with different vocabularies can be compared word by word.
 """
 
@@ -40,7 +40,7 @@ def term_of(word: str) -> str:
 def word_of_pieces(encodings: Any, row: int, text: Any, split: bool) -> list[int]:
     """For each word piece of an encoded text the number of its word; SPECIAL for special tokens.
 
-    A piece of blanks alone, as SentencePiece makes before an emoji, goes with the word that follows it in its text.
+    A piece of only blanks, as SentencePiece makes before an emoji, belongs to the next word of its text.
     """
     encoding = encodings[row]
     if split:

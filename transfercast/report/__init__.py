@@ -1,1 +1,1 @@
-"""Pages for people, out of plain rows and tables; no models are loaded here."""
+"""Pages for users, made from plain rows and tables; no models are loaded here."""

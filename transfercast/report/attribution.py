@@ -1,4 +1,4 @@
-"""Self-contained HTML pages of what drives a decision: a text's words, and the terms that two models share."""
+"""Self-contained HTML pages of the words that drive a decision, and of the terms that two models share."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _PAIR = f"""{_HEAD}
 
 
 PALEST = 0.05
-"""The lowest threshold of ANSAT: where no word reaches it, none has full colour."""
+"""Smallest activity that is shown in full colour: the lowest threshold of ANSAT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Word:
 
 
 def fullest(words: Sequence[Word]) -> float:
-    """The activity that has full colour: the largest of the text."""
+    """The activity that has full colour: the largest of the text, and at least the constant above."""
     return max([PALEST, *(abs(word.activity) for word in words)])
 
 
@@ -90,10 +90,10 @@ def words_page(words: Sequence[Word], *, decision: str, model: str, probability:
 
     Args:
         words: at least one.
-        decision: what was explained.
-        model: whose decision it is.
+        decision: the decision that was explained.
+        model: name of the model.
         probability, blank: of the decision, for the text and for a blank one.
-        note: a caution, or nothing.
+        note: a warning, or empty.
     """
     strongest = max(words, key=lambda word: abs(word.activity)).word
     moved = f"a blank text {blank:.3f}; {strongest} moves it most."
@@ -108,7 +108,7 @@ def pair_page(terms: Sequence[Any], *, first: str, second: str, threshold: float
         terms: each with term, weight and documents; the heaviest first.
         first, second: names of the sources.
         threshold: activity that both reach, in units of probability.
-        documents: on how many it rests.
+        documents: number of documents.
     """
     summary = (
         f"{len(terms)} terms have an activity of at least {threshold} in both models, on {documents} positive documents of the "

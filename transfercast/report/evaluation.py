@@ -16,10 +16,10 @@ from transfercast.report.figures import first_figure, hours_figure, inline, rmse
 from transfercast.report.html import Section, page
 
 FIGURES_SHOW = 8
-"""Orders in a figure, the best first."""
+"""Largest number of orders in a figure, the best first."""
 
 MOST_ROWS = 12
-"""Orders in a table; evaluation.json has all."""
+"""Largest number of orders in a table; evaluation.json has all."""
 
 INTERVALS = "Intervals are 95 %, by bootstraps over targets (BCa); over fewer than ten targets there is none."
 
@@ -29,11 +29,11 @@ KINDS_OF_BOUNDS: dict[str, str] = {"grouped": "pooled over rows (grouped)", "hie
 
 @dataclass(frozen=True)
 class Report:
-    """What an evaluation shows, for people.
+    """The report of an evaluation.
 
     Attributes:
-        name: of the history; a password in it is not kept.
-        found: what was evaluated.
+        name: name of the history; a password in it is not kept.
+        found: the evaluation.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Report:
         return f"Better than random and than always taking the sources that helped elsewhere ({told}{few})."
 
     def told(self, by: str) -> list[str]:
-        """What the table of orders does not say; the verdict first."""
+        """Sentences beside the table of orders, beginning with the verdict."""
         found = self.found.by[by]
         lines = [self.verdict(by)]
         left_out = len(found.orders) - len(self.rows(by))

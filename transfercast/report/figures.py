@@ -1,4 +1,4 @@
-"""Figures as SVG or PNG: error where it matters, performance against hours, and what a forecast is made of."""
+"""Figures as SVG or PNG: error of the best forecasts, performance against hours, and contributions to forecasts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 7.0, 4.4
 
 
 def rmse_figure(curves: Mapping[str, Mapping[int, float]]) -> Figure:
-    """RMSE over the k pairs forecast best, against k.
+    """RMSE over the k pairs with the highest forecasts, against k.
 
     Args:
         curves: RMSE by k, by name.
@@ -36,12 +36,12 @@ def rmse_figure(curves: Mapping[str, Mapping[int, float]]) -> Figure:
 
 
 def hours_figure(shares: np.ndarray, curves: Mapping[str, np.ndarray], hours: float) -> Figure:
-    """Mean best score in hand against the time spent, for each way of ordering.
+    """Mean best score so far against the time used, for each order.
 
     Args:
-        shares: (m,) of the hours of trying all.
+        shares: (m,) shares of the hours of all trainings.
         curves: (m,) scores by name.
-        hours: of trying all; 0 where none were recorded.
+        hours: hours of all trainings; 0 if they were not recorded.
     """
     unit = f"training hours, of {hours:.3g}" if hours > 0 else "share of all trainings"
     figure, axes = _canvas(unit, "best score in hand, mean over targets")
@@ -52,11 +52,11 @@ def hours_figure(shares: np.ndarray, curves: Mapping[str, np.ndarray], hours: fl
 
 
 def first_figure(curves: Mapping[str, np.ndarray], hours: float) -> Figure:
-    """Mean best score among the first k trainings of every target, against the hours that these take.
+    """Mean best score of the first k trainings of every target, against their hours.
 
     Args:
         curves: (2, K) share of all hours, and score, for k = 1 to K, by name.
-        hours: of trying all; 0 where none were recorded.
+        hours: hours of all trainings; 0 if they were not recorded.
     """
     unit = f"hours of the first k trainings of every target, of {hours:.3g}" if hours > 0 else "share of all trainings"
     figure, axes = _canvas(unit, "best of the first k, mean over targets")
@@ -67,7 +67,7 @@ def first_figure(curves: Mapping[str, np.ndarray], hours: float) -> Figure:
 
 
 def reasons_figure(names: Sequence[str], groups: Sequence[str], why: np.ndarray) -> Figure:
-    """Stacked contributions by group of evidence, one bar a candidate.
+    """Stacked contributions by group of evidence, one bar for each candidate.
 
     Args:
         names: n candidates.
@@ -88,10 +88,10 @@ def reasons_figure(names: Sequence[str], groups: Sequence[str], why: np.ndarray)
 
 
 def best_figure(best: np.ndarray, stop: int | None) -> Figure:
-    """The best score that a plan expects in hand, against trainings.
+    """The expected best score of a plan, against trainings.
 
     Args:
-        best: (k,) after each training; NaN where nothing is known yet.
+        best: (k,) after each training; NaN if it is not known yet.
         stop: the number of the training after which to stop; None for none.
     """
     figure, axes = _canvas("trainings", "best score expected in hand, mean over targets", height=3.4)
@@ -103,7 +103,7 @@ def best_figure(best: np.ndarray, stop: int | None) -> Figure:
 
 
 def forecasts_figure(forecasts: Mapping[str, np.ndarray]) -> Figure:
-    """Outcomes against what was forecast; on the line they are the same.
+    """Outcomes against forecasts; on the line they are equal.
 
     Args:
         forecasts: (2, n) forecast and outcome of a target's n trainings, by target.
@@ -118,7 +118,7 @@ def forecasts_figure(forecasts: Mapping[str, np.ndarray]) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as its file's ending says.
+    """Write a figure in the format of the file's ending.
 
     Raises:
         InputError: for another ending than .svg, .png, .pdf; if it cannot be written there.
@@ -130,7 +130,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def check_ending(path: Path) -> None:
-    """Refuse a file name that says no kind of figure.
+    """Refuse a file name whose ending is not a format of figures.
 
     Raises:
         InputError: for another ending than .svg, .png, .pdf.
@@ -140,7 +140,7 @@ def check_ending(path: Path) -> None:
 
 
 def inline(figure: Figure) -> str:
-    """A figure as SVG text to put into a page."""
+    """A figure as SVG text for a page."""
     text = io.StringIO()
     figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]

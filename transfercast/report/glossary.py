@@ -1,4 +1,4 @@
-"""What the columns of tables mean, in one line each; docs/concepts.md has the words around them."""
+"""Meanings of the columns of tables, in one line each; docs/concepts.md explains the terms."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ COLUMNS: dict[str, str] = {
 
 
 def explained(columns: Iterable[str]) -> dict[str, str]:
-    """Those of the columns that have an explanation, with it, each once.
+    """Explanations of those columns that have one, each once.
 
     >>> explained(["NDCG", "no such column"]).keys()
     dict_keys(['NDCG'])

@@ -1,6 +1,6 @@
-"""Self-contained HTML pages of one design: a sentence that sums up, a chart, a table, and what its columns mean.
+"""Self-contained HTML pages of one design: a summary sentence, a chart, a table, and the meaning of its columns.
 
-No script, nothing fetched, every value escaped; light and dark.
+Pages have no script, fetch nothing, escape every value, and have a light and a dark style.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ class Section:
     """A part of a page.
 
     Attributes:
-        title: its heading; none without.
-        summary: the sentence that sums it up; none without.
-        figures: markup that we made ourselves (SVG, or text that was escaped).
-        rows: of its table, with the same keys.
+        title: its heading; empty for none.
+        summary: its summary sentence; empty for none.
+        figures: markup made by this package (SVG, or escaped text).
+        rows: rows of its table, with the same keys.
         notes: sentences below the table.
     """
 
@@ -100,11 +100,11 @@ def page(title: str, summary: str, sections: Sequence[Section]) -> str:
 
 
 def retraining_page(report: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    """The page of a retraining: its verdict, the best in hand against hours, and the quality beside the champion's.
+    """The page of a retraining: its verdict, the best score so far against hours, and its quality beside the champion's.
 
     Args:
-        report: as `RetrainingReport.as_json` gives it.
-        rows: as `RetrainingReport.rows` gives them; none with one target.
+        report: result of `RetrainingReport.as_json`.
+        rows: result of `RetrainingReport.rows`; none with one target.
     """
     from transfercast.report.figures import hours_figure, inline
 
@@ -119,7 +119,7 @@ def retraining_page(report: dict[str, Any], rows: list[dict[str, Any]]) -> str:
 
 
 def _curves(report: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The best in hand of the challenger's order, the champion's, the oracle's and random order."""
+    """The best score so far in the challenger's order, the champion's, the oracle's and random order."""
     held = {"challenger": next(iter(report["feature_sets"].values()), None), "champion": report["champion"]}
     curves = {}
     for name, found in held.items():

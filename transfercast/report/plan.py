@@ -1,4 +1,4 @@
-"""The page of a plan: what it expects, charts of the best in hand and of the reasons, and its steps."""
+"""The page of a plan: summary, charts of the expected best and of the reasons, and its steps."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from transfercast.report.figures import best_figure, inline, reasons_figure
 from transfercast.report.html import Section, page
 
 MOST_REASONS = 25
-"""Steps whose reasons are drawn, the first of the plan."""
+"""Number of steps whose reasons are drawn, beginning with the first of the plan."""
 
 
 def plan_page(plan: Plan, summary: str) -> str:
     """A plan as a page.
 
     Args:
-        plan: to show.
-        summary: what it takes, and where it may stop, in a sentence.
+        plan: the plan to show.
+        summary: one sentence on its cost, and where it may stop.
     """
     figures = [] if plan.is_order_only else [inline(best_figure(*best_in_hand(plan)))]
     if any(step.why for step in plan.steps):
@@ -37,7 +37,7 @@ def plan_page(plan: Plan, summary: str) -> str:
 
 
 def best_in_hand(plan: Plan) -> tuple[np.ndarray, int | None]:
-    """(k,) mean over targets of the best expected in hand after k trainings, NaN until each target has one; where to stop."""
+    """(k,) mean over targets of the expected best after k trainings, NaN until each target has one; and where to stop."""
     best: dict[str, float] = {}
     means, stop = [], None
     for number, step in enumerate(plan.steps, start=1):
@@ -50,7 +50,7 @@ def best_in_hand(plan: Plan) -> tuple[np.ndarray, int | None]:
 
 
 def reasons(steps: tuple[Step, ...], most: int) -> tuple[list[str], list[str], np.ndarray]:
-    """Names of at most so many candidates that have reasons, g groups of evidence, and (n, g) contributions."""
+    """Names of at most n candidates that have reasons, g groups of evidence, and (n, g) contributions."""
     shown = [step for step in steps if step.why][:most]
     groups = list(dict.fromkeys(group for step in shown for group in step.why))
     why = np.array([[step.why.get(group, 0.0) for group in groups] for step in shown])

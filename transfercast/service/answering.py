@@ -1,6 +1,6 @@
-"""Forecasts and plans out of bodies, in whichever process.
+"""Make forecasts and plans from the bodies of requests, in any process.
 
-Read from bytes and written as bytes: checking a hundred rows twice takes longer than forecasting them.
+Bodies are read and written as bytes, because checking a hundred rows twice takes longer than forecasting them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Kind = Literal["forecast", "plan"]
 
 
 class Question(NamedTuple):
-    """What a client asks for, and the body that it sent."""
+    """The kind of a client's request, and its body."""
 
     kind: Kind
     body: bytes
 
 
 Answer = tuple[int, bytes]
-"""An HTTP status, and JSON: what was asked for, or what is wrong with the request."""
+"""An HTTP status, and JSON: the result, or the mistakes in the request."""
 
 
 def answered(predictor: Predictor, questions: Sequence[Question]) -> list[Answer]:

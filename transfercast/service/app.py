@@ -1,4 +1,4 @@
-"""The HTTP application: a factory, so that tests and servers make their own."""
+"""The factory of the HTTP application, which tests and servers call."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def create_app(
     """The service on one predictor.
 
     Args:
-        predictor: folder that train-meta wrote; None serves the prior.
-        key: what clients must send as `Authorization: Bearer KEY`; None asks for none.
-        history: URL or file of the history; None takes no observations and does not retrain.
-        workers: processes that forecast and plan; with 0 threads of this one do, without a time limit.
-        hosts: names that the service goes by; requests to other names are refused. None takes any, which is safe only
-            where no browser can reach the service, or a key is asked for.
-        folder: of feature tables and plans that the page offers; None offers none.
-        pool: of sources whose words the page explains; None explains none.
+        predictor: folder that train-meta wrote; None serves the predictor that comes with the package.
+        key: key that clients must send as `Authorization: Bearer KEY`; None requires no key.
+        history: URL or file of the history; with None, observations and retraining are refused.
+        workers: processes that forecast and plan; with 0, threads of this process do so, without a time limit.
+        hosts: names of the service; requests to other names are refused. None accepts any name, which is safe only if no
+            browser can reach the service, or a key is required.
+        folder: folder of feature tables and plans that the page offers; None offers none.
+        pool: pool of sources whose words the page explains; None explains none.
 
     Raises:
         InputError, ArtifactError: if predictor or history cannot be opened.
@@ -121,7 +121,7 @@ def create_app(
 
 
 def _tell_errors(app: FastAPI) -> None:
-    """Have every error that a client or the surroundings cause answered with its status and `detail`."""
+    """Answer every error of a request or of the environment with its status and `detail`."""
 
     @app.exception_handler(TransfercastError)
     async def ours(request: Request, error: TransfercastError) -> Response:

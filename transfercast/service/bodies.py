@@ -1,4 +1,4 @@
-"""Bodies: read as bytes, parsed where they are used, described in the OpenAPI schema all the same."""
+"""Bodies of requests: read as bytes, parsed where they are used, and described in the OpenAPI schema."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ async def json_body(request: Request, empty: bytes | None = None) -> bytes:
     """The body of a request.
 
     Args:
-        request: of a client.
-        empty: what an empty body stands for; without it the empty body is returned, to be refused as no JSON.
+        request: request of a client.
+        empty: body that replaces an empty one; without it an empty body is returned, and later refused as not JSON.
 
     Raises:
-        HTTPException: if it says that it is something else than JSON (a form, which any page may send, says so), or if its
-            client went away before all of it was there.
+        HTTPException: if its content type is not JSON (a form, which any page may send, has another), or if the client
+            closed the connection before the body was complete.
     """
     try:
         body = await request.body()
-    except ClientDisconnect as error:  # nobody is left to read this; unhandled, each would be a traceback in the log
+    except ClientDisconnect as error:  # the client cannot read this; without it, the log would have a traceback
         raise HTTPException(400, "the connection was closed before the body was whole") from error
     if not body and empty is not None:
         return empty
@@ -40,11 +40,11 @@ async def file_body(request: Request, kind: str) -> bytes:
     """The body of a request that sends a file.
 
     Args:
-        request: of a client.
-        kind: media type that it must say; no form of a page can.
+        request: request of a client.
+        kind: required media type, which a form of a page cannot have.
 
     Raises:
-        HTTPException: if it says another, is empty, or its client went away before all of it was there.
+        HTTPException: if it has another type, is empty, or the client closed the connection before it was complete.
     """
     try:
         body = await request.body()
@@ -57,23 +57,23 @@ async def file_body(request: Request, kind: str) -> bytes:
 
 
 def described_file(kind: str) -> dict[str, Any]:
-    """What the OpenAPI schema says of a route whose body is a file of a media type."""
+    """The OpenAPI schema of a route whose body is a file of a media type."""
     return {"requestBody": {"required": True, "content": {kind: {"schema": {"type": "string", "format": "binary"}}}}}
 
 
 def described(model: type[BaseModel], required: bool = True) -> dict[str, Any]:
-    """What the OpenAPI schema says of a route whose body is of `model`."""
+    """The OpenAPI schema of a route whose body is of `model`."""
     schema = {"$ref": _PLACE.format(model=model.__name__)}
     return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 
 def describe(app: FastAPI, models: list[type[BaseModel]], refused: type[BaseModel]) -> None:
-    """Have an app's OpenAPI schema hold the models of bodies that routes read by themselves.
+    """Add to an app's OpenAPI schema the models of bodies that routes read as bytes.
 
     Args:
-        app: with its routes.
-        models: that `described` names.
-        refused: what a client gets instead of an answer.
+        app: the app with its routes.
+        models: models that `described` names.
+        refused: model of a refusal.
     """
     _, definitions = models_json_schema([(model, "validation") for model in (*models, refused)], ref_template=_PLACE)
 

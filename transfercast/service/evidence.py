@@ -1,4 +1,4 @@
-"""The route of the atlas: what each source gained on each target in the transfers that come with transfercast."""
+"""The route of the atlas: the gains of sources on targets in the transfers that come with transfercast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transfercast.corpus import measured
 from transfercast.service.messages import GainRow
 
 SAME = ["target", "encoder", "metric", "recipe"]
-"""What trainings share whose scores are compared."""
+"""Fields in which trainings must agree for their scores to be compared."""
 
 
 def evidence_routes() -> APIRouter:

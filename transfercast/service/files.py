@@ -1,4 +1,4 @@
-"""Feature tables and plans that the page offers: those in one folder, named by what a listing of it says."""
+"""Feature tables and plans that the page offers: those in one folder, by their names in its listing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transfercast.service.limits import MOST_BYTES, MOST_FILES
 
 
 class Files:
-    """Files of a folder; a name from outside is compared with a listing and never becomes a path.
+    """Files of a folder; a name from a request is compared with the listing and never used as a path.
 
     Args:
         folder: None offers nothing.
@@ -44,7 +44,7 @@ class Files:
         for path in sorted(self._listed("*.json"), key=lambda path: -path.stat().st_mtime):
             try:
                 found[path.name] = Plan.load(path)
-            except TransfercastError:  # other JSON may lie there
+            except TransfercastError:  # other JSON files may be there
                 continue
         return found
 

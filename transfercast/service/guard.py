@@ -1,8 +1,8 @@
-"""What every request must pass before anything of it is read: host, origin, key, size.
+"""Checks of every request before its body is read: host, origin, key, size.
 
-A browser sends requests of any page that it shows to any address that it reaches, loopback included. Two things give such
-a request away: it says where it comes from (Origin, Sec-Fetch-Site), which is checked where it could change something; and
-where a page's own name was made to lead here (DNS rebinding), it says that name (Host).
+A browser sends requests of any page that it shows to any address that it can reach, loopback included. Two headers identify
+such a request: its origin (Origin, Sec-Fetch-Site), which is checked for requests that could change something; and, if a
+page's own name was made to resolve to this address (DNS rebinding), that name (Host).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from transfercast.service.limits import MOST_BYTES, MOST_HELD_BYTES, RETRY_SECON
 from transfercast.service.refusals import refusal
 
 OPEN_PATHS = ("/", "/page.js", "/page.css", "/icon.svg", "/docs", "/openapi.json", "/healthz")
-"""Say nothing that is not public, so they ask for no key."""
+"""Paths that need no key, because they return nothing that is not public."""
 
 READING = ("GET", "HEAD", "OPTIONS")
 _TOO_LARGE = f"a body may have {MOST_BYTES} bytes; send fewer rows at once"
 
 
 class Guard:
-    """Plain ASGI, because starlette's own base for middleware costs half a forecast.
+    """Middleware in plain ASGI, because starlette's own base class takes half the time of a forecast.
 
     Args:
-        app: what is guarded.
+        app: the app that is guarded.
         key: see `create_app`.
         hosts: see `create_app`.
     """
@@ -88,7 +88,7 @@ class Guard:
 
 
 def _from_elsewhere(headers: Headers) -> bool:
-    """Whether a browser says that a page of another origin sends this. What is no browser says nothing."""
+    """Whether the headers of a browser show that a page of another origin sends this. Other clients send no such headers."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
         return site not in ("same-origin", "none")

@@ -1,7 +1,7 @@
-"""Retraining in the background: a process of its own, so that forecasts are not slowed down and nothing of it stays here.
+"""Retraining in a separate process, so that forecasts are not slowed down and its memory is released afterwards.
 
-The process is `transfercast train-meta`. It says what came of it in a file, and ends when its standard input does, which
-is when this process ends, however that comes about: no retraining outlives the service that began it.
+The process is `transfercast train-meta`. It writes its result to a file, and ends when its standard input is closed. That
+happens when this process ends in any way, so no retraining outlives the service that started it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from transfercast.service.limits import MOST_RETRAININGS
 
 MOST_TEXT = 4_000
 STOP_SECONDS = 5.0
-"""That a process has to end when it is told to, before it is made to."""
+"""Time that a process has to end when it is asked to, before it is killed."""
 
 CANCELLED = "cancelled; the predictor in force is the one from before"
 
@@ -42,10 +42,10 @@ class Job:
     """One retraining.
 
     Attributes:
-        id: to ask for it by.
+        id: identifies it in requests.
         state: running, done (whether promoted or not), failed, cancelled.
-        started, seconds: when, in seconds since the epoch, and for how long.
-        version, promoted: what was made, and whether it is in force; None until done.
+        started, seconds: its start, in seconds since the epoch, and its duration.
+        version, promoted: the new version, and whether it is in force; None until done.
         message: its verdict, or its error.
         rows: quality of feature sets and champion, when done.
     """
@@ -61,7 +61,7 @@ class Job:
 
 
 class _Report(BaseModel):
-    """What is taken from the report of a retraining."""
+    """The fields that are read from the report of a retraining."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -76,8 +76,8 @@ class Jobs:
 
     Args:
         history: URL or file.
-        folder: of the predictor's versions.
-        afterwards: called when a retraining has ended well.
+        folder: folder of the predictor's versions.
+        afterwards: called when a retraining has succeeded.
     """
 
     def __init__(self, history: str, folder: Path, afterwards: Callable[[], None]) -> None:
@@ -87,7 +87,7 @@ class Jobs:
         self._lock = threading.Lock()
 
     def start(self, minutes: float, margin: float) -> Job:
-        """Begin a retraining.
+        """Start a retraining.
 
         Raises:
             InputError: if one is running.
@@ -108,15 +108,15 @@ class Jobs:
         return job
 
     def find(self, name: str) -> Job | None:
-        """A retraining by its id, while it is remembered."""
+        """A retraining by its id, if it is still remembered."""
         return self._jobs.get(name)
 
     def all(self) -> list[Job]:
-        """All that are remembered, the last first."""
+        """All remembered retrainings, the latest first."""
         return list(reversed(self._jobs.values()))
 
     def cancel(self, job: Job) -> None:
-        """End a retraining; one that has ended stays as it is."""
+        """Cancel a retraining; one that has ended is not changed."""
         with self._lock:
             if job.state != "running":
                 return
@@ -127,7 +127,7 @@ class Jobs:
             _end(process)
 
     def stop(self) -> None:
-        """End whatever is running."""
+        """End the running retraining, if any."""
         running = self._running()
         if running is not None:
             self.cancel(running)
@@ -136,7 +136,7 @@ class Jobs:
         return next((job for job in self._jobs.values() if job.state == "running"), None)
 
     def _run(self, job: Job, command: list[str]) -> None:
-        """Wait for the process; whatever happens, the job does not stay running."""
+        """Wait for the process; the job's state is no longer `running` afterwards, also after an error."""
         state: State = "failed"
         try:
             with tempfile.TemporaryDirectory(prefix="transfercast-") as place:
@@ -171,16 +171,16 @@ class Jobs:
             with self._lock:
                 self._process = process
                 cancelled = job.state != "running"
-            if cancelled:  # before there was a process
+            if cancelled:  # before the process was started
                 _end(process)
             return process.wait()
 
 
 def _take(report: Path, job: Job) -> None:
-    """Take over what a process reported.
+    """Read the result that a process reported.
 
     Raises:
-        OSError, ArtifactError: if there is no report, or no whole one.
+        OSError, ArtifactError: if there is no report, or it is incomplete.
     """
     content = checked(_Report, str(report), parse_json(report.read_bytes(), str(report)), ArtifactError)
     job.version, job.promoted, job.message, job.rows = content.version, content.promoted, content.reason, content.rows

@@ -1,4 +1,4 @@
-"""Routes by which the service learns: observations in, retraining in the background, versions in and out of force."""
+"""Routes for observations, retraining in the background, and versions of the predictor."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def observation_routes(recorder: Recorder | None) -> APIRouter:
 
     @router.post("/observations", openapi_extra=described(Observations))
     async def observations(request: Request) -> Appended:
-        """Append observations; a run that is there already stays as it is, so sending twice changes nothing."""
+        """Append observations; a run that is recorded already is not changed, so sending twice changes nothing."""
         if recorder is None:
             raise InputError("this service keeps no history; start it with --history.")
         return await recorder.record(await json_body(request))
@@ -38,7 +38,7 @@ def observation_routes(recorder: Recorder | None) -> APIRouter:
 
 
 def version_routes(served: Served) -> APIRouter:
-    """Versions of the predictor; where the prior is served there are none."""
+    """Versions of the predictor; without --predictor there are none."""
     router = APIRouter(prefix="/v1")
 
     @router.get("/models")
@@ -50,7 +50,7 @@ def version_routes(served: Served) -> APIRouter:
 
     @router.get("/models/{name}")
     def model(name: str) -> ModelReport:
-        """What a version rests on and how it was judged: the report of its retraining."""
+        """The observations that a version was learned from and its evaluation: the report of its retraining."""
         folder = _folder(served)
         if name not in versions.all_ids(folder):
             raise HTTPException(404, f"no version {name!r}; GET /v1/models lists them.")
@@ -58,7 +58,7 @@ def version_routes(served: Served) -> APIRouter:
 
     @router.post("/models/{name}/promote")
     def promote(name: str) -> ModelRow:
-        """Put a version in force, once it is loaded."""
+        """Put a version in force, after it was loaded."""
         folder = _folder(served)
         if name not in versions.all_ids(folder):
             raise HTTPException(404, f"no version {name!r}; GET /v1/models lists them.")
@@ -68,7 +68,7 @@ def version_routes(served: Served) -> APIRouter:
 
     @router.post("/models/roll-back")
     def roll_back() -> ModelRow:
-        """Put the last version before that can be loaded in force again."""
+        """Put the latest earlier version that can be loaded in force again."""
         folder = _folder(served)
         name = Predictor.roll_back(folder)
         served.refresh()
@@ -83,7 +83,7 @@ def retraining_routes(jobs: Jobs | None) -> APIRouter:
 
     @router.post("/retrain", status_code=202, openapi_extra=described(Retrain, required=False))
     async def retrain(request: Request) -> JobRow:
-        """Begin retraining in the background; ask GET /v1/retrain/ID how it goes."""
+        """Start a retraining in the background; GET /v1/retrain/ID gives its state."""
         how = parsed(Retrain, await json_body(request, empty=b"{}"))
         if jobs is None:
             raise InputError("nothing to retrain: start the service with --history and --predictor.")
@@ -91,17 +91,17 @@ def retraining_routes(jobs: Jobs | None) -> APIRouter:
 
     @router.get("/retrain")
     def retrainings() -> list[JobRow]:
-        """Retrainings that this service began, the last first. They end with the service, and it forgets them."""
+        """Retrainings that this service started, the latest first. They end with the service, and a restarted one has none."""
         return [] if jobs is None else [JobRow(**asdict(job)) for job in jobs.all()]
 
     @router.get("/retrain/{name}")
     def retraining(name: str) -> JobRow:
-        """How a retraining goes."""
+        """The state of a retraining."""
         return JobRow(**asdict(_job(jobs, name)))
 
     @router.delete("/retrain/{name}")
     def cancel(name: str) -> JobRow:
-        """Cancel a retraining; one that has ended stays as it is."""
+        """Cancel a retraining; one that has ended is not changed."""
         job = _job(jobs, name)
         if jobs is not None:
             jobs.cancel(job)
@@ -119,7 +119,7 @@ def _job(jobs: Jobs | None, name: str) -> Job:
 
 def _folder(served: Served) -> Path:
     if served.folder is None:
-        raise InputError("this service serves the prior; start it with --predictor to have versions.")
+        raise InputError("this service has no folder of versions; start it with --predictor to have one.")
     return served.folder
 
 

@@ -1,4 +1,4 @@
-"""Routes that show what is in the history: observations, how trainings went, gains of sources, and searches of plans."""
+"""Routes that show the history: observations, trainings, gains of sources, and searches of plans."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def history_routes(recorder: Recorder | None) -> APIRouter:
         offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
         limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 100,
     ) -> HistoryRows:
-        """Observations, the latest first; `words` is a part of the name of source or target."""
+        """Observations, the latest first; `words` is a part of the name of the source or target."""
         found = _past(recorder).listed(words.replace("\x00", ""), offset, limit)
         return HistoryRows(
             total=found.total, rows=[HistoryRow(**row, gain=_gain(row["score"], row["baseline"])) for row in found.rows]
@@ -40,7 +40,7 @@ def history_routes(recorder: Recorder | None) -> APIRouter:
 
     @router.get("/trainings")
     def trainings(limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 100) -> list[TrainingRow]:
-        """How the last trainings went, epoch by epoch, also those that failed."""
+        """The latest trainings, epoch by epoch, also those that failed."""
         return [
             TrainingRow(
                 source=one.source, target=one.target, recipe=one.recipe, encoder=one.encoder, ended=one.ended,
@@ -52,12 +52,12 @@ def history_routes(recorder: Recorder | None) -> APIRouter:
 
     @router.get("/gains")
     def gains() -> list[GainRow]:
-        """What each source gained on each target over the target alone, on validation."""
+        """Gain of each source on each target over the target alone, on validation."""
         return [GainRow(**row) for row in _past(recorder).gains()]
 
     @router.post("/observations/file", openapi_extra=described_file(CSV))
     async def observations(request: Request) -> Appended:
-        """Append the rows of a CSV file; where one is wrong, none is kept, and `detail` names line, column and value."""
+        """Append the rows of a CSV file; if one is wrong, none is kept, and `detail` names line, column and value."""
         past = _past(recorder)
         content = await file_body(request, CSV)
         return await asyncio.to_thread(_import, past, content)
@@ -71,7 +71,7 @@ def search_routes(recorder: Recorder | None, files: Files) -> APIRouter:
 
     @router.get("/searches")
     def searches() -> list[SearchRow]:
-        """The plans of the folder, the newest first, and what came of each of their steps."""
+        """The plans of the folder, the newest first, and the result of each of their steps."""
         past = _past(recorder)
         states = past.step_states()
         scores = {

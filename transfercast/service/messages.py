@@ -1,4 +1,4 @@
-"""What clients send and get. Every size is bounded here."""
+"""Models of requests and answers. They limit every size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from transfercast.service.jobs import State
 from transfercast.service.limits import MOST_FEATURES, MOST_ROWS, MOST_TARGETS, MOST_TERM_LETTERS
 
 OWN_SCORE = Column(name="target_score", measure="target_score", version=1, better="unknown", group="single-task scores")
-"""Known without a description: the target trained alone, where `targets` does not say it."""
+"""Feature that is known without a description: the score of the target trained alone, if `targets` does not give it."""
 
 _WRITTEN = r"^[^\x00-\x1f\x7f]+$"  # a database takes no NUL, and a terminal should see no control character
 
@@ -38,13 +38,13 @@ Features = dict[ColumnName, float | None]
 
 
 class Request(BaseModel):
-    """Any request: nothing unknown, no NaN, no infinity."""
+    """Base of all requests: unknown fields, NaN and infinities are refused."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Description(Request):
-    """What a feature column means: the measure it comes of and in which version, its direction, and its group."""
+    """Description of a feature column: its measure with version, its direction, and its group."""
 
     name: ColumnName
     measure: ColumnName
@@ -53,7 +53,7 @@ class Description(Request):
     group: Group
 
     def column(self) -> Column:
-        """As feature tables have it."""
+        """The column of a feature table."""
         return Column(**self.model_dump())
 
 
@@ -67,14 +67,14 @@ class Row(Request):
 
 
 class Alone(Request):
-    """What training a target alone gave: its score on validation, and the seconds a row and epoch took."""
+    """Result of training a target alone: its score on validation, and the seconds for each row and epoch."""
 
     score: Annotated[float, Field(ge=-1, le=1)] | None = None
     seconds_per_row_epoch: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
 
 class Target(Alone):
-    """What is known of a target: its metric, and how it did when trained alone; `alone` says so by encoder."""
+    """Facts on a target: its metric, and its score when trained alone; `alone` gives the score for each encoder."""
 
     metric: Annotated[str, Field(max_length=50)] = DEFAULT_METRIC
     train_rows: Annotated[int, Field(ge=1, le=10**12)] = 1
@@ -94,8 +94,8 @@ class Target(Alone):
 class ForecastRequest(Request):
     """Candidates to forecast, each once.
 
-    `columns` says what features mean that the predictor was not fitted on (the prior ranks by them); features described
-    by neither are passed over. `encoders` names the base encoder of each source that has another than `encoder`.
+    `columns` describes features that the predictor was not fitted on (the prior uses them); features that are neither known
+    nor described are ignored. `encoders` names the base encoder of each source that has another than `encoder`.
     """
 
     rows: Annotated[list[Row], Field(min_length=1, max_length=MOST_ROWS)]
@@ -116,7 +116,7 @@ class ForecastRequest(Request):
         return rows
 
     def candidates_in(self, fitted: FittedModel) -> Candidates:
-        """The rows as the regressor takes them.
+        """The rows as candidates of the predictor.
 
         Raises:
             InputError: if a candidate is there twice.
@@ -144,7 +144,7 @@ class ForecastRequest(Request):
         return candidates
 
     def _measured(self, fitted: FittedModel) -> tuple[tuple[Column, ...], np.ndarray]:
-        """The columns that the rows have, and (n, f) values; what nobody described takes neither time nor memory."""
+        """The columns that the rows have, and (n, f) values; features without a description take no time or memory."""
         known = {column.name: column for column in fitted.schema if column.group != "recipe"}
         known = {OWN_SCORE.name: OWN_SCORE} | {sent.name: sent.column() for sent in self.columns} | known
         names = sorted({name for row in self.rows for name in row.features if name in known})
@@ -167,7 +167,7 @@ class PlanRequest(ForecastRequest):
 
 
 class ForecastRow(BaseModel):
-    """One forecast; `why`, there when it was asked for, sums with `base` to `score`."""
+    """One forecast; `why`, present if requested, sums with `base` to `score`."""
 
     source: str
     target: str
@@ -195,7 +195,7 @@ _NUMBERS = ("score", "lower", "upper", "prior_share", "base", "support")
 
 
 def answer_of(forecast: Forecast) -> bytes:
-    """A forecast as it is sent: a ForecastAnswer in JSON, written without checking it against the model again."""
+    """A ForecastAnswer in JSON, written without checking it against the model again."""
     columns: dict[str, Any] = dict(zip(INDEX, zip(*forecast.candidates, strict=True), strict=True))
     columns |= {name: getattr(forecast, name).tolist() for name in _NUMBERS}
     columns["beats_baseline"] = [None if math.isnan(value) else value for value in forecast.beats_baseline.tolist()]
@@ -212,13 +212,13 @@ class ObservationRow(rows.ObservationRow):
 
 
 class Observations(Request):
-    """Observations to append; sent again they change nothing."""
+    """Observations to append; sending them again changes nothing."""
 
     observations: Annotated[list[ObservationRow], Field(min_length=1, max_length=MOST_ROWS)]
     columns: Annotated[list[Description], Field(max_length=MOST_FEATURES)] = []
 
     def records(self) -> list[Observation]:
-        """As the history keeps them.
+        """The observations for the history.
 
         Raises:
             InputError: naming the row that is wrong.
@@ -233,7 +233,7 @@ class Observations(Request):
 
 
 class Appended(BaseModel):
-    """How many observations were new, and how many the history holds."""
+    """Number of new observations, and of all that the history holds."""
 
     new: int
     total: int
@@ -250,7 +250,7 @@ class ModelRow(BaseModel):
 
 
 class Quality(BaseModel):
-    """How forecasts of targets held out did, with one set of features; regrets in percent of the best score."""
+    """Quality of forecasts of held-out targets with one set of features; regrets in percent of the best score."""
 
     name: str
     rmse: float
@@ -261,7 +261,7 @@ class Quality(BaseModel):
 
 
 class ModelReport(BaseModel):
-    """What a version rests on and how it was judged; `curves` has the best in hand at even shares of all hours, by order."""
+    """A version's observations and evaluation; `curves` has the best score so far at even shares of all hours, by order."""
 
     id: str
     observations: int
@@ -273,7 +273,7 @@ class ModelReport(BaseModel):
 
 
 class Retrain(Request):
-    """How to retrain; an empty body takes the defaults."""
+    """Options of a retraining; an empty body takes the defaults."""
 
     minutes: Annotated[float, Field(ge=0, le=24 * 60)] = 1.0
     margin: Annotated[float, Field(ge=0, le=100)] = 0.5
@@ -299,7 +299,7 @@ class TableNames(BaseModel):
 
 
 class TableRows(BaseModel):
-    """A feature table as POST /v1/plans takes it, once a budget is added."""
+    """A feature table; with a budget added, it is a body of POST /v1/plans."""
 
     rows: list[dict[str, Any]]
     targets: dict[str, dict[str, Any]]
@@ -309,7 +309,7 @@ class TableRows(BaseModel):
 
 
 class About(BaseModel):
-    """What this service can do."""
+    """The features that this service offers."""
 
     version: str
     predictor: str
@@ -336,14 +336,14 @@ class HistoryRow(BaseModel):
 
 
 class HistoryRows(BaseModel):
-    """Some observations, the latest first, and how many there are."""
+    """A page of observations, the latest first, and the number of all."""
 
     total: int
     rows: list[HistoryRow]
 
 
 class TrainingRow(BaseModel):
-    """How a training went: `curve` holds its score after each epoch."""
+    """A training; `curve` holds its score after each epoch."""
 
     source: str
     target: str
@@ -367,7 +367,7 @@ class GainRow(BaseModel):
 
 
 class SearchStep(BaseModel):
-    """A training of a plan: its forecast, and what came of it."""
+    """A training of a plan: its forecast and its result."""
 
     position: int
     source: str
@@ -383,7 +383,7 @@ class SearchStep(BaseModel):
 
 
 class SearchRow(BaseModel):
-    """A plan of the folder and how its search goes."""
+    """A plan of the folder and the progress of its search."""
 
     name: str
     id: str
@@ -415,21 +415,21 @@ class TermRow(BaseModel):
 
 
 class TermAnswer(BaseModel):
-    """Words in the order of the text, or terms by weight; `about` says it in a sentence."""
+    """Words in the order of the text, or terms by weight; `about` is a summary in one sentence."""
 
     about: str
     terms: list[TermRow]
 
 
 class TermSources(BaseModel):
-    """Sources whose words can be explained; where there are none, `needs` says what is needed."""
+    """Sources whose words can be explained; if there are none, `needs` says what is missing."""
 
     sources: list[str]
     needs: str
 
 
 class Mistake(BaseModel):
-    """One mistake in a request: where it is, what is wrong, and what was found there."""
+    """One mistake in a request: its place, a message, and the value found there."""
 
     type: str
     loc: list[str | int]
@@ -438,6 +438,6 @@ class Mistake(BaseModel):
 
 
 class Refusal(BaseModel):
-    """What a client gets instead of an answer."""
+    """The answer to a request that is refused."""
 
     detail: str | list[Mistake]

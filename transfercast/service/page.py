@@ -1,7 +1,8 @@
-"""The page at /: one HTML file, one script and one style sheet of our own, which ask the routes of /v1 as any client does.
+"""The page at /: one HTML file, one script and one style sheet, which call the routes of /v1 like any client.
 
-NiceGUI was looked at: its Vue templates need 'unsafe-eval', and each visitor would hold a web socket and state in this process,
-past the guard, limits and workers; 26 more packages. So the browser draws, with the key in a header, where no form can send it.
+The browser draws the page, and sends the key in a header, which a form cannot do. NiceGUI was considered and not used: its Vue
+templates need 'unsafe-eval', each visitor would hold a web socket and state in this process, which the guard, limits and
+workers do not cover, and it needs 26 more packages.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ HEADERS = {
 
 
 def page_routes() -> APIRouter:
-    """The page's files; they say nothing that is not public, so they ask for no key."""
+    """The page's files; they contain nothing that is not public, so they need no key."""
     router = APIRouter()
     folder = files("transfercast.service") / "static"
 
@@ -45,12 +46,12 @@ def page_routes() -> APIRouter:
 
 
 def about_routes(served: Served, recorder: Recorder | None, jobs: Jobs | None) -> APIRouter:
-    """What the page must know before it draws anything."""
+    """The route that the page reads before it draws anything."""
     router = APIRouter(prefix="/v1")
 
     @router.get("/about")
     def about() -> About:
-        """What this service can do; asks for the key, so that a client can try it."""
+        """The features that this service offers; it needs the key, so that a client can test its key."""
         has_versions = served.folder is not None and bool(versions.all_ids(served.folder))
         return About(
             version=VERSION, predictor=served.predictor.id, history=recorder is not None, versions=has_versions,

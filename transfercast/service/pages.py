@@ -42,7 +42,7 @@ EXAMPLES = {
     "/v1/observations": '{"observations": [{"source": "gratitude", "target": "reviews", "score": 0.57, "encoder": "minilm"}]}',
     "/v1/retrain": '{"minutes": 1}',
 }
-"""Bodies to try, by path."""
+"""Example bodies, by path."""
 
 
 def page_of(schema: dict[str, Any], base: str) -> str:
@@ -70,7 +70,7 @@ def _example(method: str, path: str, base: str) -> str:
 
 
 def _fields(operation: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, str]]:
-    """The fields of an operation's body, those of what lies in it indented below."""
+    """The fields of an operation's body, with nested fields indented below."""
     content = operation.get("requestBody", {}).get("content", {})
     return _rows(content.get("application/json", {}).get("schema", {}), schema["components"]["schemas"], "")
 

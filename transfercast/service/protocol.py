@@ -1,8 +1,8 @@
-"""HTTP/1.1 on a connection: uvicorn's, with limits on what may come before an application is asked.
+"""uvicorn's HTTP/1.1 protocol, with limits on the size and time of a request before the application is called.
 
-uvicorn's parsers keep a header line until it ends, and joining its pieces takes time with the square of its length; and
-they wait for ever for a request that never comes, or never ends. There are options against neither with httptools, the
-faster of the two.
+uvicorn's parsers keep a header line until it ends, and joining its pieces takes a time that grows with the square of its
+length; and they wait without limit for a request that does not begin or end. httptools, the faster of the two parsers, has
+no options against either.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Wait for a request, but not for ever."""
+        """Wait for a request, for a limited time."""
         super().connection_made(transport)
         self._due = self.loop.call_later(ARRIVAL_SECONDS, transport.close)
 
@@ -32,7 +32,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, unless it is too much."""
+        """Process received bytes, unless there are too many."""
         self._received += len(data)
         super().data_received(data)
         most = MOST_HEAD_BYTES if self._in_head else MOST_HEAD_BYTES + 2 * MOST_BYTES
@@ -40,19 +40,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self.send_400_response("The request is too long.")
 
     def on_message_begin(self) -> None:
-        """A request begins, and must arrive in time."""
+        """Start the time limit of a request that begins."""
         super().on_message_begin()
         self._in_head, self._received = True, 0
         self._arrived()
         self._due = self.loop.call_later(ARRIVAL_SECONDS, self.transport.close)
 
     def on_headers_complete(self) -> None:
-        """Its headers are there."""
+        """Note that the headers are complete."""
         self._in_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """It is there whole."""
+        """Note that the request is complete."""
         super().on_message_complete()
         self._arrived()
 

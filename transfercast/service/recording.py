@@ -1,4 +1,4 @@
-"""Observations into the history: one request after the other, and no request waits long."""
+"""Write observations to the history: one request after the other, each with a limited wait."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from transfercast.service.refusals import BusyError, parsed
 
 
 class Recorder:
-    """Writes what clients observed.
+    """Writes the observations of clients.
 
     Args:
         history: URL or file.
 
     Attributes:
-        past: the history, to read from.
+        past: the history, for reading.
 
     Raises:
         InputError: if the history cannot be opened.
@@ -37,7 +37,7 @@ class Recorder:
 
         Raises:
             WrongBodyError, InputError: if one of them is wrong; then none is kept.
-            BusyError: if the database is locked, or not there.
+            BusyError: if the database is locked, or cannot be reached.
         """
         try:
             async with asyncio.timeout(WRITE_SECONDS):

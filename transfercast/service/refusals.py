@@ -1,7 +1,7 @@
-"""What a client gets instead of an answer: a status and `detail`, a sentence or the list of mistakes in a body.
+"""Refusals of requests: a status and `detail`, which is a sentence or the list of mistakes in a body.
 
-Details repeat what a client sent, and errors of a database may name its URL: so they are written in ASCII, values are cut,
-and passwords are left out.
+Details may repeat values of a request, and errors of a database may name its URL: so they are written in ASCII, values are
+truncated, and passwords are left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 class WrongBodyError(Exception):
-    """A body that is not what its route takes; `mistakes` says where."""
+    """A body that does not fit its route; `mistakes` lists the places."""
 
     def __init__(self, mistakes: list[dict[str, Any]]) -> None:
         super().__init__(f"{len(mistakes)} mistakes")
@@ -31,14 +31,14 @@ class WrongBodyError(Exception):
 
 
 class BusyError(Exception):
-    """What was asked for cannot be done at this moment."""
+    """The request cannot be answered at present."""
 
 
 def parsed(model: type[Parsed], body: bytes) -> Parsed:
-    """A request out of its body.
+    """Parse the body of a request.
 
     Raises:
-        WrongBodyError: if it is not JSON (which NaN and Infinity are not), or not of the model.
+        WrongBodyError: if it is not JSON (NaN and Infinity are not JSON), or does not fit the model.
     """
     try:
         return model.model_validate_json(body)
@@ -47,7 +47,7 @@ def parsed(model: type[Parsed], body: bytes) -> Parsed:
 
 
 def mistakes(errors: Sequence[Any]) -> list[dict[str, Any]]:
-    """Mistakes as they are told: where, what is wrong, and what was found; at most MOST_MISTAKES of them."""
+    """Mistakes for the answer: place, message, and value; at most MOST_MISTAKES of them."""
     told = [
         {"type": error["type"], "loc": [*error["loc"]], "msg": error["msg"], "input": shown(error["input"])}
         for error in errors[:MOST_MISTAKES]
@@ -63,11 +63,11 @@ def detail_of(what: str | list[dict[str, Any]]) -> bytes:
 
 
 def refusal(status: int, what: str | list[dict[str, Any]]) -> Response:
-    """A refusal; 503 says when to try again."""
+    """The response of a refusal; with status 503 it says when to try again."""
     return answer(status, detail_of(what))
 
 
 def answer(status: int, body: bytes) -> Response:
-    """JSON that is written already."""
+    """A response of JSON that is already serialised."""
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
     return Response(body, status, headers, media_type="application/json")

@@ -1,4 +1,4 @@
-"""The report of a retraining, as far as the page shows it: nothing of where files lie."""
+"""The report of a retraining for the page, without paths of files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Report(_Stored):
 
 
 def report_of(folder: Path, version: str) -> ModelReport:
-    """What a version rests on and how it was judged.
+    """The observations that a version was learned from, and its evaluation.
 
     Raises:
         ArtifactError: if it has no report, or a damaged one.

@@ -1,4 +1,4 @@
-"""The predictor that is served: one immutable object, replaced by assignment, so that requests keep the one they began with."""
+"""The active predictor: one immutable object, replaced by assignment, so that a request keeps the one it began with."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LOOK_EVERY_SECONDS = 1.0
 
 
 class Served:
-    """The predictor in force in a folder, followed as others promote and roll back.
+    """The predictor in force in a folder; it follows promotions and roll-backs by other processes.
 
     Args:
-        folder: that train-meta wrote; None serves the prior.
+        folder: folder that train-meta wrote; None serves the predictor that comes with the package.
 
     Attributes:
-        predictor: the one that is served now.
+        predictor: the active predictor.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -39,13 +39,13 @@ class Served:
             await asyncio.to_thread(self.refresh)
 
     def refresh(self) -> None:
-        """Load what is in force, if that has changed; if it cannot be loaded, the old one goes on being served."""
+        """Load the version in force, if it has changed; if it cannot be loaded, the old one stays active."""
         with self._lock:
             try:
                 in_force = self._in_force()
                 if in_force == self._seen:
                     return
-                self._seen = in_force  # what cannot be loaded is tried once, not every second
+                self._seen = in_force  # a version that cannot be loaded is tried once, not every second
                 self.predictor = Predictor.load(self.folder)
             except TransfercastError as error:
                 log.error("still serving %s: %s", self.predictor.id, error)

@@ -1,4 +1,4 @@
-"""Routes that turn a feature table, uploaded or of the folder, into the rows that forecasts and plans are asked with."""
+"""Routes that turn a feature table, uploaded or from the folder, into the rows of a request for forecasts or plans."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def table_routes(files: Files) -> APIRouter:
 
 
 def _loaded(content: bytes) -> FeatureTable:
-    """A table out of a file's bytes, whose size is checked before it is unpacked.
+    """A table from a file's bytes, whose unpacked size is checked first.
 
     Raises:
-        InputError: if it is no Parquet file, or too large.
-        ArtifactError: if it is no feature table.
+        InputError: if it is not a Parquet file, or too large.
+        ArtifactError: if it is not a feature table.
     """
     try:
         about = pq.ParquetFile(io.BytesIO(content)).metadata

@@ -1,4 +1,4 @@
-"""Routes for what drives a decision. `transfercast explain` reads the models in a process of its own: this one has no torch."""
+"""Routes for the words that drive decisions. Models are loaded by `transfercast explain`, a process of its own, with torch."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def _sources(pool: Path | None) -> list[str]:
 
 
 def _explained(asked: Terms, pool: str) -> TermAnswer:
-    """Ask `transfercast explain`.
+    """Run `transfercast explain`.
 
     Raises:
-        InputError: with its error.
+        InputError: with its error message.
         BusyError: if it takes too long.
     """
     what = [asked.source, asked.text] if asked.text is not None else [f"{asked.source}:{asked.second}"]

@@ -1,12 +1,12 @@
-"""Forecasts in processes of their own: one process of Python computes one forecast at a time, however many cores there are.
+"""Forecasts in worker processes, because one process of Python uses one core and computes one forecast at a time.
 
-Questions go to whichever process is free, in the order in which they came, over a socket pair each: a length, then bytes;
-those that wait are taken several at once. (The executors of the standard library take tasks one by one, and are broken
-for good by one process that dies.) A task names the version it is for, so a process that still holds another loads that
-one first, and a promotion counts for all from the next request on.
+Questions go to the next free process, in the order of their arrival, over one socket pair for each process: a length, then
+bytes; a process takes several waiting questions at once. (The executors of the standard library take tasks one by one, and
+cannot be used any more after one process has died.) A task names its version: a process that holds another version loads this
+one first, so a promotion holds for all processes from the next request on.
 
-A process that dies, or takes too long, is replaced, and each question that it was asked is asked once more by itself: only
-the one that it died of, or that takes too long by itself, is refused.
+A process that dies, or takes too long, is replaced, and each of its questions is asked once more alone: only a question that
+again ends the process, or takes too long alone, is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from transfercast.service.refusals import detail_of
 log = logging.getLogger(__name__)
 
 _LENGTH = 4
-"""Bytes of a length; bodies are bounded far below what they can say."""
+"""Bytes of a length; bodies are limited to far less than the largest length."""
 
 _READY = b"ready"
 
@@ -42,8 +42,8 @@ class Workers:
     """Processes that answer questions; start them in the event loop that asks.
 
     Args:
-        folder: of the predictor's versions; None for the prior.
-        count: of processes.
+        folder: folder of the predictor's versions; None for the predictor that comes with the package.
+        count: number of processes.
     """
 
     def __init__(self, folder: Path | None, count: int) -> None:
@@ -52,13 +52,13 @@ class Workers:
         self._serving: list[asyncio.Task[None]] = []
 
     async def start(self, version: str) -> None:
-        """Begin the processes, and have each load a version."""
+        """Start the processes, and let each load a version."""
         workers = [_Worker(self._folder) for _ in range(self._count)]
         await asyncio.gather(*(worker.answer(version, []) for worker in workers))
         self._serving = [asyncio.create_task(self._serve(worker)) for worker in workers]
 
     async def answer(self, version: str, question: Question) -> Answer:
-        """As `answered`, of one question, by the predictor of a version; 503 if processes died of it or took too long."""
+        """The answer to one question by the predictor of a version; 503 if processes died of it or took too long."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         # tasks queue up, not those who wait for a process: of those, one that comes late could go before one just woken
         self._waiting.put_nowait((version, question, answer))
@@ -76,21 +76,21 @@ class Workers:
                 tasks = [await self._waiting.get()]
                 while len(tasks) < MOST_TOGETHER and not self._waiting.empty():
                     tasks.append(self._waiting.get_nowait())
-                version = tasks[-1][0]  # they differ only while one is replaced, and the last asked for the newest
+                version = tasks[-1][0]  # they differ only while one is replaced, and the last task is for the newest
                 answers = await worker.answer(version, [question for _, question, _ in tasks])
                 for (_, _, waiting), answer in zip(tasks, answers, strict=True):
-                    if not waiting.done():  # else its client went away
+                    if not waiting.done():  # else its client has closed the connection
                         waiting.set_result(answer)
         finally:
             worker.end()
 
 
 _Task = tuple[str, Question, "asyncio.Future[Answer]"]
-"""A version, a question, and where the answer goes."""
+"""A version, a question, and the future of its answer."""
 
 
 class _Worker:
-    """A place for one process, as the service sees it; the process begins when it is needed."""
+    """The service's handle of one process; the process is started when it is needed."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -99,12 +99,12 @@ class _Worker:
         self._writer: asyncio.StreamWriter
 
     async def answer(self, version: str, questions: list[Question], again: bool = True) -> list[Answer]:
-        """One answer a question.
+        """One answer for each question.
 
         Args:
-            version: that is to answer.
-            questions: several take less time together.
-            again: ask one that the process dies of once more, since it may have died long before.
+            version: version that is to answer.
+            questions: several together take less time.
+            again: ask a question once more if the process dies, because the process may have been dead before.
         """
         try:
             return await self._ask(version, questions)
@@ -120,7 +120,7 @@ class _Worker:
         return [answer for question in questions for answer in await self.answer(version, [question], again=False)]
 
     def end(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, also during a forecast."""
         if self._process is not None:
             self._writer.close()
             self._process.kill()
@@ -136,7 +136,7 @@ class _Worker:
                 self._writer.write(b"".join([_sized(version.encode()), count, *map(_sized, parts)]))
                 await self._writer.drain()
                 return [(await self._number(), await self._part()) for _ in range(await self._number())]
-        except BaseException:  # what it would answer later is the answer to another question by then
+        except BaseException:  # a later answer would be taken for that of another question
             self.end()
             raise
 
@@ -166,7 +166,7 @@ def _sized(content: bytes) -> bytes:
 
 
 def _work(asks: socket.socket, folder: Path | None) -> None:
-    """What a process does until the service goes: read a version and questions, answer."""
+    """The loop of a process until the service ends: read a version and questions, and answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the service says when to end
     predictor = Predictor()
     with threadpool_limits(1), asks, asks.makefile("rwb") as stream:
@@ -190,10 +190,10 @@ def _work(asks: socket.socket, folder: Path | None) -> None:
 
 
 def _whatever_comes(predictor: Predictor, questions: Sequence[Question]) -> list[Answer]:
-    """As `answered`; a mistake of ours costs the request that met it, and neither others nor the process."""
+    """The same as `answered`; an unexpected error refuses only its own request, and the process goes on."""
     try:
         return answered(predictor, questions)
-    except Exception:  # a process that died of any mistake would take up to seven other requests with it; logged below
+    except Exception:  # if the process died, up to seven other requests would fail; logged below
         if len(questions) > 1:
             return [answer for question in questions for answer in _whatever_comes(predictor, [question])]
         log.exception("a forecast failed")
@@ -207,7 +207,7 @@ def _number(read: Callable[[int], bytes]) -> int:
 def _loaded(folder: Path | None, version: str) -> Predictor:
     place = folder and folder / "versions" / version
     predictor = Predictor.load(place if place and place.is_dir() else folder)
-    gc.unfreeze()  # of what was loaded before
+    gc.unfreeze()  # objects of the previous predictor
     gc.collect()
-    gc.freeze()  # collections that look through all that was loaded again and again were a tenth of the time
+    gc.freeze()  # garbage collections over all loaded objects took a tenth of the time
     return predictor
