@@ -2,9 +2,9 @@
 
 python -m benchmarks.training [--part speed --part jobs --part same --part scores
     --part threshold] [--seeds 3] [--rows 300 2000] [--repeats 3]
-    [--runs FILE]
-    speed   rows x epochs a second of updates over transformers' Trainer with the same batch size, epochs and rate; processor
-            seconds, which a busy machine moves little, so start it with OMP_NUM_THREADS=1
+    [--runs FILE] [--device cpu]
+    speed   rows x epochs a second of updates over transformers' Trainer with the same batch size, epochs and rate; on a CPU in
+            processor seconds, which a busy machine moves little, so start it with OMP_NUM_THREADS=1
     jobs    trainings an hour of two processes of one thread over one process of two threads
     same    largest relative difference between weights trained with the compact and with the whole embedding table
     scores  mean test score minus that of a careful plain loop (1e-4, 8 epochs, batches of 16, warm-up, best epoch on
@@ -43,7 +43,7 @@ from transfercast.sources.batches import padded, shuffled, tokenized
 from transfercast.sources.encoders import OFFLINE, checkpoint_folder, load_tokenizer, quiet_transformers
 from transfercast.sources.finetune import fine_tune, scored
 from transfercast.sources.inference import read
-from transfercast.sources.models import load_encoder, new_model
+from transfercast.sources.models import load_encoder, new_model, pick_device
 from transfercast.sources.scores import score_of
 from transfercast.sources.threshold import best_threshold
 from transfercast.sources.updates import Judged, Run
@@ -74,8 +74,16 @@ def task_named(name: str, rows: int) -> Task:
     return read_task(TaskSpec(name=name, **splits, kind="multilabel", labels=(name,), label=name, rows=caps))
 
 
-def trainer_seconds(task: Task, recipe: Recipe, seed: int) -> float:
-    """Processor seconds of training by transformers' Trainer, nothing else counted."""
+def clock(device: torch.device) -> float:
+    """Seconds that a device has worked: of a CPU the process's own, of a GPU those on the wall when all before is done."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def trainer_seconds(task: Task, recipe: Recipe, seed: int, device: torch.device) -> float:
+    """Seconds (see `clock`) of training by transformers' Trainer, nothing else counted."""
     from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainingArguments
 
     folder = checkpoint_folder(OFFLINE)
@@ -89,23 +97,23 @@ def trainer_seconds(task: Task, recipe: Recipe, seed: int) -> float:
         arguments = TrainingArguments(
             place, per_device_train_batch_size=recipe.batch_size, num_train_epochs=recipe.epochs or 1, seed=seed,
             learning_rate=recipe.learning_rate or 1e-4, warmup_steps=0.1, save_strategy="no", report_to=[], disable_tqdm=True,
-            logging_strategy="no", use_cpu=True, dataloader_pin_memory=False,
+            logging_strategy="no", use_cpu=device.type == "cpu", dataloader_pin_memory=False,
         )  # fmt: skip
         trainer = Trainer(model, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer))
-        started = time.process_time()
+        started = clock(device)
         trainer.train()
-        return time.process_time() - started
+        return clock(device) - started
 
 
-def our_seconds(task: Task, recipe: Recipe, seed: int) -> float:
-    """Processor seconds of the same updates by this package."""
+def our_seconds(task: Task, recipe: Recipe, seed: int, device: torch.device) -> float:
+    """Seconds (see `clock`) of the same updates by this package."""
     folder = checkpoint_folder(OFFLINE)
     tokenizer = load_tokenizer(folder)
     torch.manual_seed(seed)
-    model = new_model(folder, task)
-    started = time.process_time()
+    model = new_model(folder, task).to(device)
+    started = clock(device)
     Run(task, model, tokenizer, recipe, np.random.default_rng(seed), "auto", True).trained(lambda: Judged(0.0), None)
-    return time.process_time() - started
+    return clock(device) - started
 
 
 class Runs:
@@ -126,17 +134,24 @@ class Runs:
         return self.known[run]
 
 
-def speedups(rows: int, repeats: int, runs: Runs) -> float:
+def key_on(device: torch.device, *run: Any) -> tuple[Any, ...]:
+    """A run's key: on a CPU as it is, elsewhere with the device."""
+    return run if device.type == "cpu" else (*run, device.type)
+
+
+def speedups(rows: int, repeats: int, runs: Runs, device: torch.device) -> float:
     """Median of the Trainer's seconds over ours, in turns, for tweet_irony and a GoEmotions label."""
 
     def both(name: str, seed: int) -> tuple[float, float]:
         task, recipe = task_named(name, rows), Recipe(epochs=1, learning_rate=1e-4)
-        return our_seconds(task, recipe, seed), trainer_seconds(task, recipe, seed)
+        return our_seconds(task, recipe, seed, device), trainer_seconds(task, recipe, seed, device)
 
+    if device.type != "cpu":
+        both(LABELS[0], 0)  # the first run of a process on a GPU loads its kernels
     ratios = []
     for seed, name in product(range(repeats), (LABELS[0], "tweet_irony")):
-        our, their = runs.found(("speed", name, rows, seed), lambda name=name, seed=seed: both(name, seed))
-        print(f"{name}, {rows} rows, an epoch: Trainer {their:.1f} s, ours {our:.1f} s", flush=True)
+        our, their = runs.found(key_on(device, "speed", name, rows, seed), lambda name=name, seed=seed: both(name, seed))
+        print(f"{name}, {rows} rows, an epoch: Trainer {their:.2f} s, ours {our:.2f} s", flush=True)
         ratios.append(their / our)
     return median(ratios)
 
@@ -181,7 +196,7 @@ def same_result() -> float:
     return max(float((compact[name] - w).abs().max() / w.abs().max().clamp_min(1e-6)) for name, w in whole.items())
 
 
-def careful_loop(task: Task, seed: int) -> tuple[float, float]:
+def careful_loop(task: Task, seed: int, device: torch.device) -> tuple[float, float]:
     """Test score and average precision of a plain careful loop, in float32 and without any of this package's training."""
     from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
 
@@ -192,7 +207,7 @@ def careful_loop(task: Task, seed: int) -> tuple[float, float]:
     lengths, rng = np.array([len(ids) for ids in encodings["input_ids"]]), np.random.default_rng(seed)
     torch.manual_seed(seed)
     with quiet_transformers():
-        model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=len(task.label_names))
+        model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=len(task.label_names)).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
     updates = epochs * -(-len(lengths) // 16)
     schedule = get_linear_schedule_with_warmup(optimiser, updates // 10, updates)
@@ -200,8 +215,8 @@ def careful_loop(task: Task, seed: int) -> tuple[float, float]:
     for _ in range(epochs):
         model.train()
         for rows in shuffled(lengths, 16, rng):
-            batch = padded(encodings, rows, tokenizer.pad_token_id, CPU)
-            model(**batch, labels=torch.tensor(examples.labels[rows])).loss.backward()
+            batch = padded(encodings, rows, tokenizer.pad_token_id, device)
+            model(**batch, labels=torch.tensor(examples.labels[rows], device=device)).loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             schedule.step()
@@ -213,9 +228,9 @@ def careful_loop(task: Task, seed: int) -> tuple[float, float]:
     return _test(model.eval(), tokenizer, task)
 
 
-def ours(task: Task, seed: int, recipe: Recipe) -> tuple[float, float]:
+def ours(task: Task, seed: int, recipe: Recipe, device: torch.device) -> tuple[float, float]:
     """Test score and average precision of our training."""
-    trained = fine_tune(task, checkpoint_folder(OFFLINE), recipe, seed=seed, device=CPU)
+    trained = fine_tune(task, checkpoint_folder(OFFLINE), recipe, seed=seed, device=device)
     return _test(trained.model, trained.tokenizer, task)
 
 
@@ -242,22 +257,22 @@ def _precision(task: Task, outputs: np.ndarray) -> float:
     return float(average_precision_score(task.splits["test"].labels, outputs[:, 1])) if outputs.shape[1] == 2 else float("nan")
 
 
-WAYS: dict[str, Callable[[Task, int], tuple[float, float]]] = {
+WAYS: dict[str, Callable[[Task, int, torch.device], tuple[float, float]]] = {
     "careful": careful_loop,
-    "full": lambda task, seed: ours(task, seed, Recipe()),
-    "features": lambda task, seed: ours(task, seed, Recipe(adaptation="features")),
-    "logistic": lambda task, seed: logistic(task),
+    "full": lambda task, seed, device: ours(task, seed, Recipe(), device),
+    "features": lambda task, seed, device: ours(task, seed, Recipe(adaptation="features"), device),
+    "logistic": lambda task, seed, device: logistic(task),
 }
 WITHOUT_SEED = ("features", "logistic")
 
 
-def gaps(sizes: list[int], seeds: int, runs: Runs) -> dict[str, float]:
+def gaps(sizes: list[int], seeds: int, runs: Runs, device: torch.device) -> dict[str, float]:
     """Means over sets, sizes and seeds of the differences, in points (hundredths of the metric)."""
     names = (*SETS, *LABELS)
 
     def scores(name: str, rows: int, seed: int, way: str) -> tuple[float, float]:
-        key = ("scores", name, rows, 0 if way in WITHOUT_SEED else seed, way)
-        found: tuple[float, float] = runs.found(key, lambda: WAYS[way](task_named(name, rows), seed))
+        key = key_on(device, "scores", name, rows, 0 if way in WITHOUT_SEED else seed, way)
+        found: tuple[float, float] = runs.found(key, lambda: WAYS[way](task_named(name, rows), seed, device))
         return found
 
     for seed, rows, name in product(range(seeds), sizes, names):
@@ -314,23 +329,24 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[300, 2000])
     parser.add_argument("--repeats", type=int, default=3, help="of what is timed")
     parser.add_argument("--runs", type=Path, default=RUNS)
+    parser.add_argument("--device", type=pick_device, default=CPU, help="of speed and scores")
     asked = parser.parse_args()
-    parts, runs = asked.part or PARTS, Runs(asked.runs)
+    parts, runs, device = asked.part or PARTS, Runs(asked.runs), asked.device
     result: dict[str, Any] = dict.fromkeys(
         ("speedup_trainer_300", "speedup_trainer_2000", "throughput_two_jobs", "same_result", *GAPS)
     )
     if "speed" in parts:
-        result |= {f"speedup_trainer_{rows}": round(speedups(rows, asked.repeats, runs), 2) for rows in asked.rows}
+        result |= {f"speedup_trainer_{rows}": round(speedups(rows, asked.repeats, runs, device), 2) for rows in asked.rows}
     if "jobs" in parts:
         result["throughput_two_jobs"] = round(trainings_an_hour(2, 1, 3) / trainings_an_hour(1, 2, 3), 2)
     if "same" in parts:
         result["same_result"] = same_result()
     if "scores" in parts:
-        result |= gaps(asked.rows, asked.seeds, runs)
+        result |= gaps(asked.rows, asked.seeds, runs, device)
     if "threshold" in parts:
         result["threshold_gap"] = threshold_gap()
     versions = {name: version(name) for name in ("torch", "transformers", "scikit-learn")}
-    print(json.dumps({**result, "seeds": asked.seeds, "rows": asked.rows, "versions": versions}))
+    print(json.dumps({**result, "seeds": asked.seeds, "rows": asked.rows, "device": str(device), "versions": versions}))
 
 
 if __name__ == "__main__":
