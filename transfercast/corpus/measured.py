@@ -45,11 +45,16 @@ def columns(folder: Path = DATA) -> tuple[Column, ...]:
 
 
 def families(folder: Path = DATA) -> dict[str, str]:
-    """The family of each task that has one: tasks of one data set, or of one kind of text."""
+    """The family of each task that has one: tasks of one data set, or of one kind of text.
+
+    A target with another number of rows, NAME.ROWS, is of the family of NAME.
+    """
     if not (folder / TASKS).is_file():
         return {}
     tasks = pd.read_csv(folder / TASKS)
-    return dict(zip(tasks["task"], tasks["family"], strict=True))
+    known = dict(zip(tasks["task"], tasks["family"], strict=True))
+    targets = pd.read_parquet(folder / OBSERVATIONS, columns=["target"])["target"].unique()
+    return known | {name: known[task] for name in targets if (task := name.rpartition(".")[0]) in known}
 
 
 def _table(path: Path) -> pd.DataFrame:
