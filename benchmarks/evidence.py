@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -75,15 +76,21 @@ class Judged:
         return float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975))
 
 
-def difference(one: Judged, other: Judged, draws: int) -> str:
-    """Mean difference of NDCG over targets, with 95 % of the means of targets drawn with replacement."""
-    apart = Judged({"NDCG": one.by_target["NDCG"] - other.by_target["NDCG"]})
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(apart.mean("NDCG"), *apart.interval("NDCG", draws))
+def difference(one: np.ndarray, other: np.ndarray, draws: int, places: int = 1) -> str:
+    """Mean of one minus the other, with 95 % of the means where targets, or pairs, are drawn with replacement."""
+    apart = Judged({"": one - other})
+    low, high = apart.interval("", draws)
+    return f"{apart.mean(''):+.{places}f} ({low:+.{places}f} to {high:+.{places}f})"
 
 
 def judged(said: np.ndarray, some: Transfers, rows: list[np.ndarray]) -> Judged:
     """Figures of forecasts, for each of the targets' rows."""
     return Judged({name: np.array([figure(said[own], some.score[own]) for own in rows]) for name, figure in FIGURES.items()})
+
+
+def of_usual_recipe(some: Transfers) -> Transfers:
+    """Those of the most frequent recipe: sources are compared, not recipes."""
+    return some.take(some.candidates.recipes == Counter(some.candidates.recipes).most_common(1)[0][0])
 
 
 def without_family(some: Transfers, by: dict[str, str], how: Callable[[Transfers, Transfers], np.ndarray]) -> np.ndarray:
@@ -131,19 +138,45 @@ def single_measures(some: Transfers, rows: list[np.ndarray]) -> dict[str, Judged
     return {name: judged(said, some, rows) for name, said in told if np.abs(said).max() > 0}
 
 
-def seed_deviation(table: pd.DataFrame) -> tuple[float, int]:
-    """Pooled standard deviation between seeds of the same training, and how many trainings that rests on."""
+SHRUNK = 4.0
+"""Degrees of freedom with which a target's own noise is pulled toward that of all."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How far seeds of one training differ, in score units.
+
+    Attributes:
+        pooled: standard deviation over all trainings that were repeated.
+        by_target: that of each target with repeated trainings, shrunk toward the pooled one.
+        pairs: transfers that were repeated.
+    """
+
+    pooled: float
+    by_target: dict[str, float]
+    pairs: int
+
+    def of(self, target: str) -> float:
+        """Standard deviation for a target."""
+        return self.by_target.get(target, self.pooled)
+
+
+def noise_of(table: pd.DataFrame) -> Noise:
+    """Noise between seeds, from the test scores of trainings that were repeated."""
     same = ["source", "target", "recipe", "encoder"]
-    scores = table[table.split == "test"].groupby(same).score.agg(["var", "count"]).query("count > 1")
-    freedom = scores["count"] - 1
-    return float(np.sqrt((scores["var"] * freedom).sum() / freedom.sum())) if len(scores) else float("nan"), len(scores)
+    scores = table[table.split == "test"].groupby(same).score.agg(["var", "count"]).query("count > 1").reset_index()
+    scores["freedom"], scores["sum"] = scores["count"] - 1, scores["var"] * (scores["count"] - 1)
+    pooled = scores["sum"].sum() / scores.freedom.sum() if len(scores) else float("nan")
+    own = scores.groupby("target")[["sum", "freedom"]].sum()
+    variance = (own["sum"] + SHRUNK * pooled) / (own.freedom + SHRUNK)
+    return Noise(float(np.sqrt(pooled)), np.sqrt(variance).to_dict(), int((scores.source != ALONE).sum()))
 
 
-def ceiling(some: Transfers, rows: list[np.ndarray], deviation: float, draws: int = 50) -> float:
+def ceiling(some: Transfers, rows: list[np.ndarray], noise: Noise, draws: int = 50) -> float:
     """NDCG of an order by true means where one seed of known noise is judged: simulated from scores shrunk by that noise."""
     rng, found = np.random.default_rng(SEED), []
     for own in rows:
-        scores = some.score[own]
+        scores, deviation = some.score[own], noise.of(some.candidates.targets[own[0]])
         kept = np.sqrt(max(1 - deviation**2 / max(scores.var(ddof=1), 1e-12), 0.0))
         true = scores.mean() + kept * (scores - scores.mean())
         found += [100 * ndcg(true, true + rng.normal(scale=deviation, size=len(own))) for _ in range(draws)]
@@ -199,47 +232,65 @@ def performance_by_hours(said: dict[str, np.ndarray], some: Transfers, rows: lis
     return found
 
 
+def rows_of_target(name: str) -> str:
+    """How many training rows a target has: NAME.ROWS, or as many as all have."""
+    other = name.rpartition(".")[2]
+    return f"{other} rows" if other.isdigit() else "300 rows"
+
+
 def trust(some: Transfers, rows: list[np.ndarray], by: dict[str, str]) -> pd.DataFrame:
-    """Mean Spearman correlation of the ten best measures with the scores, by family of the target."""
+    """Mean Spearman correlation of the ten best measures with the scores, by family and training rows of the target."""
     singles = single_measures(some, rows)
-    of_target = np.array([by[str(some.candidates.targets[own[0]])] for own in rows])
+    names = [str(some.candidates.targets[own[0]]) for own in rows]
+    parts = np.array([[by[name], rows_of_target(name)] for name in names]).T
     best = sorted(singles, key=lambda name: -singles[name].mean("Spearman"))[:10]
     table = {name: {"all": singles[name].mean("Spearman")} for name in best}
-    for family in dict.fromkeys(of_target):
-        for name in best:
-            table[name][f"{family} ({(of_target == family).sum()})"] = (
-                singles[name].by_target["Spearman"][of_target == family].mean()
-            )
+    for of_target in parts:
+        for part in sorted(set(of_target)):
+            for name in best:
+                found = singles[name].by_target["Spearman"][of_target == part]
+                table[name][f"{part} ({len(found)})"] = found.mean()
     return pd.DataFrame(table).T
 
 
-def when_it_hurts(some: Transfers, by: dict[str, str], deviation: float) -> pd.DataFrame:
+def when_it_hurts(some: Transfers, by: dict[str, str], noise: Noise) -> pd.DataFrame:
     """Share of transfers below the no-transfer baseline, by kinship and by what the target reaches alone."""
     rows = some.candidates
     gain = some.score - rows.baseline
     same = np.array([by[s] == by[t] for s, t in zip(rows.sources, rows.targets, strict=True)])
     low = rows.baseline <= np.median(rows.baseline)
+    deviation = np.array([noise.of(name) for name in rows.targets])
+    size = np.array([rows_of_target(name) for name in rows.targets])
     parts = {
         "all": np.ones(len(gain), dtype=bool), "source of the target's family": same, "source of another family": ~same,
         "target that reaches less alone": low, "target that reaches more alone": ~low,
+        **{f"target of {rows}": size == rows for rows in ("150 rows", "300 rows", "600 rows")},
     }  # fmt: skip
     return pd.DataFrame({
         name: {
             "pairs": int(part.sum()), "mean gain": gain[part].mean(), "below alone": (gain[part] < 0).mean(),
-            "below by over 2 deviations": (gain[part] < -2 * np.sqrt(2) * deviation).mean(),
+            "below by over 2 deviations": (gain[part] < -2 * np.sqrt(2) * deviation[part]).mean(),
         }
         for name, part in parts.items() if part.any()
     }).T  # fmt: skip
 
 
-def recipes(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean test score of the pairs that were trained with every recipe, by recipe."""
-    scores = table[(table.split == "test") & (table.source != ALONE)].pivot_table("score", ["source", "target"], "recipe")
-    complete = scores.dropna()
-    if scores.shape[1] < 2 or complete.empty:
+def recipes(table: pd.DataFrame, by: dict[str, str], draws: int) -> pd.DataFrame:
+    """Test scores of the pairs that were trained with every recipe, by recipe; near are sources of the target's family."""
+    tested = table[(table.split == "test") & (table.source != ALONE) & (table.seed == SEED)]
+    complete = tested.pivot_table("score", ["source", "target"], "recipe").dropna()
+    if complete.shape[1] < 2 or complete.empty:
         return pd.DataFrame()
-    best = complete.idxmax(axis=1).value_counts(normalize=True)
-    return pd.DataFrame({"mean score": complete.mean(), "best of the pair": best}).fillna(0.0).assign(pairs=len(complete))
+    usual = tested.recipe.mode()[0]
+    near = np.array([by[source] == by[target] for source, target in complete.index])
+    apart = {name: difference(complete[name].to_numpy(), complete[usual].to_numpy(), draws, 3) for name in complete}
+    return pd.DataFrame({
+        "mean score": complete.mean(),
+        f"minus {usual}": apart,
+        "best of the pair": complete.idxmax(axis=1).value_counts(normalize=True),
+        f"mean, near ({near.sum()} pairs)": complete[near].mean(),
+        f"mean, far ({(~near).sum()} pairs)": complete[~near].mean(),
+    }).fillna(0.0)  # fmt: skip
 
 
 def fidelity(said: np.ndarray, some: Transfers, rows: list[np.ndarray]) -> float:
@@ -265,7 +316,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000, help="bootstrap draws")
     parser.add_argument("--atlas", type=Path, default=DATA, help="folder of an atlas, by default the one of the package")
     given = parser.parse_args()
-    table, some = atlas(given.atlas), atlas_transfers(given.atlas)
+    table, some = atlas(given.atlas), of_usual_recipe(atlas_transfers(given.atlas))
     by = {name: name for name in (*some.candidates.targets, *some.candidates.sources)} | families(given.atlas)
     found = evidence(table, some, by, given.draws)
     if given.write:
@@ -323,8 +374,8 @@ def evidence(table: pd.DataFrame, some: Transfers, by: dict[str, str], draws: in
     }
     figures = {name: judged(said, some, rows) for name, said in orders.items()}
     figures |= {f"{name} alone": singles[name] for name in dict.fromkeys(best.values())}
-    deviation, repeated = seed_deviation(table)
-    top = ceiling(some, rows, deviation)
+    noise = noise_of(table)
+    top = ceiling(some, rows, noise)
     errors = rq1(some, by, rows)
     compared = {LEARNED: prior, STATIC: orders[STATIC], VOTES: votes}
     hours = performance_by_hours(compared, some, rows)
@@ -337,16 +388,19 @@ def evidence(table: pd.DataFrame, some: Transfers, by: dict[str, str], draws: in
     loading = time.perf_counter() - started
     ours = figures[LEARNED]
     result = {
-        "pairs": len(some), "pairs_repeated": repeated, "targets": len(rows), "ndcg": round(ours.mean("NDCG"), 1),
+        "pairs": len(some), "pairs_repeated": noise.pairs, "targets": len(rows), "ndcg": round(ours.mean("NDCG"), 1),
         **{f"r{k}": round(ours.mean(f"R@{k}"), 2) for k in (1, 3, 5)},
         "ndcg_best_measure": round(singles[best["NDCG"]].mean("NDCG"), 1),
         **{f"r{k}_best_measure": round(singles[best[f"R@{k}"]].mean(f"R@{k}"), 2) for k in (1, 3)},
         "ndcg_equal_votes": round(figures[VOTES].mean("NDCG"), 1),
         "ndcg_static": round(figures[STATIC].mean("NDCG"), 1),
         "ndcg_models": round(figures[MODELS].mean("NDCG"), 1),
-        "ndcg_ceiling": round(top, 1), "seed_deviation": round(deviation, 4),
+        "ndcg_ceiling": round(top, 1), "seed_deviation": round(noise.pooled, 4),
         "source_deviation": round(float(np.sqrt(np.mean([some.score[own].var(ddof=1) for own in rows]))), 4),
-        "over_votes": difference(ours, figures[VOTES], draws), "over_random": difference(ours, figures["random"], draws),
+        **{
+            f"over_{name}": difference(ours.by_target["NDCG"], figures[order].by_target["NDCG"], draws)
+            for name, order in (("votes", VOTES), ("random", "random"), ("best", f"{best['NDCG']} alone"))
+        },
         "fidelity": round(fidelity(prior, some, rows), 3),
         "rmse_f1": round(errors.loc["F1 alone", "RMSE@all"], 4),
         "rmse_f1_ansat": round(errors.loc["F1 + ANSAT", "RMSE@all"], 4),
@@ -357,7 +411,7 @@ def evidence(table: pd.DataFrame, some: Transfers, by: dict[str, str], draws: in
     }  # fmt: skip
     tables = {
         "ranking": with_intervals(figures, draws), "errors": errors, "trusted": trust(some, rows, by),
-        "hurts": when_it_hurts(some, by, deviation), "recipes": recipes(table),
+        "hurts": when_it_hurts(some, by, noise), "recipes": recipes(table, by, draws),
     }  # fmt: skip
     return Evidence(result, tables, hours, prior[used], some.score[used])
 

@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 PAGE = """# Evidence: what the atlas says
 
 Made by `python -m benchmarks.evidence --write` from the committed atlas ([how it was measured](atlas.md)): {pairs} pairs of
-source and target, {pairs_repeated} trainings repeated with further seeds. {targets} targets have at least five sources that
-were tried, and are judged. Scores are those on test rows.
+source and target, {pairs_repeated} of them trained with further seeds. {targets} targets have at least five sources that
+were tried, and are judged; a target with another number of training rows counts as one of its own. Scores are those on test
+rows.
 
 **How much is noise.** The standard deviation between seeds of one training is {seed_deviation}, that between the sources of a
-target {source_deviation}; the second contains the first, and the chance of the test rows. Learned weights minus equal votes:
-{over_votes} points of NDCG; minus a random order: {over_random}. In brackets is the 95 % interval over targets; where it
+target {source_deviation}; the second contains the first. So about half of what tells the sources of a target apart here is
+chance, which no evidence can forecast. Learned weights minus equal votes: {over_votes} points of NDCG; minus the best measure
+in hindsight: {over_best}; minus a random order: {over_random}. In brackets is the 95 % interval over targets; where it
 contains 0, no difference was shown.
 
 ## 1. What a newcomer meets: tasks of a kind that nobody has seen
@@ -49,7 +51,8 @@ question).
 
 ## 4. Which measures deserve trust
 
-Mean Spearman correlation of a measure with the scores within a target, by family of the target (how many targets).
+Mean Spearman correlation of a measure with the scores within a target, by family and by training rows of the target (how
+many targets).
 
 {trusted}
 
@@ -60,6 +63,10 @@ Gain is the score minus that of the target trained alone from the encoder.
 {hurts}
 
 ## 6. Recipes
+
+Pairs that were trained with every recipe, one seed each: the encoder frozen (`features`), fine-tuned whole, from the source's
+head or from a fresh one (`full`, `full/head=fresh`), and gradually (`ulmfit`). Near are sources of the target's family.
+Brackets hold 95 % intervals over pairs.
 
 {recipes}
 """

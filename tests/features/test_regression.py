@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from transfercast.features.measures.logme import logme
-from transfercast.features.regression import PrecisionError, Problem, columns_of, largest_evidence
+from transfercast.features.regression import PrecisionError, Problem, _peaks, columns_of, largest_evidence
 
 
 def evidence_at(features, y, log_t):
@@ -40,6 +40,14 @@ def test_of_several_maxima_the_largest_is_found():
         assert logme(features, y) == pytest.approx(curve.max(), abs=1e-4)
         assert logme(features, y) >= curve.max() - 1e-9
     assert seen >= 3  # the case is one of several maxima, or this test would say nothing
+
+
+def test_a_curve_that_is_flat_to_rounding_has_its_largest_sample_as_top():
+    step = np.spacing(1.0)  # 1 - step / 2 is the number before 1: twice the middle is rounded to the sum of its neighbours
+    curves = np.array([[1.0 - step / 2, 1.0, 1.0], [1.0, 1.0, 1.0 - step / 2], [1.0, 1.0, 1.0], [1 - step, 1.0, 1 - step / 2]])
+    assert _peaks(curves) == pytest.approx(np.ones(4), abs=1e-15)
+    tops = -((np.linspace(-1, 1, 5)[None] - np.array([[0.1], [-0.2]])) ** 2)
+    assert _peaks(tops) == pytest.approx(np.zeros(2), abs=1e-15)  # of a parabola, exactly
 
 
 def test_labels_that_nothing_explains_have_the_evidence_of_no_features():

@@ -11,6 +11,7 @@ from tests.builders import observed
 from tests.core.test_core import column
 from tests.predictor.cells import grid, transfers_from
 from transfercast.core.errors import InputError
+from transfercast.core.records import Candidate
 from transfercast.predictor.calibration import (
     ASSUMED,
     Calibration,
@@ -119,6 +120,16 @@ def test_every_feature_set_is_learned_and_without_history_nothing_comes_of_it():
         assert fitted.models.process.history == (features in ("all", "history"))
     with pytest.raises(InputError, match="no such set, group, measure or column"):
         columns_of(some.candidates.schema, "nonsense")
+
+
+def test_a_measure_of_absurd_size_is_learned_from_and_forecast():
+    pairs = [Candidate(f"s{source}", f"t{target}", "full") for target in range(5) for source in range(6)]
+    values = np.random.default_rng(0).normal(size=(30, 2))
+    values[3, 0], values[8, 1] = 1.9e273, -1e300  # their squares are no numbers, and trees hold 32 bits
+    rows = candidates_of(values, [column("m0"), column("m1")], pairs, {}, "e")
+    some = Transfers(replace(rows, baseline=np.full(30, 0.5)), np.random.default_rng(1).uniform(0.4, 0.9, 30), np.ones(30))
+    found = Predictor("wild", fit(some, regimes=(COLD,))).forecast(some.candidates, 0.9)
+    assert np.isfinite(found.score).all()
 
 
 def test_the_slope_is_bounded_however_small_the_forecasts_are(monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -11,7 +13,7 @@ from transfercast.core.records import Candidate
 from transfercast.core.table import TargetFacts
 from transfercast.predictor.data import Candidates, Transfers, candidates_of
 from transfercast.predictor.prior import RANGE, centred_ranks, key_of, prior_points, ranks_of
-from transfercast.predictor.prior_fit import RIDGE, VOTE_ROWS, fit_on_families, held_out_families, learned_weights
+from transfercast.predictor.prior_fit import RECIPE_PAIRS, RIDGE, VOTE_ROWS, fit_on_families, held_out_families, learned_weights
 from transfercast.predictor.relative import relative_scores
 
 COLUMNS = (column("good"), column("bad"), column("worse").model_copy(update={"better": "lower"}))
@@ -88,6 +90,18 @@ def test_a_few_transfers_by_chance_leave_the_order_of_the_votes():
     learned, votes = (points(new.candidates, weights) for weights in (learned_weights(by_chance), {}))
     agreement = [spearmanr(learned[rows], votes[rows])[0] for rows in np.arange(80).reshape(8, 10)]
     assert np.mean(agreement) > 0.9
+
+
+def test_what_an_adaptation_adds_is_learned_from_pairs_trained_both_ways_worked_by_hand():
+    usual = [("s1", "t1", "full"), ("s2", "t1", "full"), ("s1", "t2", "full")]
+    frozen = [("s1", "t1", "features"), ("s1", "t2", "features"), ("s3", "t2", "features")]  # the last was trained one way only
+    rows = candidates_of(np.zeros((6, 0)), [], [*usual, *frozen], {}, "e")
+    rows = replace(rows, baseline=np.array([0.5, 0.5, 0.0, 0.5, 0.0, 0.0]))
+    some = Transfers(rows, np.array([0.7, 0.6, 0.4, 0.6, 0.1, 0.9]), np.ones(6))
+    effect = (-0.1 * 0.5 - 0.3 * 1.0) / (0.5**2 + 1.0**2) * 2 / (2 + RECIPE_PAIRS)
+    assert learned_weights(some) == {"recipe_frozen@1": pytest.approx(2 * effect, abs=1e-6)}
+    added = prior_points(rows.take(np.array([0, 1, 3])), ("recipe",), np.full(3, 0.5), learned_weights(some))[:, 0]
+    assert added[2] - added[0] == pytest.approx(0.5 * effect, abs=1e-6)
 
 
 def test_a_family_is_held_out_with_its_sources():

@@ -210,5 +210,6 @@ def _peaks(curves: np.ndarray) -> np.ndarray:
     rows = np.arange(len(curves))
     middle = np.clip(curves.argmax(1), 1, curves.shape[1] - 2)
     before, at, after = (curves[rows, middle + step] for step in (-1, 0, 1))
-    bend = np.minimum(before + after - 2 * at, -TINY)
-    return np.asarray(np.where((before <= at) & (after <= at), at - (after - before) ** 2 / (8 * bend), curves.max(1)))
+    bend = (before - at) + (after - at)
+    inside = (before <= at) & (after <= at) & (bend < 0)
+    return np.asarray(np.where(inside, at - (after - before) ** 2 / (8 * np.where(inside, bend, -1.0)), curves.max(1)))

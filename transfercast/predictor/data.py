@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 ADAPTATIONS = {"features": "frozen", "ulmfit": "ulmfit", "lora": "lora", "multitask": "multitask"}
 """Adaptations but `full`, and the names of their columns."""
+LARGEST = 1e30
+"""Features are kept within this, so that their squares, and the trees' numbers of 32 bits, are finite."""
 RECIPE_COLUMNS = (
     "recipe_log_lr", "recipe_epochs", "recipe_batch_size", *(f"recipe_{name}" for name in ADAPTATIONS.values()),
 )  # fmt: skip
@@ -156,6 +158,7 @@ def _candidates(
     if own is not None:
         baseline = np.where(np.isnan(baseline), values[:, own], baseline)
     recipes = np.array([_recipe_row(key) for key in names[2]], dtype=np.float64)
+    values = np.clip(values, -LARGEST, LARGEST)
     return Candidates(np.concatenate([values, recipes], axis=1), (*schema, *_RECIPES), *names, baseline, metric, encoder)
 
 

@@ -54,8 +54,8 @@ def key_of(column: Column) -> str:
 
 
 def has_weights(rows: Candidates, weights: Weights) -> bool:
-    """Whether some column of the candidates, in its version, has a weight."""
-    return any(key_of(column) in weights for column in rows.schema)
+    """Whether some measure of the candidates, in its version, has a weight."""
+    return any(key_of(column) in weights for column in rows.schema if column.group != "recipe")
 
 
 def prior_points(rows: Candidates, groups: Sequence[str], headroom: np.ndarray, weights: Weights) -> np.ndarray:
@@ -65,13 +65,12 @@ def prior_points(rows: Candidates, groups: Sequence[str], headroom: np.ndarray, 
         rows: n candidates.
         groups: evidence groups, in the order of the result.
         headroom: (n,) of the rows, score units.
-        weights: of columns; where none of them is there, each measure has one vote.
+        weights: of columns; where no measure has one, each measure has one vote.
     """
     used = np.array([number for number, column in enumerate(rows.schema) if key_of(column) in weights], dtype=np.int64)
-    if not len(used):
-        return RANGE * centred_ranks(rows, groups)
+    votes = 0.0 if has_weights(rows, weights) else RANGE * centred_ranks(rows, groups)
     parts = ranks_of(rows, used) * np.array([weights[key_of(rows.schema[number])] for number in used]) * headroom[:, None]
-    return _by_group(parts, [rows.schema[number].group for number in used], groups)
+    return votes + _by_group(parts, [rows.schema[number].group for number in used], groups)
 
 
 def _by_group(parts: np.ndarray, own: Sequence[str], groups: Sequence[str]) -> np.ndarray:

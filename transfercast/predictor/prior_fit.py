@@ -6,19 +6,22 @@ Within each target, with x the columns' ranks in [-0.5, 0.5] and y the relative 
 
 where v is the equal vote of the measures and u what it is worth: by least squares on n transfers, u_0, pulled toward 1. So a
 column that shows nothing keeps its vote, and a few transfers change little (ridge regression toward a prior mean; Hoerl and
-Kennard 1970). Names of sources and targets are not used. Weights, gains and intervals are judged on families of tasks that
+Kennard 1970). They are learned from the transfers of the most frequent recipe. What another adaptation
+adds to a transfer is the share of the headroom by which it differs from these on the same pairs, by least squares, shrunk by
+RECIPE_PAIRS. Names of sources and targets are not used. Weights, gains and intervals are judged on families of tasks that
 were held out whole, their sources, too.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from transfercast.predictor.calibration import calibration_of_prior, levels_of, slope_of
-from transfercast.predictor.data import Candidates, Transfers
+from transfercast.predictor.data import ADAPTATIONS, Candidates, Transfers
 from transfercast.predictor.fitting import ATLAS, FittedModel, held_out_errors, judged, of_prior
 from transfercast.predictor.prior import Weights, key_of, ranks_of
 from transfercast.predictor.relative import relative_scores
@@ -27,6 +30,11 @@ RIDGE, VOTE_ROWS = 100.0, 300.0
 """Chosen on three published tables, half of the sources and a fifth of the targets held out. NDCG of the learned weights and of
 equal votes, learned from all that is left: lr_dep 72.7, 70.0; tg_records 61.3, 57.3; TaskWeb 65.5, 65.6. Learned from six
 targets with six sources each: 70.6, 55.9, 65.3; with a penalty of .05 n, and votes worth u_0: 69.5, 48.5, 62.0."""
+
+RECIPE_PAIRS = 20.0
+"""Pairs that were trained both ways at which half of an adaptation's effect is kept."""
+
+_ADAPTATIONS = frozenset(f"recipe_{name}" for name in ADAPTATIONS.values())
 
 SMALLEST = 1e-4
 """Weights below this share of the headroom are not kept."""
@@ -59,7 +67,12 @@ def held_out_families(transfers: Transfers, families: Mapping[str, str]) -> list
 
 
 def learned_weights(transfers: Transfers) -> Weights:
-    """Weights of the columns of measures, in shares of the headroom."""
+    """Weights of the columns of measures and of adaptations, in shares of the headroom."""
+    usual = transfers.candidates.recipes == Counter(transfers.candidates.recipes).most_common(1)[0][0]
+    return _weights_of_measures(transfers.take(usual)) | _weights_of_adaptations(transfers, usual)
+
+
+def _weights_of_measures(transfers: Transfers) -> Weights:
     rows = transfers.candidates
     columns = np.array([number for number, column in enumerate(rows.schema) if column.group != "recipe"], dtype=np.int64)
     ranks, outcome = ranks_of(rows, columns), relative_scores(transfers.score, rows.query_ids)
@@ -72,6 +85,24 @@ def learned_weights(transfers: Transfers) -> Weights:
     weights = weights * slope_of(transfers, ranks @ weights, levels_of(transfers))
     kept = zip(columns, weights.tolist(), strict=True)
     return {key_of(rows.schema[number]): round(weight, 6) for number, weight in kept if abs(weight) >= SMALLEST}
+
+
+def _weights_of_adaptations(transfers: Transfers, usual: np.ndarray) -> Weights:
+    """Twice an adaptation's effect: those who have it and those who have not are half a rank apart."""
+    rows = transfers.candidates
+    pairs = list(zip(rows.sources, rows.targets, rows.encoder, rows.metric, strict=True))
+    headroom = levels_of(transfers).headroom(rows)
+    of_pair = {pairs[row]: row for row in np.flatnonzero(usual)}
+    found = {}
+    for number, column in enumerate(rows.schema):
+        if column.name in _ADAPTATIONS:
+            trained = [row for row in np.flatnonzero(rows.values[:, number] == 1) if pairs[row] in of_pair]
+            other = [of_pair[pairs[row]] for row in trained]
+            if trained:
+                apart, room = transfers.score[trained] - transfers.score[other], headroom[other]
+                effect = float(apart @ room) / float(room @ room) * len(trained) / (len(trained) + RECIPE_PAIRS)
+                found[key_of(column)] = round(2 * effect, 6)
+    return found
 
 
 def _votes(rows: Candidates, columns: np.ndarray) -> np.ndarray:
