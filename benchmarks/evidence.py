@@ -150,11 +150,13 @@ class Noise:
         pooled: standard deviation over all trainings that were repeated.
         by_target: that of each target with repeated trainings, shrunk toward the pooled one.
         pairs: transfers that were repeated.
+        reliability: correlation, within a target, of the scores of two seeds.
     """
 
     pooled: float
     by_target: dict[str, float]
     pairs: int
+    reliability: float
 
     def of(self, target: str) -> float:
         """Standard deviation for a target."""
@@ -169,17 +171,30 @@ def noise_of(table: pd.DataFrame) -> Noise:
     pooled = scores["sum"].sum() / scores.freedom.sum() if len(scores) else float("nan")
     own = scores.groupby("target")[["sum", "freedom"]].sum()
     variance = (own["sum"] + SHRUNK * pooled) / (own.freedom + SHRUNK)
-    return Noise(float(np.sqrt(pooled)), np.sqrt(variance).to_dict(), int((scores.source != ALONE).sum()))
+    pairs = int((scores.source != ALONE).sum())
+    return Noise(float(np.sqrt(pooled)), np.sqrt(variance).to_dict(), pairs, reliability(table))
+
+
+def reliability(table: pd.DataFrame) -> float:
+    """Mean correlation of the test scores of two seeds, over pairs that were repeated, less the mean of their target."""
+    tested = table[(table.split == "test") & (table.source != ALONE)]
+    scores = tested.pivot_table("score", ["source", "target", "recipe"], "seed").dropna()
+    if scores.shape[1] < 2:
+        return float("nan")
+    of_target = scores.groupby("target")
+    several = of_target.transform("count").iloc[:, 0] > 1
+    between = (scores - of_target.transform("mean"))[several].corr().to_numpy()
+    return float(between[np.triu_indices(len(between), 1)].mean())
 
 
 def ceiling(some: Transfers, rows: list[np.ndarray], noise: Noise, draws: int = 50) -> float:
-    """NDCG of an order by true means where one seed of known noise is judged: simulated from scores shrunk by that noise."""
+    """NDCG of an order by true means where one seed is judged: simulated from scores shrunk to what two seeds share."""
     rng, found = np.random.default_rng(SEED), []
     for own in rows:
-        scores, deviation = some.score[own], noise.of(some.candidates.targets[own[0]])
-        kept = np.sqrt(max(1 - deviation**2 / max(scores.var(ddof=1), 1e-12), 0.0))
-        true = scores.mean() + kept * (scores - scores.mean())
-        found += [100 * ndcg(true, true + rng.normal(scale=deviation, size=len(own))) for _ in range(draws)]
+        scores = some.score[own]
+        true = np.sqrt(noise.reliability) * (scores - scores.mean())
+        chance = np.sqrt(1 - noise.reliability) * scores.std(ddof=1)
+        found += [100 * ndcg(true, true + rng.normal(scale=chance, size=len(own))) for _ in range(draws)]
     return float(np.mean(found))
 
 
@@ -395,7 +410,7 @@ def evidence(table: pd.DataFrame, some: Transfers, by: dict[str, str], draws: in
         "ndcg_equal_votes": round(figures[VOTES].mean("NDCG"), 1),
         "ndcg_static": round(figures[STATIC].mean("NDCG"), 1),
         "ndcg_models": round(figures[MODELS].mean("NDCG"), 1),
-        "ndcg_ceiling": round(top, 1), "seed_deviation": round(noise.pooled, 4),
+        "ndcg_ceiling": round(top, 1), "seed_deviation": round(noise.pooled, 4), "reliability": round(noise.reliability, 3),
         "source_deviation": round(float(np.sqrt(np.mean([some.score[own].var(ddof=1) for own in rows]))), 4),
         **{
             f"over_{name}": difference(ours.by_target["NDCG"], figures[order].by_target["NDCG"], draws)

@@ -16,8 +16,9 @@ were tried, and are judged; a target with another number of training rows counts
 rows.
 
 **How much is noise.** The standard deviation between seeds of one training is {seed_deviation}, that between the sources of a
-target {source_deviation}; the second contains the first. So about half of what tells the sources of a target apart here is
-chance, which no evidence can forecast. Learned weights minus equal votes: {over_votes} points of NDCG; minus the best measure
+target {source_deviation}; the second contains the first. Within a target, the scores of the same pairs with two seeds have a
+correlation of {reliability}: most of what tells the sources of a target apart here is chance, which no
+evidence can forecast. Learned weights minus equal votes: {over_votes} points of NDCG; minus the best measure
 in hindsight: {over_best}; minus a random order: {over_random}. In brackets is the 95 % interval over targets; where it
 contains 0, no difference was shown.
 

@@ -24,12 +24,13 @@ from transfercast.execution.study import QUANTILE_95
 from transfercast.features.registry import measures
 from transfercast.history.store import History, opened
 from transfercast.predictor.data import transfers_of
+from transfercast.predictor.folds import folds_by
 
 CLOSE = 0.99
 LEVELS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 MOST_REGRET = 0.05
 """Percent of the best: the default level is the highest that loses no more."""
-ORDERS = 5
+ORDERS, FOLDS = 5, 10
 FEWEST_TRIALS = 4
 NAMES = ("fixed", "median", "halving", "hyperband")
 
@@ -84,7 +85,7 @@ def trainings(folder: Path) -> list[Recorded]:
 def recorded(folder: Path, recipe: str = "full", seed: int = 0) -> dict[str, list[Recorded]]:
     """Trainings of an atlas with one recipe and seed, by target, each in the order of its forecasts."""
     columns = [column for measure in measures().values() for column in measure.schema()]
-    forecasts = _forecasts(opened(folder / "atlas.parquet", columns))
+    forecasts = _forecasts(opened(folder / "atlas.parquet", columns), recipe)
     found: dict[str, list[Recorded]] = {}
     for one in trainings(folder):
         forecast, spread = forecasts.get((one.source, one.target), (np.nan, np.nan))
@@ -102,9 +103,17 @@ def _recorded(one: Observation, curve: pd.DataFrame) -> Recorded:
     return Recorded(one.target, one.source, scores, seconds, one.score, one.hours, one.recipe, one.seed)
 
 
-def _forecasts(history: History) -> dict[tuple[str, str], tuple[float, float]]:
-    transfers = transfers_of(history.frames(), history.schema())
-    forecast = held_out(transfers)
+def task_of(target: str) -> str:
+    """The task of a target, which may be named TASK.ROWS: its rows are the same task's."""
+    task, _, rows = target.rpartition(".")
+    return task if rows.isdigit() else target
+
+
+def _forecasts(history: History, recipe: str) -> dict[tuple[str, str], tuple[float, float]]:
+    known = transfers_of(history.frames(), history.schema())
+    transfers = known.take(known.candidates.recipes == recipe)
+    tasks = np.array([task_of(name) for name in transfers.candidates.targets])
+    forecast = held_out(transfers, folds=folds_by(tasks, FOLDS))
     kind = "hierarchical"
     spread = (forecast.upper[kind] - forecast.lower[kind]) / (2 * QUANTILE_95)
     names = zip(transfers.candidates.sources, transfers.candidates.targets, strict=True)
@@ -151,9 +160,9 @@ def _run(study: optuna.Study, trial: Recorded) -> int:
     return len(trial.scores)
 
 
-def learned_without(atlas: dict[str, list[Recorded]], target: str | None) -> Rises:
-    """Rises of all targets' curves but one's."""
-    return learn([trial.curve for name, trials in atlas.items() if name != target for trial in trials])
+def learned_without(atlas: dict[str, list[Recorded]], task: str) -> Rises:
+    """Rises of all curves but those of one task."""
+    return learn([trial.curve for name, trials in atlas.items() if task_of(name) != task for trial in trials])
 
 
 def outcomes(atlas: dict[str, list[Recorded]], make: Callable[[str], Pruner]) -> dict[str, Outcome]:
@@ -183,14 +192,14 @@ def stops(folder: Path) -> dict[str, object]:
     number = sum(map(len, atlas.values()))
     print(f"{len(atlas)} targets, {number} trainings with curves")
     by_name = {name: outcomes(atlas, lambda _, n=name: pruner_of("none" if n == "fixed" else n)) for name in NAMES}
-    by_level = {
-        level: outcomes(atlas, lambda target, at=level: LearnedPruner(learned_without(atlas, target), at)) for level in LEVELS
-    }
-    lost = {
-        level: {name: losses(trials, LearnedPruner(learned_without(atlas, name), level)) for name, trials in atlas.items()}
-        for level in LEVELS
-    }
-    chosen = {target: level_of(lost, [name for name in atlas if name != target]) for target in atlas}
+    rises = {task: learned_without(atlas, task) for task in dict.fromkeys(map(task_of, atlas))}
+
+    def ours(target: str, level: float) -> Pruner:
+        return LearnedPruner(rises[task_of(target)], level)
+
+    by_level = {level: outcomes(atlas, lambda target, at=level: ours(target, at)) for level in LEVELS}
+    lost = {level: {name: losses(trials, ours(name, level)) for name, trials in atlas.items()} for level in LEVELS}
+    chosen = {target: level_of(lost, [name for name in atlas if task_of(name) != task_of(target)]) for target in atlas}
     by_name["learned"] = {target: by_level[level][target] for target, level in chosen.items()}
     print(f"{'policy':16}{'hours to 1 %':>14}{'hours in all':>14}{'regret %':>10}")
     rows = {**by_name, **{f"learned at {level}": by_target for level, by_target in by_level.items()}}

@@ -477,7 +477,7 @@ async function rests(model) {
 
 // ---- Evidence
 
-const MOST_CELLS = 40;
+const MOST_CELLS = 100;
 
 async function evidenceView() {
   view.replaceChildren(el("h1", {}, "Evidence"), el("p", { class: "lead" }, "What each source gained on each target over the target trained alone, on validation rows."));
@@ -514,7 +514,7 @@ function heat(cells) {
       sources.map((one, index) => svg("text", { transform: `translate(${left + index * size + 14},${top - 6}) rotate(-50)` }, short(one.name))),
       drawn.map((cell) => svg("rect", { class: cell.gain >= 0 ? "up" : "down", "fill-opacity": (0.08 + 0.92 * Math.abs(cell.gain) / widest).toFixed(3), x: left + column.get(cell.source) * size + 1, y: top + row.get(cell.target) * size + 1, width: size - 2, height: size - 2, rx: 3 },
         svg("title", {}, `${cell.source} → ${cell.target}: ${signed(cell.gain)} (${cell.trainings} trainings)`))))),
-  el("p", { class: "soft" }, `Columns are sources, rows are targets, best first. Green is a gain, red a loss; full colour is ${number(widest)} score units.`));
+  el("p", { class: "soft" }, `Columns are sources, rows are targets, best first${Math.max(new Set(cells.map((cell) => cell.source)).size, new Set(cells.map((cell) => cell.target)).size) > MOST_CELLS ? `, the first ${MOST_CELLS} of each` : ""}. Green is a gain, red a loss; full colour is ${number(widest)} score units.`));
 }
 
 const leaderboard = (cells) => table({ label: "Leaderboard of sources", rows: sums(cells, "source"), columns: [text("source", (s) => s.name), figure("mean gain", (s) => s.mean, signed), figure("helped", (s) => s.helped, percent, "share of targets on which it gained"), figure("targets", (s) => s.count, (v) => String(v))] });
