@@ -425,7 +425,7 @@ def evidence(table: pd.DataFrame, some: Transfers, by: dict[str, str], draws: in
         "versions": {name: version(name) for name in ("numpy", "xgboost", "scipy")}, "seed": SEED,
     }  # fmt: skip
     tables = {
-        "ranking": with_intervals(figures, draws), "errors": errors, "trusted": trust(some, rows, by),
+        "ranking": with_intervals(figures, draws), "errors": errors.map("{:.4f}".format), "trusted": trust(some, rows, by),
         "hurts": when_it_hurts(some, by, noise), "recipes": recipes(table, by, draws),
     }  # fmt: skip
     return Evidence(result, tables, hours, prior[used], some.score[used])

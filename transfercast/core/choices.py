@@ -10,5 +10,5 @@ Bounds = Literal["grouped", "hierarchical"]
 Stop = Literal["learned", "median", "halving", "hyperband", "none"]
 """Rules that stop trials of a search before their last epoch; see `execution.stopping`."""
 
-STOP_LEVEL = 0.05
+STOP_LEVEL = 0.01
 """For `learned`: a trial is stopped if its probability to end above the best score so far is lower than this."""

@@ -69,7 +69,7 @@ def held_out_families(transfers: Transfers, families: Mapping[str, str]) -> list
 def learned_weights(transfers: Transfers) -> Weights:
     """Weights of the columns of measures and of adaptations, in shares of the headroom."""
     usual = transfers.candidates.recipes == Counter(transfers.candidates.recipes).most_common(1)[0][0]
-    return _weights_of_measures(transfers.take(usual)) | _weights_of_adaptations(transfers, usual)
+    return {**_weights_of_measures(transfers.take(usual)), **_weights_of_adaptations(transfers, usual)}
 
 
 def _weights_of_measures(transfers: Transfers) -> Weights:
