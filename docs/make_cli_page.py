@@ -16,8 +16,8 @@ _HEAD = """# Command line
 
 Made from the commands by `python docs/make_cli_page.py`. `transfercast COMMAND --help` prints the same.
 
-`--json` prints JSON lines instead of a table, for scripts. Exit codes: 0 well, 2 bad input, 3 a damaged or foreign file, 1
-anything else. `transfercast --install-completion` lets your shell complete commands and options.
+`--json` prints JSON lines instead of a table, for scripts. Exit codes: 0 success, 2 bad input, 3 a damaged or foreign file, 1
+any other failure. `transfercast --install-completion` lets your shell complete commands and options.
 """
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -43,6 +45,30 @@ def in_a_process(*arguments):
 def test_every_command_shows_an_example_in_its_help(name):
     output = CliRunner().invoke(app, [name, "--help"]).output
     assert f"Example: transfercast {name}" in " ".join(output.split())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows reports a closed pipe by another error")
+@pytest.mark.parametrize("buffering", ["", "1"])
+@pytest.mark.parametrize("option", ["--kind=binary", "--json", "--help"])
+def test_a_command_ends_silently_when_its_output_is_not_read_to_the_end(option, buffering):
+    reading, writing = os.pipe()
+    os.close(reading)  # as head has done after its last line
+    command = [sys.executable, "-m", "transfercast", "measures", option]
+    environment = {**os.environ, "PYTHONUNBUFFERED": buffering}
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=300, env=environment)
+    os.close(writing)
+    assert done.stderr == ""
+    assert done.returncode == 1
+
+
+def test_a_broken_connection_is_an_error_when_the_output_is_read(monkeypatch):
+    def lost(*_):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("transfercast.cli.measures.show", lost)
+    done = transfercast("measures")
+    assert done.exit_code == 1
+    assert "Broken pipe" in done.stderr
 
 
 def test_the_measures_are_listed_for_people_and_scripts():

@@ -30,7 +30,7 @@ def test_a_name_is_looked_for_in_the_pool_before_a_folder_of_that_name(pool, tmp
     done = explain("good", "we need water", "--pool", pool.folder)
     assert done.exit_code == 0, done.output
     assert "\ngood: probability 0." in done.output  # the task's name; its labels are 0 and 1
-    assert "Words have no conductance in layer 2, which activities leave out." in done.output
+    assert "Words have no conductance in layer 2, which is left out of the activities." in done.output
     assert explain("good", "we need water", "--pool", tmp_path).exit_code == 2
 
 

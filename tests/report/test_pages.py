@@ -92,5 +92,5 @@ def test_plan_writes_its_page(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["plan", "features.parquet", "--trials", "2", "--html", "plan.html"])
     assert done.exit_code == 0, done.output
     text = (tmp_path / "plan.html").read_text(encoding="utf-8")
-    assert "What they reach cannot be said without history" in text
+    assert "Their scores cannot be forecast without history" in text
     assert CliRunner().invoke(app, ["plan", "features.parquet", "--trials", "2", "--html", "."]).exit_code == 2

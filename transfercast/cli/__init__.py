@@ -1,4 +1,4 @@
-"""The command line: `transfercast COMMAND`. Exit codes: 0 well, 2 bad input, 3 bad artifact, 1 anything else."""
+"""The command line: `transfercast COMMAND`. Exit codes: 0 success, 2 bad input, 3 bad artifact, 1 any other failure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _common(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
-    verbose: bool = typer.Option(False, "--verbose", help="Log what is done, on stderr."),
+    verbose: bool = typer.Option(False, "--verbose", help="Log the progress of the work on stderr."),
 ) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(SafeFormatter("%(levelname)s: %(message)s"))

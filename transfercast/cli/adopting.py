@@ -1,4 +1,4 @@
-"""The option `--adopt`, by which existing models join a pool."""
+"""The option `--adopt`, which adds existing models to a pool."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ from transfercast.core.records import checked_name
 Adopt = Annotated[
     list[str] | None,
     typer.Option(
-        help="NAME=FOLDER_OR_HUB_NAME, with @SCORE behind where its own test score is known; again for more. "
-        "What the pool holds already is not adopted again."
+        help="Add a model to the pool: NAME=FOLDER_OR_HUB_NAME, or NAME=FOLDER_OR_HUB_NAME@SCORE if its test score on its own "
+        "task is known; repeatable. Models that are already in the pool are skipped."
     ),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A model that is to be adopted: under which name, from where, and its own test score, where that is known."""
+    """A model to adopt.
+
+    Attributes:
+        name: its name in the pool.
+        place: a folder, or a name on the hub.
+        score: its test score on its own task, in [-1, 1]; None if unknown.
+    """
 
     name: str
     place: str
@@ -35,7 +41,7 @@ class Request:
         """Read NAME=PLACE@SCORE.
 
         Raises:
-            InputError: if it is written otherwise.
+            InputError: if the text has another form, or the score is not a number from -1 to 1.
         """
         name, _, place = text.partition("=")
         place, _, score = place.rpartition("@") if "@" in place else (place, "", "")
@@ -46,15 +52,15 @@ class Request:
         if known is not None and not -1 <= known <= 1:
             raise InputError(f"--adopt {text}: score {score!r} is not a number from -1 to 1. Write NAME=FOLDER@0.83.")
         if not name or not place:
-            raise InputError(f"--adopt {text}: write NAME=FOLDER_OR_HUB_NAME, and @SCORE where its own test score is known.")
+            raise InputError(f"--adopt {text}: write NAME=FOLDER_OR_HUB_NAME, or NAME=FOLDER_OR_HUB_NAME@SCORE.")
         return cls(checked_name(name, "source"), place, known)
 
 
 def refuse_missing(requests: Sequence[Request], encoders: Sequence[str]) -> None:
-    """See that all models that are to be adopted, and the base encoders named, can be found, before any work.
+    """Check before any work that all models to adopt and all named base encoders can be found.
 
     Raises:
-        InputError: if one cannot.
+        InputError: if one cannot be found.
     """
     from transfercast.sources.adoption import adoptable_folder
     from transfercast.sources.encoders import checkpoint_folder
@@ -66,7 +72,7 @@ def refuse_missing(requests: Sequence[Request], encoders: Sequence[str]) -> None
 
 
 def adopt_all(pool: Path, requests: Sequence[Request], encoder: str | None) -> None:
-    """Let models join a pool; those that it holds already stay as they are."""
+    """Add models to a pool; models that are already in it stay as they are."""
     from transfercast.sources.adoption import adopt
 
     for request in requests:

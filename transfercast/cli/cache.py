@@ -26,14 +26,16 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 @app.command()
 def cache(
     prune: Annotated[
-        str | None, typer.Option(help="Delete what was not used for longest, until so much is left: 20GB, 500MB, 0.")
+        str | None, typer.Option(help="Delete the least recently used entries until at most this much is left: 20GB, 500MB, 0.")
     ] = None,
-    unused: Annotated[float | None, typer.Option(min=0, help="Delete what was not used for so many days.")] = None,
+    unused: Annotated[
+        float | None, typer.Option(min=0, help="Delete entries that were not used for this number of days.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show by kind what the cache of embeddings and activities takes on the disk, or make it smaller.
+    """Show the size of the cache of embeddings and activities by kind, or make the cache smaller.
 
-    What is deleted is computed again when it is needed. Nothing outside the cache's folder is touched.
+    Deleted entries are computed again when they are needed. Files outside the cache's folder are not changed.
 
     Example: transfercast cache --prune 20GB
 
@@ -59,7 +61,7 @@ def cache(
 
 
 def _row(kind: str, entries: Iterable[Entry], as_json: bool) -> dict[str, Any]:
-    """What entries take together."""
+    """Number, size on the disk and last use of some entries."""
     listed = list(entries)
     size = sum(entry.size for entry in listed)
     last = max(listed, key=lambda entry: entry.used, default=None)

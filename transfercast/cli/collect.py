@@ -17,15 +17,16 @@ def collect(
     out: Annotated[Path, typer.Option(help="Folder of the atlas.")] = Path("atlas"),
     encoder: Annotated[str, typer.Option(help="offline, a folder, or a name on the hub.")] = "offline",
     minutes: Annotated[
-        float | None, typer.Option(min=0, help="Begin no further training after so many; by default go on until all is done.")
+        float | None,
+        typer.Option(min=0, help="Start no further training after this many minutes; by default continue until all is done."),
     ] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a designed set of transfers between the tasks of a file, with the evidence of each pair: an atlas to learn from.
+    """Train a designed set of transfers between the tasks of a file and measure each pair: an atlas to learn from.
 
-    Start it again after a kill, or several times at once: each training is run once. Learn from it with
-    transfercast train-meta --history ATLAS/history.db.
+    The command may be started again after a kill, or several times at once: each training is run once. To learn from the
+    atlas, run transfercast train-meta --history ATLAS/history.db.
 
     Example: transfercast collect tasks.toml --out atlas --minutes 60
     """
@@ -34,7 +35,7 @@ def collect(
     atlas = collected(spec, out, encoder=encoder, device=device, minutes=minutes)
     show([{"target": target, "failed": why} for target, why in atlas.failed.items()], as_json)
     say(
-        f"{atlas.done} of {atlas.runs} trainings are observed, in {atlas.table}."
+        f"{atlas.done} of {atlas.runs} trainings are observed; all observations are in {atlas.table}."
         + ("" if atlas.done == atlas.runs else " Start the same command again for the rest."),
         as_json,
     )

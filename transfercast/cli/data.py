@@ -1,4 +1,4 @@
-"""The options by which commands are told of one data set: a file with its columns, or a target of a tasks.toml."""
+"""The options that describe one data set: a file with its columns, or a target of a tasks.toml."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ TextPair = Annotated[str | None, typer.Option(help="Column with the second texts
 Label = Annotated[str, typer.Option(help="Column with the labels, where DATA is a file.")]
 Labels = Annotated[
     str | None,
-    typer.Option(help="Several 0/1 columns, such as joy,fear,love, in place of --label: a row may have several labels."),
+    typer.Option(help="In place of --label, several 0/1 columns such as joy,fear,love: a row may have several labels."),
 ]
 StatedKindOption = Annotated[
     StatedKind | None, typer.Option("--kind", help="Kind of task; by default inferred from the labels.")
 ]
 Metric = Annotated[
-    str | None, typer.Option(help="Metric that judges the task, such as macro_f1 or mcc; by default the one of its kind.")
+    str | None, typer.Option(help="Metric of the task's score, such as macro_f1 or mcc; by default that of its kind.")
 ]
 Positive = Annotated[str | None, typer.Option(help="The positive label of a binary task.")]
 Format = Annotated[FileFormat | None, typer.Option("--format", help="Format of the file; by default inferred from its ending.")]
@@ -34,7 +34,7 @@ Target = Annotated[str | None, typer.Option(help="Name of the target, where a ta
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """What the options say of a file; of a tasks.toml they say nothing, for there the file itself does."""
+    """The values of the options that describe a file; a tasks.toml describes its tasks itself, so they do not apply to it."""
 
     text: str
     text_pair: str | None
@@ -46,10 +46,14 @@ class FileOptions:
     labels: str | None = None
 
     def task(self, path: Path, rows: int | None) -> Task:
-        """The task of a file, without rows that have no text; training rows are capped at `rows`, validation at an eighth.
+        """The task of a file, without rows that have no text.
+
+        Args:
+            path: the file.
+            rows: largest number of training rows; at most an eighth as many validation rows are kept. None keeps all.
 
         Raises:
-            InputError: naming file, line, value and remedy.
+            InputError: if the file or an option is wrong; it names file, line, value and remedy.
         """
         from transfercast.tasks.task import Task
 

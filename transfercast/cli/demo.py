@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for all it makes; started again there, it goes on.")] = Path("demo-run"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for all results; if it holds an unfinished demo, that is continued.")
+    ] = Path("demo-run"),
     trials: Annotated[int, typer.Option(min=1, help="Budget of transfers over both targets.")] = 4,
 ) -> None:
-    """Run the main job on a small made-up family of incident-message tasks: under two minutes on two cores.
+    """Train, measure, plan and search on a small made-up family of incident-message tasks: under two minutes on two cores.
 
     Example: transfercast demo --trials 4
     """
@@ -33,7 +35,7 @@ def demo(
         from transfercast.demo.run import ROWS, TARGET_ROWS, run
         from transfercast.demo.verdict import verdict
 
-    say(f"Six sources, two targets of {TARGET_ROWS} training rows, {trials} trials; everything goes to {out}/.", False)
+    say(f"Six sources, two targets of {TARGET_ROWS} training rows, {trials} trials; all results go to {out}/.", False)
     made = run(out, trials)
     say(f"\nThe plan. {made.plan.basis}", False)
     show_steps(made.plan, False)
@@ -51,13 +53,13 @@ def demo(
     outcome = "promoted" if made.report.promoted else "not promoted"
     say(
         f"{outcome}: {made.report.reason}. From {made.report.targets} targets little can be learned about a third: "
-        "take these figures as what a report looks like.",
+        "these figures only show what a report looks like.",
         False,
     )
     say(f"\n{verdict(bought, made.result.test_gain)}", False)
     for note in made.result.notes():
         say(f"Note: {note}", False)
-    say("The family was made up to show the way, and is no evidence of how good forecasts are.", False)
+    say("The family is made up as an example; its results are no evidence of how good forecasts are.", False)
     say("\nYour own family: see docs/guides/family.md. The words behind this one's first transfer:", False)
     say_next(f"transfercast explain {step.source}:{step.target} --pool {out}/pool --html why.html", False)
 

@@ -17,13 +17,13 @@ from transfercast.core.text import megabytes
 from transfercast.core.version import VERSION
 
 LIBRARIES = ("torch", "transformers", "xgboost", "optuna", "sqlalchemy", "scikit-learn", "numpy")
-"""Whose versions matter most where something fails."""
+"""The libraries whose versions are shown."""
 FOR_DEVELOPERS = ("dev", "docs")
 
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Say what is installed, on what it would compute, and what is missing, with the command that installs it.
+    """List what is installed, the device that is used, and what is missing, with the command that installs it.
 
     Example: transfercast doctor --json
     """
@@ -32,7 +32,7 @@ def doctor(as_json: AsJson = False) -> None:
     show(rows if as_json else condensed(rows)[0], as_json)
     missing = sum(row["state"] == "missing" for row in rows)
     say(
-        "All is there: every command works here."
+        "Nothing is missing: every command works here."
         if not missing
         else f"{missing} missing; none is needed until a command asks for it.",
         as_json,
@@ -51,7 +51,7 @@ def _programs() -> Iterator[dict[str, Any]]:
 
 
 def _extras() -> Iterator[dict[str, Any]]:
-    """Of each extra of this package, whether what it names is installed in a version that will do."""
+    """For each extra of this package, whether its requirements are installed."""
     try:
         about = distribution("transfercast")
     except PackageNotFoundError:

@@ -1,8 +1,9 @@
-"""What a command says when it fails: one sentence and an exit code; of what nobody foresaw, a saved report as well."""
+"""Errors of commands: one sentence and an exit code, and for an unforeseen error also a saved report."""
 
 from __future__ import annotations
 
 import platform
+import select
 import shlex
 import sys
 import tempfile
@@ -25,16 +26,18 @@ REPORTED = ("numpy", "pandas", "pyarrow", "sqlalchemy", "xgboost", "torch", "tra
 
 
 class GuardedGroup(TyperGroup):
-    """Commands whose mistakes are told without a traceback."""
+    """Commands that report errors without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was named; errors become one line on stderr and an exit code."""
+        """Run the named command; an error becomes one line on stderr and an exit code."""
         try:
             return super().invoke(ctx)
         except TransfercastError as error:
             say_error(str(error))
             ctx.exit(error.exit_code)
         except OSError as error:
+            if isinstance(error, BrokenPipeError) and _is_output_closed():
+                raise  # typer ends the command, without a message
             where = f"{error.filename}: " if error.filename else ""
             say_error(f"{where}{reason(error)}.")
             ctx.exit(1)
@@ -43,22 +46,34 @@ class GuardedGroup(TyperGroup):
                 say_unforeseen(error)
                 ctx.exit(1)
             raise  # typer's own: exits and aborts
-        except Exception as error:  # the last border: whatever it is, no traceback reaches a user
+        except Exception as error:  # a user sees no traceback
             if type(error).__module__.startswith(("typer.", "click.")):
-                raise  # bad options, which typer tells by itself
+                raise  # bad options, which typer reports itself
             say_unforeseen(error)
             ctx.exit(1)
 
 
+def _is_output_closed() -> bool:
+    """Whether the reader of stdout, such as `head`, has closed its pipe; false if that cannot be known."""
+    if not hasattr(select, "poll"):
+        return False
+    waiting = select.poll()
+    try:
+        waiting.register(sys.stdout, select.POLLOUT)
+    except OSError:  # stdout has no file descriptor
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in waiting.poll(0))
+
+
 def say_error(message: str) -> None:
-    """One line on stderr, on a terminal with indented lines below; terminal codes and passwords in it are not passed on."""
+    """Print one line on stderr, without terminal codes and passwords; on a terminal its further lines are indented."""
     typer.echo(wrapped(f"error: {in_one_line(redacted(message))}", sys.stderr, indent="  "), err=True)
 
 
 def say_unforeseen(error: BaseException) -> None:
-    """Save a report of an error that nobody foresaw, and say where it is."""
+    """Save a report of an unforeseen error, and print where it is."""
     what = f"{type(error).__name__}: {reason(error)}"
-    say_error(f"something unforeseen went wrong ({what}). Report: {_saved(error)}. Please send it with what you did.")
+    say_error(f"an unforeseen error ({what}). Report: {_saved(error)}. Please send it, and describe what you did.")
 
 
 def _saved(error: BaseException) -> str:
@@ -71,7 +86,7 @@ def _saved(error: BaseException) -> str:
         except OSError:
             continue
     typer.echo(text, err=True)
-    return "above, for no folder could be written"
+    return "above, because no folder could be written"
 
 
 def _report(error: BaseException) -> str:

@@ -15,15 +15,17 @@ from transfercast.core.errors import InputError
 @app.command()
 def evaluate(
     history: Annotated[str, typer.Argument(help="A database URL, an SQLite file, or a CSV or Parquet file of observations.")],
-    table: Annotated[list[Path] | None, typer.Option(help="Feature table of measured pairs; again for more.")] = None,
-    features: Annotated[str, typer.Option(help="f1, f1+ansat, all, or groups, measures, columns with commas between.")] = "all",
-    jobs: Annotated[int, typer.Option(help="Folds at once; -1 for all cores.")] = -1,
+    table: Annotated[list[Path] | None, typer.Option(help="Feature table of measured pairs; repeatable.")] = None,
+    features: Annotated[
+        str, typer.Option(help="f1, f1+ansat, all, or names of groups, measures and columns, separated by commas.")
+    ] = "all",
+    jobs: Annotated[int, typer.Option(help="Folds that are learned at the same time; -1 for all cores.")] = -1,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.html, evaluation.json and figures as SVG and PNG.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """How good forecasts are for targets and base encoders held out whole, beside each single measure.
+    """Evaluate forecasts for held-out targets and base encoders, and compare them with single measures.
 
     Example: transfercast evaluate history.db --out evaluation
     """

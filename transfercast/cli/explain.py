@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transfercast.report.attribution import Word
 
 FAINTEST = 0.1
-"""Words below this share of the largest activity stand without colour."""
+"""Words below this share of the largest activity are not coloured."""
 
 
 @app.command()
@@ -29,22 +29,26 @@ def explain(
     ],
     text: Annotated[str | None, typer.Argument(help="The text to explain; needed for a model.")] = None,
     text_pair: Annotated[str | None, typer.Option(help="The second text, for a model of pairs of texts.")] = None,
-    label: Annotated[str | None, typer.Option(help="Class to explain, by name or number; see the text above.")] = None,
-    pool: Annotated[Path, typer.Option(help="Folder of the pool in which sources are looked for.")] = Path("pool"),
-    documents: Annotated[int, typer.Option(min=1, help="Two sources: positive documents of each, at most.")] = 64,
+    label: Annotated[
+        str | None, typer.Option(help="Class to explain, by name or number; the default is described above.")
+    ] = None,
+    pool: Annotated[Path, typer.Option(help="Folder of the pool in which sources are looked up.")] = Path("pool"),
+    documents: Annotated[int, typer.Option(min=1, help="For two sources: largest number of positive documents of each.")] = 64,
     threshold: Annotated[
-        float, typer.Option(help="Two sources: activity that a term must reach in both, in units of probability.")
+        float, typer.Option(help="For two sources: activity that a term must reach in both, in units of probability.")
     ] = 0.05,
-    tolerance: Annotated[float, typer.Option(help="Error of the attribution, relative to the change of probability.")] = 0.02,
-    tokens: Annotated[int, typer.Option(min=3, help="Longer texts are cut at so many tokens.")] = 256,
-    html: Annotated[Path | None, typer.Option(help="Also write a self-contained page here.")] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Largest error of the attribution, relative to the change of probability.")
+    ] = 0.02,
+    tokens: Annotated[int, typer.Option(min=3, help="Longer texts are cut at this number of tokens.")] = 256,
+    html: Annotated[Path | None, typer.Option(help="Also write a self-contained page to this file.")] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show which words drive a model's decision on a text, or which terms drive both of two sources.
+    """Show which words drive a model's decision on a text, or which terms drive the decisions of both of two sources.
 
-    A model of two classes is explained for class 1, of more for the most probable one, a token classifier for the
-    words that it tags. A name is looked for in the pool first, then as a folder, then on the hub.
+    By default the explained class is class 1 of two classes, or the most probable one of several; a token classifier is
+    explained for the words that it tags. A name is looked up in the pool first, then as a folder, then on the hub.
 
     Example: transfercast explain gratitude "Thank you so much!" --pool pool --html why.html
 
@@ -104,7 +108,7 @@ def _words(
 
 
 def _model(what: str, pool: Path) -> tuple[str, tuple[str, ...]]:
-    """Where the model lies, and what its classes are called: of a source of the pool, else as it is named."""
+    """Place and class names of the model: those of a source of the pool, or else `what` itself and no names."""
     name = Path(what).name
     if name != what or not (pool / "sources" / name).is_dir():
         return what, ()
@@ -116,22 +120,22 @@ def _model(what: str, pool: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def _notes(explanation: Explanation) -> Iterator[str]:
-    """What to know before relying on the numbers."""
+    """Reasons for which the numbers may not be reliable."""
     conductance = explanation.conductance
     if conductance.truncated:
         yield f"The text was cut at {explanation.max_tokens} tokens; later words have no activity."
     if not conductance.within_tolerance:
         yield "The error misses the tolerance: do not rely on small differences."
     if conductance.saturated:
-        yield "The probability is 1 whatever is read, so no word has an activity."
+        yield "The probability rounds to 1 with and without the words, so no word has an activity."
         return
     dead = [str(number) for number, layer in enumerate(conductance.layers, 1) if not layer.any()]
     if 0 < len(dead) < len(conductance.layers):
-        yield f"Words have no conductance in layer {', '.join(dead)}, which activities leave out."
+        yield f"Words have no conductance in layer {', '.join(dead)}, which is left out of the activities."
 
 
 def _coloured(words: list[Word]) -> None:
-    """Print the words on green or red; with numbers behind them where there are no colours."""
+    """Print the words on green or red, or followed by their activities where there are no colours."""
     from rich.console import Console
     from rich.text import Text
 

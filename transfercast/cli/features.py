@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from transfercast.core.table import FeatureTable
 
 FEW = 10
-"""So many columns are shown as they are."""
+"""With at most this number of columns, their values are shown; with more, mean ranks by group."""
 
 
 @app.command()
 def features(
     pool: Annotated[Path, typer.Argument(help="Folder of the pool.")],
-    tasks: Annotated[Path, typer.Argument(help="A tasks.toml with the targets, or the file of one as for rank.")],
+    tasks: Annotated[Path, typer.Argument(help="A tasks.toml with the targets, or the file of one target as for rank.")],
     out: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("features.parquet"),
     recipe: Annotated[str, typer.Option(help="How targets will be trained; see fit-sources.")] = "full",
     seed: Annotated[int, typer.Option(help="Random seed of the targets' trainings.")] = 0,
-    documents: Annotated[int, typer.Option(min=1, help="Positive documents of each set to attribute, at most.")] = 64,
-    only: Annotated[list[str] | None, typer.Option(help="Take this measure alone; may be given several times.")] = None,
+    documents: Annotated[int, typer.Option(min=1, help="Largest number of positive documents of each set to attribute.")] = 64,
+    only: Annotated[list[str] | None, typer.Option(help="Compute only this measure; repeatable.")] = None,
     text: Text = "text",
     text_pair: TextPair = None,
     label: Label = "label",
@@ -38,13 +38,15 @@ def features(
     metric: Metric = None,
     positive: Positive = None,
     file_format: Format = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Trainings, then sources, at a time, a process each.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes: number of trainings, then of sources measured, at the same time.")
+    ] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure every source against every target, into a table.
+    """Measure every source against every target, and write a feature table.
 
-    Each target is trained alone once, for its own score and activities; its test rows are not read.
+    Each target is trained alone once, to get its own score and activities. Its test rows are not read.
 
     Example: transfercast features pool tasks.toml --out features.parquet --recipe full/lr=3e-4/epochs=6
 
@@ -78,7 +80,9 @@ def features(
         told = ""
     else:
         show(_standings(table), as_json)
-        told = "Shown is where a source stands among the target's sources by each kind of evidence, from -0.5 (last) to 0.5. "
+        told = (
+            "The table shows each source's mean rank among the target's sources by kind of evidence, from -0.5 (last) to 0.5. "
+        )
     say(f"{told}{n} pairs x {f} features in {out}.", as_json)
     say_next(f"transfercast plan {out} --trials 4", as_json)
 

@@ -17,14 +17,17 @@ from transfercast.core.progress import waiting
 def fit_maps(
     pool: Annotated[Path, typer.Argument(help="Folder of the pool.")],
     out: Annotated[Path, typer.Option(help="Folder for the maps, one folder each.")] = Path("maps"),
-    pooling: Annotated[Pooling, typer.Option(help="Of embeddings; hf-dataset-selector: pooler of BERT, else cls.")] = "mean",
-    rows: Annotated[int, typer.Option(min=2, help="Rows of each source's own task, at most.")] = 1000,
+    pooling: Annotated[
+        Pooling,
+        typer.Option(help="Pooling of embeddings; hf-dataset-selector uses pooler for BERT and cls for other encoders."),
+    ] = "mean",
+    rows: Annotated[int, typer.Option(min=2, help="Largest number of rows of each source's own task.")] = 1000,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit an embedding space map for every source of a pool, in the files of hf-dataset-selector.
+    """Fit an embedding space map for every source of a pool, in the file format of hf-dataset-selector.
 
-    With maps, `transfercast rank` needs one pass of the base encoder, and none of the sources.
+    With maps, `transfercast rank` needs one pass of the base encoder and no pass of the sources.
 
     Example: transfercast fit-maps pool --out maps
     """

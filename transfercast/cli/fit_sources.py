@@ -22,20 +22,22 @@ def fit_sources(
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="offline, a folder, or a name on the hub: what to train from, by default offline; of adopted models what they "
-            "were fine-tuned from, by default as their card, configuration or weights tell."
+            help="offline, a folder, or a name on the hub. Sources are trained from it, by default from offline. For adopted "
+            "models it is their base encoder, by default the one found by their card, configuration or weights."
         ),
     ] = None,
     recipe: Annotated[str, typer.Option(help="full, features, ulmfit or lora, then /lr=, /epochs= and so on.")] = "full",
     seed: Annotated[int, typer.Option(help="Random seed of initialisation and row order.")] = 0,
     adopt: Adopt = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Trainings at a time, a process each; best one a core.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes: number of trainings at the same time; best is one for each core.")
+    ] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune an encoder on each task into a pool, or let existing checkpoints join it.
+    """Fine-tune an encoder on each task and add the sources to a pool, or add existing checkpoints.
 
-    Sources that the pool already holds in just this way are kept, so a run that was killed goes on.
+    Sources that are in the pool with the same task, encoder, recipe and seed are kept, so a run that was killed continues.
 
     Example: transfercast fit-sources tasks.toml --pool pool --recipe full/lr=3e-4/epochs=4
 

@@ -18,13 +18,13 @@ from transfercast.core.text import duration
 from transfercast.core.validation import checked
 
 history = typer.Typer(
-    help="Observed transfers: import, export, look, put right. Example: transfercast history show --history history.db",
+    help="Observed transfers: import, export, show, correct. Example: transfercast history show --history history.db",
     no_args_is_help=True,
 )
 app.add_typer(history, name="history")
 
 Place = Annotated[str, typer.Option("--history", help="A database URL, or an SQLite file.")]
-Source = Annotated[Path, typer.Argument(help="CSV or Parquet; columns source, target, score are needed.")]
+Source = Annotated[Path, typer.Argument(help="CSV or Parquet; the columns source, target and score are required.")]
 
 MOST_SHOWN = 20
 """Observations that `remove` shows before it asks."""
@@ -34,12 +34,13 @@ MOST_SHOWN = 20
 def import_file(
     file: Source,
     column: Annotated[
-        list[str] | None, typer.Option(help="What a column means, as NAME:higher:GROUP or NAME:lower:GROUP; again for more.")
+        list[str] | None,
+        typer.Option(help="Meaning of a column, as NAME:higher:GROUP or NAME:lower:GROUP; repeatable."),
     ] = None,
     place: Place = "history.db",
     as_json: AsJson = False,
 ) -> None:
-    """Add the observations of a file; nothing is kept if a row is wrong, and a run that is there stays as it is.
+    """Add the observations of a file; if a row is wrong, none is added, and runs that are in the history stay as they are.
 
     Example: transfercast history import transfers.csv --column "similarity:higher:embeddings" --history history.db
     """
@@ -56,14 +57,14 @@ def import_file(
 
 @history.command("export")
 def export_file(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet, by its ending.")],
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet file to write, by its ending.")],
     curves: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file for the learning curves of all trainings, a row an epoch.")
+        Path | None, typer.Option(help="CSV or Parquet file for the learning curves of all trainings, one row for each epoch.")
     ] = None,
     place: Place = "history.db",
     as_json: AsJson = False,
 ) -> None:
-    """Write all observations, so that `import` reads them; with --curves, the learning curves too.
+    """Write all observations to a file that `import` reads; with --curves, also the learning curves.
 
     Example: transfercast history export transfers.parquet --curves curves.parquet --history history.db
     """
@@ -79,7 +80,7 @@ def export_file(
 
 @history.command("show")
 def show_history(place: Place = "history.db", as_json: AsJson = False) -> None:
-    """What was observed: transfers, seeds and noise by target and encoder, on validation and on test rows.
+    """Summarise the history: transfers, seeds and noise by target and encoder, on validation and on test rows.
 
     Example: transfercast history show --history history.db
     """
@@ -108,7 +109,7 @@ def trainings(
     target: Annotated[str | None, typer.Option(help="Only those of this target.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """How trainings went: score after each epoch (* is the one whose weights were kept), seconds, memory, and what ended them.
+    """List trainings: score after each epoch (* marks the epoch whose weights were kept), seconds, memory, how they ended.
 
     Example: transfercast history trainings --target admiration --history history.db
     """
@@ -123,7 +124,8 @@ def trainings(
     rows, shared = condensed([table_row(one) for one in found], common=("recipe", "seed", "ended"))
     show(rows, as_json, shared or None)
     say(
-        "Scores are on validation, an epoch each; * is the epoch whose weights were kept. AP is its average precision.", as_json
+        "Scores are on validation, one for each epoch; * marks the epoch whose weights were kept. AP is its average precision.",
+        as_json,
     )
 
 
@@ -133,7 +135,7 @@ def describe(
     place: Place = "history.db",
     as_json: AsJson = False,
 ) -> None:
-    """Say what columns of a history mean, or put right what was said wrongly.
+    """Set or correct the meaning of columns of a history.
 
     Example: transfercast history describe "similarity:higher:embeddings" --history history.db
     """
@@ -153,7 +155,7 @@ def refresh(
     place: Place = "history.db",
     as_json: AsJson = False,
 ) -> None:
-    """Put newly measured features in place of older ones: for the observations of a table's pairs.
+    """Replace the features of observations by newer ones, for the pairs of a feature table.
 
     Example: transfercast history refresh features.parquet --history history.db
     """
@@ -167,7 +169,7 @@ def refresh(
 
 @history.command("remove")
 def remove(
-    run_key: Annotated[str | None, typer.Option(help="Only the one of this run.")] = None,
+    run_key: Annotated[str | None, typer.Option(help="Only the observation of this run.")] = None,
     source: Annotated[str | None, typer.Option(help="Only from this source; (alone) for targets trained alone.")] = None,
     target: Annotated[str | None, typer.Option(help="Only to this target.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Only with this recipe.")] = None,
@@ -176,7 +178,7 @@ def remove(
     place: Place = "history.db",
     as_json: AsJson = False,
 ) -> None:
-    """Remove observations for good, after showing which; several conditions must all hold.
+    """Remove observations permanently, after showing which; an observation must meet all conditions.
 
     Example: transfercast history remove --encoder unknown --history history.db
     """
@@ -196,11 +198,11 @@ def remove(
     else:
         lines, shared = condensed([_brief(row) for row in rows[:MOST_SHOWN]], common=("recipe", "encoder", "seed", "split"))
         show(lines, as_json, shared or None)
-    more = f", of which {MOST_SHOWN} are shown" if len(rows) > MOST_SHOWN else ""
+    more = f" ({MOST_SHOWN} of them are shown)" if len(rows) > MOST_SHOWN else ""
     if not rows:
         return say("No observation matches; nothing was removed.", as_json)
     if not yes:
-        typer.confirm(f"Remove {len(rows)} observations{more}, for good?", abort=True)
+        typer.confirm(f"Remove {len(rows)} observations{more} permanently?", abort=True)
     removed = past.remove([str(row["run_key"]) for row in rows])
     say(f"{removed} observations removed; {len(past)} are left.", as_json)
 
@@ -214,7 +216,7 @@ def _in_time(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _columns(texts: Iterable[str]) -> list[Column]:
-    """Columns as a user describes them; one that an installed measure makes has that measure's name and version."""
+    """Columns as a user describes them; a column of an installed measure gets that measure's name and version."""
     from transfercast.features.registry import measures
     from transfercast.history.descriptions import in_force
 
@@ -229,8 +231,8 @@ def _columns(texts: Iterable[str]) -> list[Column]:
             in_force([own], columns[-1:])
         except InputError as error:
             raise InputError(
-                f"column {column.name!r} is made by the measure {own.measure}, whose columns are {own.better}:{own.group}. Say "
-                "so, or give the column another name."
+                f"column {column.name!r} is made by the measure {own.measure}, whose columns are {own.better}:{own.group}. "
+                "Write that, or give the column another name."
             ) from error
     return columns
 

@@ -13,7 +13,7 @@ from transfercast.core.kinds import Kind
 
 @app.command()
 def measures(
-    kind: Annotated[Kind | None, typer.Option(help="Only those defined for this kind of target.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Only measures that are defined for this kind of target.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the transferability measures.
@@ -39,7 +39,7 @@ def measures(
     show(rows if as_json else map(_for_people, rows), as_json)
     say(
         f"{len(rows)} measures. --json has the columns of each with their directions, the sources, the paper and the evidence "
-        "that it needs. 'transfercast features' takes them all, and with --only NAME those that you name.",
+        "that it needs. 'transfercast features' computes all of them, or with --only NAME the named ones.",
         as_json,
     )
 

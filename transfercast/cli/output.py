@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from transfercast.tasks.task import Task
 
 NARROWEST = 30
-"""Columns in which a text can be read; if there are fewer, it stands below its row."""
+"""A text needs at least this number of columns; with fewer, it is printed below its row."""
 INDENT = 6 * " "
 
-PIPE_WIDTH = 200  # a pipe or file has no width of its own, and a folded table is hard to read there
+PIPE_WIDTH = 200  # a pipe or file has no width, and a folded table is hard to read there
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*( ?[%A-Za-z]{1,3})?|-")
 """A number with its unit, or none."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best there is.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the fastest that is available.")]
 
 
 def show(rows: Iterable[dict[str, Any]], as_json: bool, title: str | None = None, digits: int = 3) -> None:
-    """Print rows of the same keys; a table has its header from the first row.
+    """Print rows of the same keys as a table, with a header from the first row, or as JSON lines.
 
-    Names and values are shown as they are: what looks like markup is no markup, and terminal codes are escaped. Where a table
-    is too wide, texts stand in lines of their own below their rows.
+    Names and values are shown literally: markup in them has no effect, and terminal codes are escaped. If a table is too wide,
+    long texts are printed in lines of their own below their rows.
     """
     listed = list(rows)
     if as_json:
@@ -57,7 +57,7 @@ def show(rows: Iterable[dict[str, Any]], as_json: bool, title: str | None = None
 
 
 class _Column:
-    """A column of a table: numbers stand right, texts left."""
+    """A column of a table: numbers are aligned right, texts left."""
 
     def __init__(self, name: str, cells: list[str]) -> None:
         self.name = name
@@ -66,7 +66,7 @@ class _Column:
         self.width = max(map(cell_len, (name, *cells)))
 
     def padded(self, cell: str) -> str:
-        """A cell, as wide as the column."""
+        """A cell, padded to the width of the column."""
         blanks = " " * (self.width - cell_len(cell))
         return cell + blanks if self.is_text else blanks + cell
 
@@ -90,31 +90,31 @@ def _print_table(columns: list[_Column], console: Console) -> None:
 
 
 def _divided(columns: list[_Column], width: int) -> tuple[list[_Column], list[_Column]]:
-    """Columns that stand beside one another, and those whose cells stand below, the widest texts; the first text stays."""
+    """Columns of the table, and columns whose cells are printed below the rows: the widest texts, never the first one."""
     beside, moved = list(columns), set[_Column]()
     while (over := sum(one.width + 2 for one in beside) - 2 - width) > 0:
         widest = max([one for one in beside if one.is_text][1:], key=lambda one: one.width, default=None)
         if widest is None or (not moved and widest.width - over >= NARROWEST):
-            break  # the table folds what is too wide
+            break  # the table folds cells that are too wide
         beside.remove(widest)
         moved.add(widest)
     return beside, [one for one in columns if one in moved]
 
 
 def width_of(stream: TextIO) -> int | None:
-    """Columns of a terminal, or what COLUMNS says; None of a pipe or file without it."""
+    """Columns of a terminal, or the value of COLUMNS; None for a pipe or file without it."""
     if os.environ.get("COLUMNS", "").isdigit() or stream.isatty():
         return shutil.get_terminal_size().columns
     return None
 
 
 def wrapped(text: str, stream: TextIO, indent: str = "") -> str:
-    """`text` in lines that fit the stream, cut at blanks; a word that is longer, such as a path, stays whole.
+    """`text` in lines that fit the stream, cut at blanks; a longer word, such as a path, is not cut.
 
     Args:
-        text: of one or several lines; of a stream without a width it stays as it is.
-        stream: where it will be written.
-        indent: that begins the lines after a cut.
+        text: one or several lines; unchanged if the stream has no width.
+        stream: the stream that it will be written to.
+        indent: beginning of each line after a cut.
     """
     width = width_of(stream)
     if width is None:
@@ -128,11 +128,11 @@ def wrapped(text: str, stream: TextIO, indent: str = "") -> str:
 
 
 def condensed(rows: Sequence[dict[str, Any]], common: Sequence[str] = ()) -> tuple[list[dict[str, Any]], str]:
-    """Rows without what tells nothing, and a sentence on what they share.
+    """Rows without empty and constant columns, and a sentence with the values that all rows share.
 
     Args:
-        rows: of the same keys. Columns without any value are left out.
-        common: columns that go into the sentence where all rows have the same value; of recipes, the parts that all share.
+        rows: rows of the same keys. Columns without any value are left out.
+        common: columns that move into the sentence if all rows have the same value. If recipes differ, their common parts do.
 
     >>> condensed([{"a": "x", "recipe": "full/lr=1"}, {"a": "y", "recipe": "full/lr=2"}], ["recipe"])
     ([{'a': 'x', 'recipe': 'lr=1'}, {'a': 'y', 'recipe': 'lr=2'}], 'Of all: recipe full/...')
@@ -171,22 +171,22 @@ def _cell(value: Any, digits: int) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """`text` with line feeds and all that a terminal would obey written as escapes."""
+    """`text` with line feeds and terminal codes written as escapes."""
     return printable(text).replace("\n", "\\n")
 
 
 def say(text: str, as_json: bool) -> None:
-    """Sentences for people: on stdout, or on stderr when stdout is for a script."""
+    """Print sentences for people: on stdout, or on stderr if stdout has JSON lines."""
     typer.echo(wrapped(printable(redacted(text)), sys.stderr if as_json else sys.stdout), err=as_json)
 
 
 def say_next(command: str, as_json: bool, lead: str = "Next") -> None:
-    """A command to go on with, on a line of its own and never cut, so that it can be copied."""
+    """Print the next command, on a line of its own that is never cut, so that it can be copied."""
     typer.echo(printable(redacted(f"{lead}: {command}")), err=as_json)
 
 
 def say_tasks(tasks: Iterable[Task], as_json: bool) -> None:
-    """How each task's file was understood, and on stderr what may make its scores wrong."""
+    """Print how each task's file was understood, and on stderr warnings of what may make its scores wrong."""
     for task in tasks:
         say(task.about, as_json)
         for note in task.notes:
@@ -194,7 +194,7 @@ def say_tasks(tasks: Iterable[Task], as_json: bool) -> None:
 
 
 class SafeFormatter(logging.Formatter):
-    """Log lines, with their tracebacks, without terminal codes and passwords."""
+    """Log lines and their tracebacks, without terminal codes and passwords."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The whole text of a record."""

@@ -23,26 +23,38 @@ from transfercast.core.validation import checked
 @app.command()
 def plan(
     table: Annotated[Path, typer.Argument(help="A feature table.")],
-    trials: Annotated[int | None, typer.Option(min=1, max=10**9, help="Budget: so many transfers.")] = None,
-    hours: Annotated[float | None, typer.Option(help="Budget: so many hours.")] = None,
-    per: Annotated[Literal["target", "total"], typer.Option(help="Whether the budget is for each target or all.")] = "total",
-    predictor: Annotated[Path | None, typer.Option(help="Folder that train-meta wrote; without it, the prior.")] = None,
-    lr: Annotated[list[float] | None, typer.Option(help="Learning rates to search over; again for more.")] = None,
-    epochs: Annotated[list[int] | None, typer.Option(help="Numbers of epochs to search over.")] = None,
-    batch: Annotated[list[int] | None, typer.Option(help="Batch sizes to search over.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, max=10**9, help="Budget: number of transfers.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Budget: number of hours.")] = None,
+    per: Annotated[
+        Literal["target", "total"], typer.Option(help="Whether the budget is for each target or for all.")
+    ] = "total",
+    predictor: Annotated[
+        Path | None,
+        typer.Option(help="Folder that train-meta wrote; by default the package's predictor, learned from the atlas."),
+    ] = None,
+    lr: Annotated[list[float] | None, typer.Option(help="Learning rates to search over; repeatable.")] = None,
+    epochs: Annotated[list[int] | None, typer.Option(help="Numbers of epochs to search over; repeatable.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Batch sizes to search over; repeatable.")] = None,
     adaptation: Annotated[
-        list[str] | None, typer.Option(help="full, ulmfit, lora, multitask, features, to search over; features has no rates.")
+        list[str] | None,
+        typer.Option(
+            help="Adaptations to search over: full, ulmfit, lora, multitask, features; repeatable. Learning rates and epochs "
+            "do not apply to features."
+        ),
     ] = None,
     coverage: Annotated[float, typer.Option(help="Share of scores that intervals should cover, between 0 and 1.")] = 0.9,
     bounds: Annotated[
         Bounds | None,
-        typer.Option(help="Kind of intervals; by default hierarchical (wider, safe) below ten targets, else grouped."),
+        typer.Option(
+            help="Kind of intervals; by default hierarchical (wider, safe) below ten held-out targets, else grouped (pooled)."
+        ),
     ] = None,
     history: Annotated[
-        str | None, typer.Option(help="A history: what it holds is done, costs nothing and is not proposed again.")
+        str | None,
+        typer.Option(help="A history, URL or file: its trainings count as done, cost nothing and are not proposed again."),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Also write the plan as a page, with charts.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Also draw what each forecast is made of: .svg, .png, .pdf.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw the contributions to each forecast: .svg, .png, .pdf.")] = None,
     out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("plan.json"),
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +91,7 @@ def plan(
 
 
 def show_steps(made: Plan, as_json: bool) -> None:
-    """Print the steps; for people without what is empty, and with what all share in a sentence above."""
+    """Print the steps; in a table for people empty columns are left out, and values that all share are in a sentence above."""
     if as_json:
         return show(made.rows(), as_json)
     rows, shared = condensed([_for_people(row) for row in made.rows()], common=("encoder", "recipe"))
@@ -89,7 +101,7 @@ def show_steps(made: Plan, as_json: bool) -> None:
 
 
 def say_published(made: Plan, as_json: bool) -> None:
-    """Models of the hub that may do as well as the plan's own, where results of its encoders are published."""
+    """Print models of the hub that may do as well as the plan's own, if results of its encoders are published."""
     from transfercast.planning.published import published_models
 
     for one in published_models(made):
@@ -117,7 +129,7 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check(trials: int | None, hours: float | None, out: Path, plot: Path | None, html: Path | None) -> None:
-    """Before anything is read or loaded."""
+    """Check the options before anything is read or loaded."""
     if (trials is None) == (hours is None):
         raise InputError("give a budget: either --trials 8 or --hours 2.5.")
     if hours is not None and not (hours > 0 and math.isfinite(hours)):
@@ -135,16 +147,16 @@ def _check(trials: int | None, hours: float | None, out: Path, plot: Path | None
 
 
 def expected(made: Plan) -> str:
-    """What the plan takes, and where it may stop."""
+    """Sentences on the number of trainings, their time, and the step after which the plan may stop."""
     new = sum(not step.done for step in made.steps)
     takes = duration(made.hours) or "an unknown time"
     told = f"{new} trainings to run, {len(made.steps) - new} done; {takes} expected."
     if made.is_order_only:
-        return f"{told} What they reach cannot be said without history."
+        return f"{told} Their scores cannot be forecast without history."
     targets = len(made.targets)
     return (
-        f"{told} After step {made.stop_after}, {made.regret_left:.3f} score units are expected to be left against trying all, "
-        f"as a mean over {targets} {'target' if targets == 1 else 'targets'}."
+        f"{told} After step {made.stop_after}, training all other candidates is expected to add {made.regret_left:.3f} "
+        f"score units, as a mean over {targets} {'target' if targets == 1 else 'targets'}."
     )
 
 

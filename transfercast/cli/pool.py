@@ -11,7 +11,7 @@ from transfercast.cli import app
 from transfercast.cli.output import AsJson, condensed, say, say_next, show
 from transfercast.core.text import megabytes
 
-pool = typer.Typer(help="A pool of sources: look. Example: transfercast pool show pool", no_args_is_help=True)
+pool = typer.Typer(help="A pool of sources. Example: transfercast pool show pool", no_args_is_help=True)
 app.add_typer(pool, name="pool")
 
 
@@ -20,7 +20,7 @@ def show_pool(
     folder: Annotated[Path, typer.Argument(help="Folder of the pool.")] = Path("pool"),
     as_json: AsJson = False,
 ) -> None:
-    """Show the sources of a pool: encoder, recipe, scores, and what each takes on the disk.
+    """Show the sources of a pool: encoder, recipe, scores, and size on the disk.
 
     Example: transfercast pool show pool
     """

@@ -14,12 +14,12 @@ from transfercast.cli.output import say
 @app.command()
 def pull(
     repo: Annotated[str, typer.Argument(help="USER/NAME on the hub.")],
-    pool: Annotated[Path, typer.Option(help="Where a source goes.")] = Path("pool"),
-    maps: Annotated[Path, typer.Option(help="Where a map goes.")] = Path("maps"),
-    predictor: Annotated[Path, typer.Option(help="Where a predictor goes, and is put in force.")] = Path("meta"),
-    name: Annotated[str | None, typer.Option(help="Name of the source or map here; by default its own.")] = None,
+    pool: Annotated[Path, typer.Option(help="Folder of the pool that a source is added to.")] = Path("pool"),
+    maps: Annotated[Path, typer.Option(help="Folder that a map is added to.")] = Path("maps"),
+    predictor: Annotated[Path, typer.Option(help="Folder of versions in which a predictor is put in force.")] = Path("meta"),
+    name: Annotated[str | None, typer.Option(help="Name for the source or map; by default its own.")] = None,
 ) -> None:
-    """Fetch a source, a map or a predictor that somebody shared with push; other models join a pool by --adopt.
+    """Fetch a source, a map or a predictor that was shared with push; other models are added to a pool by --adopt.
 
     Example: transfercast pull someone/sentiment-source --pool pool
     """

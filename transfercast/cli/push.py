@@ -16,11 +16,11 @@ def push(
     folder: Annotated[Path, typer.Argument(help="POOL/sources/NAME, MAPS/NAME, or a predictor's folder.")],
     repo: Annotated[str, typer.Argument(help="USER/NAME on the hub.")],
     base_model: Annotated[
-        str | None, typer.Option(help="The base encoder's name on the hub, where it is known here as a folder.")
+        str | None, typer.Option(help="The base encoder's name on the hub, if the encoder is a local folder.")
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
 ) -> None:
-    """Share a source, a map or a predictor on the Hugging Face hub, with a card; data are not shared.
+    """Share a source, a map or a predictor with its card on the Hugging Face hub; data are not shared.
 
     Example: transfercast push pool/sources/sentiment someone/sentiment-source
     """

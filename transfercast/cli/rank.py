@@ -34,7 +34,7 @@ def rank(
         list[str] | None, typer.Argument(help="Encoders or fine-tuned models: offline, folders, hub names.")
     ] = None,
     maps: Annotated[Path | None, typer.Option(help="Rank embedding space maps instead: the folder that holds them.")] = None,
-    base: Annotated[str | None, typer.Option(help="Base encoder of the maps; by default the one that they name.")] = None,
+    base: Annotated[str | None, typer.Option(help="Base encoder of the maps; by default the one named in their files.")] = None,
     text: Text = "text",
     text_pair: TextPair = None,
     label: Label = "label",
@@ -44,20 +44,22 @@ def rank(
     positive: Positive = None,
     file_format: Format = None,
     target: Target = None,
-    rows: Annotated[int, typer.Option(min=2, help="Training rows to read from the file, at most.")] = 1000,
+    rows: Annotated[int, typer.Option(min=2, help="Largest number of training rows to read from the file.")] = 1000,
     measure: Annotated[str, typer.Option(help="logme, h_score, nearest_neighbours or frozen_transfer.")] = "logme",
-    pooling: Annotated[Pooling, typer.Option(help="Over tokens; cls is the first one.")] = "mean",
+    pooling: Annotated[Pooling, typer.Option(help="Pooling over tokens; cls takes the first token.")] = "mean",
     layers: Annotated[
-        Layers, typer.Option(help="Layers of the encoder to read; best is the one with the best score.")
+        Layers, typer.Option(help="Layers of the encoder to use: last, the mean of all, or the one with the best score.")
     ] = "last",
-    tokens: Annotated[int, typer.Option(min=3, help="Longer texts are cut.")] = 128,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Maps at a time; by default all cores.")] = None,
+    tokens: Annotated[int, typer.Option(min=3, help="Longer texts are cut at this number of tokens.")] = 128,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes: number of maps at the same time; by default the number of cores.")
+    ] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
     """Rank encoders, fine-tuned models or embedding space maps for one data set, without training anything.
 
-    Of a file, rows without text are left out. With a tasks.toml, the target's own settings hold.
+    Rows of a file that have no text are left out. For a target of a tasks.toml, the settings there hold.
 
     Example: transfercast rank reviews.csv offline bert-base-uncased roberta-base --measure h_score --layers mean
 

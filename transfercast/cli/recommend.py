@@ -39,13 +39,13 @@ DEFAULT_POOL = Path("pool")
 @app.command()
 def recommend(
     data: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, Parquet or CoNLL file of the new task, or a tasks.toml.")],
-    pool: Annotated[Path | None, typer.Option(help="Folder of the pool; by default pool, where there is one.")] = None,
+    pool: Annotated[Path | None, typer.Option(help="Folder of the pool; by default pool, if that folder exists.")] = None,
     adopt: Adopt = None,
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="Of adopted models: what they were fine-tuned from; see fit-sources. Without pool and adopted models: the "
-            "encoder whose published fine-tuned models are compared."
+            help="With --adopt: the base encoder of the adopted models; see fit-sources. Without a pool and adopted models: "
+            "the encoder whose published fine-tuned models are compared."
         ),
     ] = None,
     text: Text = "text",
@@ -58,30 +58,37 @@ def recommend(
     file_format: Format = None,
     target: Target = None,
     rows: Annotated[
-        int | None, typer.Option(min=2, help="Training rows to read from the file, at most; by default all.")
+        int | None, typer.Option(min=2, help="Largest number of training rows to read from the file; by default all.")
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, max=10**9, help="So many transfers to plan.")] = 5,
-    predictor: Annotated[Path | None, typer.Option(help="Folder that train-meta wrote; without it, the bundled one.")] = None,
+    trials: Annotated[int, typer.Option(min=1, max=10**9, help="Number of transfers to plan.")] = 5,
+    predictor: Annotated[
+        Path | None, typer.Option(help="Folder that train-meta wrote; by default the package's predictor.")
+    ] = None,
     history: Annotated[
-        str, typer.Option(help="What it holds is done and not proposed again; trainings are recorded there.")
+        str,
+        typer.Option(
+            help="History that trainings are recorded in; those that it holds count as done and are not proposed again."
+        ),
     ] = "sqlite:///history.db",
     recipe: Annotated[str, typer.Option(help="How to train; see fit-sources.")] = "full",
     seed: Annotated[int, typer.Option(help="Random seed of the trainings.")] = 0,
-    documents: Annotated[int, typer.Option(min=1, help="Positive documents of each set to attribute, at most.")] = 64,
-    run: Annotated[bool, typer.Option("--run", help="Train at once, in this order.")] = False,
+    documents: Annotated[int, typer.Option(min=1, help="Largest number of positive documents of each set to attribute.")] = 64,
+    run: Annotated[bool, typer.Option("--run", help="Also run the trainings, in the order of the plan.")] = False,
     out: Annotated[Path, typer.Option(help="JSON file to write the plan to.")] = Path("plan.json"),
-    jobs: Annotated[int | None, typer.Option(min=1, help="Sources, and trainings, at a time, a process each.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes: number of sources measured, or of trainings, at the same time.")
+    ] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say from which sources of a pool to train for a new data set, in which order, and why.
+    """Recommend sources of a pool for a new data set: which to train from, in which order, and why.
 
-    The target is trained alone from each base encoder of the pool; then every source is measured against it. What was measured
-    before is not measured again, and what the history holds is not trained again.
+    The target is trained alone from each base encoder of the pool; then every source is measured against it. Earlier
+    measurements are used again, and trainings that are in the history are not repeated.
 
     Example: transfercast recommend reviews.csv --pool pool --label helpful --trials 5
 
-    Without a pool, it names models of the Hugging Face hub, by published measurements: nothing is downloaded or trained.
+    Without a pool, it lists models of the Hugging Face hub by published measurements; nothing is downloaded or trained.
 
     Example: transfercast recommend reviews.csv --adopt sent=models/sentiment@0.83 --adopt irony=models/irony --run
 
@@ -136,13 +143,13 @@ def recommend(
 
 
 def _show_hub_models(data: Path, encoder: str, pairs: bool, most: int, as_json: bool) -> None:
-    """Which fine-tuned models of an encoder helped published data sets."""
+    """Print the fine-tuned models of an encoder that helped published data sets most."""
     from transfercast.corpus.hub import hub_models
 
     models = hub_models(encoder, pairs=pairs, most=most)
     show([asdict(model) for model in models] if as_json else [_for_people(model) for model in models], as_json)
     say(
-        f"gain: points of accuracy over {encoder} itself, with the bounds that hold for nine of ten targets; measured on "
+        f"gain: points of accuracy over {encoder} itself; from and to: its bounds for nine of ten targets; measured on "
         f"{models[0].sets} published sets of {'pairs of texts' if pairs else 'single texts'} (IBM/model-recycling), not on "
         f"{data.name}.",
         as_json,

@@ -25,43 +25,48 @@ if TYPE_CHECKING:
 def search(
     plan: Annotated[Path, typer.Argument(help="A plan.")],
     storage: Annotated[
-        str, typer.Option(help="Where Optuna's trials go: a database URL, or an SQLite file.")
+        str, typer.Option(help="Database for Optuna's trials: a URL, or an SQLite file.")
     ] = "sqlite:///history.db",
     history: Annotated[
-        str | None, typer.Option(help="Where observations go: a database URL, or an SQLite file; by default the storage.")
+        str | None, typer.Option(help="Database for observations: a URL, or an SQLite file; by default that of --storage.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Trainings at a time, a process each; best one a core.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes: number of trainings at the same time; best is one for each core.")
+    ] = None,
     stop: Annotated[
         Stop,
         typer.Option(
-            help="Trials to stop before their last epoch: learned, those unlikely to end above the best of their target; "
-            "median, halving, hyperband: as Optuna's pruners say."
+            help="Rule that stops trials before their last epoch. learned: those unlikely to end above the best of their "
+            "target; median, halving, hyperband: by Optuna's pruners."
         ),
     ] = "none",
     stop_level: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="With --stop learned: a trial is stopped when its chance to end above the best falls below this."
+            min=0, max=1, help="With --stop learned: a trial is stopped if its probability to end above the best is below this."
         ),
     ] = STOP_LEVEL,
-    trial_minutes: Annotated[float | None, typer.Option(min=0, help="A training that takes longer fails.")] = None,
+    trial_minutes: Annotated[float | None, typer.Option(min=0, help="A training that takes more minutes fails.")] = None,
     repeat_leaders: Annotated[
         int,
         typer.Option(
-            min=0, help="Of trainings within a standard error of their target's best, train so many again with the next seed."
+            min=0,
+            help="Number of trainings to repeat with the next seed if several are within a standard error of a target's best.",
         ),
     ] = 0,
     then_retrain: Annotated[
-        Path | None, typer.Option(help="Then learn from the history, as train-meta does: folder of the predictor's versions.")
+        Path | None,
+        typer.Option(help="Folder of the predictor's versions: after the search, learn from the history as train-meta does."),
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw outcomes against forecasts: .svg, .png, .pdf.")] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a plan's trainings; start it again after a kill, or in several terminals or on several machines at once.
+    """Run the trainings of a plan.
 
-    On a terminal a table shows what runs. With --json, lines with the key "event" tell of each trial when it starts, has done
-    an epoch and ends; the other lines are the trainings and the best of each target, at the end.
+    The command may be started again after a kill, and run in several terminals or on several machines at once. On a terminal a
+    table shows the running trainings. With --json, a line with the key "event" is printed when a trial starts, completes an
+    epoch or ends; lines for all trainings and for the best of each target follow at the end.
 
     Example: transfercast search plan.json --storage sqlite:///history.db
     """
@@ -101,7 +106,7 @@ def search(
 
 
 def report(result: SearchResult, history: str, as_json: bool, then_retrain: Path | None = None) -> None:
-    """Print what a search found and where it was recorded, and learn from it if asked; failed steps make the command fail."""
+    """Print the results of a search, and learn from them if asked; failed steps make the command fail."""
     rows, shared = _trials(result, as_json)
     show(rows, as_json, f"Trials, scored on validation. {shared}".rstrip())
     if result.bests:
@@ -123,12 +128,12 @@ def report(result: SearchResult, history: str, as_json: bool, then_retrain: Path
     if result.failures:
         for failure in result.failures:
             say(f"Step {failure.position} failed, {failure.what}: {failure.cause}", as_json)
-        say("Start the search again to retry what failed.", as_json)
+        say("Start the search again to retry the failed steps.", as_json)
         raise typer.Exit(1)
 
 
 def _trials(result: SearchResult, as_json: bool) -> tuple[list[dict[str, Any]], str]:
-    """A row each, and what all share."""
+    """A row for each training, and a sentence with the values that all rows share."""
     rows = [{str(name): value for name, value in row.items()} for row in result.to_frame().to_dict("records")]
     if as_json:
         return rows, ""
@@ -141,7 +146,7 @@ def _trials(result: SearchResult, as_json: bool) -> tuple[list[dict[str, Any]], 
 
 
 def _bests(result: SearchResult, as_json: bool) -> tuple[list[dict[str, Any]], str]:
-    """A row a target, and the folder of their models; where people read, a model is named within it."""
+    """A row for each target, and the folder of their models; in a table for people, names of models are relative to it."""
     folder = os.path.commonpath([best.model.parent for best in result.bests.values()])
     rows = [
         {
@@ -159,6 +164,6 @@ def _bests(result: SearchResult, as_json: bool) -> tuple[list[dict[str, Any]], s
 
 
 def _from_here(folder: str) -> str:
-    """A folder as it is named from the current one, if it lies in it."""
+    """A folder relative to the current one if it is inside it, or else unchanged."""
     path = Path(folder)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else folder

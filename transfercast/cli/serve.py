@@ -13,29 +13,36 @@ from transfercast.core import environment
 from transfercast.core.errors import InputError, MissingExtraError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-EVERYWHERE = ("0.0.0.0", "::", "")  # addresses that stand for all of the machine's
+EVERYWHERE = ("0.0.0.0", "::", "")  # each of them binds all addresses of the machine
 
 
 @app.command()
 def serve(
-    predictor: Annotated[Path | None, typer.Option(help="Folder that train-meta wrote; without it, the prior.")] = None,
-    history: Annotated[str | None, typer.Option(help="A database: then observations are taken and retraining is done.")] = None,
+    predictor: Annotated[
+        Path | None,
+        typer.Option(help="Folder that train-meta wrote; by default the package's predictor, learned from the atlas."),
+    ] = None,
+    history: Annotated[
+        str | None, typer.Option(help="Database URL or SQLite file; needed to accept observations and to retrain.")
+    ] = None,
     folder: Annotated[
-        Path, typer.Option(help="Folder whose feature tables and plans the page offers.", file_okay=False)
+        Path, typer.Option(help="Folder of the feature tables and plans that the page shows.", file_okay=False)
     ] = Path(),
     pool: Annotated[
-        Path | None, typer.Option(help="Pool whose sources the page explains, where torch is installed.", file_okay=False)
+        Path | None, typer.Option(help="Pool whose sources the page explains; needs torch.", file_okay=False)
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to bind; beyond loopback a key is needed.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(help="Address to bind; any but loopback needs a key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to bind; 0 takes a free one.")] = 8000,
     workers: Annotated[
-        int, typer.Option(min=1, max=64, help="Processes that forecast; as many as cores for many clients.")
+        int, typer.Option(min=1, max=64, help="Processes that forecast; for many clients, one for each core.")
     ] = 1,
     allowed_host: Annotated[
-        list[str] | None, typer.Option(help="A name that clients reach the service by, besides HOST and loopback; repeatable.")
+        list[str] | None, typer.Option(help="Host name that clients use, besides HOST and loopback; repeatable.")
     ] = None,
 ) -> None:
-    """Serve a page and the HTTP routes: forecasts, plans, searches, learning. TRANSFERCAST_API_KEY is the key to ask for.
+    """Serve the web page and the HTTP routes: forecasts, plans, searches, retraining.
+
+    If the environment variable TRANSFERCAST_API_KEY is set, clients must send its value as their key.
 
     Example: transfercast serve --predictor meta --history history.db --port 8000 --workers 2
     """

@@ -25,22 +25,26 @@ def train_meta(
     minutes: Annotated[
         float, typer.Option(min=0, help="Minutes to spend on comparing smaller feature sets; 0 compares none.")
     ] = 1.0,
-    table: Annotated[list[Path] | None, typer.Option(help="Feature table of measured pairs; again for more.")] = None,
-    features: Annotated[str, typer.Option(help="f1, f1+ansat, all, or groups, measures, columns with commas between.")] = "all",
-    margin: Annotated[float, typer.Option(help="Percent of the best score by which a challenger's regret may be worse.")] = 0.5,
-    keep: Annotated[int, typer.Option(min=1, help="Promoted versions that stay to be rolled back to.")] = 5,
-    jobs: Annotated[int, typer.Option(help="Held-out folds at once; -1 for all cores.")] = 1,
+    table: Annotated[list[Path] | None, typer.Option(help="Feature table of measured pairs; repeatable.")] = None,
+    features: Annotated[
+        str, typer.Option(help="f1, f1+ansat, all, or names of groups, measures and columns, separated by commas.")
+    ] = "all",
+    margin: Annotated[
+        float, typer.Option(help="By how much a challenger's regret may be worse, in percent of the best score.")
+    ] = 0.5,
+    keep: Annotated[int, typer.Option(min=1, help="Number of promoted versions that are kept for --roll-back.")] = 5,
+    jobs: Annotated[int, typer.Option(help="Folds that are learned at the same time; -1 for all cores.")] = 1,
     html: Annotated[Path | None, typer.Option(help="Also write the report as a page.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the report as JSON.")] = None,
     roll_back: Annotated[
-        bool, typer.Option("--roll-back", help="Put the version before in force again; trains nothing.")
+        bool, typer.Option("--roll-back", help="Put the previous version in force again, without learning.")
     ] = False,
     end_with_stdin: Annotated[
-        bool, typer.Option("--end-with-stdin", hidden=True, help="End when the process that began this one does.")
+        bool, typer.Option("--end-with-stdin", hidden=True, help="End when the process that started this one ends.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn the predictor from all observed transfers, judge it on held-out targets, promote it unless it is worse.
+    """Learn the predictor from all observed transfers, evaluate it on held-out targets, and promote it unless it is worse.
 
     Example: transfercast train-meta --history sqlite:///history.db --out meta
     """
@@ -81,7 +85,7 @@ def train_meta(
 
 
 def _end_with_stdin() -> None:
-    """End this process when its standard input is closed, which happens when whoever began it ends, even if killed."""
+    """End this process when its standard input is closed: when the process that started it ends, or is killed."""
     while os.read(sys.stdin.fileno(), 1024):
         pass
     os._exit(1)
