@@ -281,7 +281,7 @@ def test_one_encoder_cannot_be_held_out_and_the_evaluation_goes_on_without(tmp_p
     past(4, 3).export_file(tmp_path / "h.parquet")
     done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "h.parquet"), "--jobs", "1", "--json"])
     assert done.exit_code == 0, done.output
-    assert "the history holds one encoder only" in done.stderr
+    assert "the history has only one encoder" in done.stderr
     assert {json.loads(line)["by"] for line in done.stdout.splitlines()} == {"target"}
 
 

@@ -128,7 +128,7 @@ def test_an_atlas_of_another_design_is_refused_before_anything_is_trained(atlas,
     out, _ = atlas
     other = spec.with_name("other.toml")
     other.write_text(spec.read_text().replace("pairs = 4", "pairs = 3"))
-    with pytest.raises(InputError, match="another design"):
+    with pytest.raises(InputError, match="its design differs"):
         tc.collect(other, out, encoder=str(tiny_encoder))
 
 

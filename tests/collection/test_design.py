@@ -77,7 +77,7 @@ def test_a_written_design_is_not_exchanged_for_another(tmp_path):
     first, other = (draw(SOURCES, TARGETS, [], Settings(pairs=number)) for number in (20, 21))
     first.keep(tmp_path / "design.json")
     first.keep(tmp_path / "design.json")
-    with pytest.raises(InputError, match="another design"):
+    with pytest.raises(InputError, match="its design differs"):
         other.keep(tmp_path / "design.json")
 
 

@@ -54,7 +54,7 @@ def test_models_of_each_encoder_are_recommended_best_first(encoder):
 
 
 def test_an_encoder_without_measurements_is_one_error_that_names_those_with_them():
-    with pytest.raises(InputError, match=r"no measurements of encoder 'gpt9'; there are of .*roberta-base"):
+    with pytest.raises(InputError, match=r"no measurements of encoder 'gpt9'; measured encoders are .*roberta-base"):
         hub.hub_models("gpt9")
 
 

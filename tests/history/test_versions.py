@@ -180,7 +180,7 @@ def test_after_a_measure_s_version_goes_up_the_history_is_learned_from_and_the_t
     monkeypatch.setattr(retrain, "_decide", lambda *_: (False, "worse"))  # also where the champion would stay
     report = train_meta(history, meta, minutes=0)
     assert report.promoted
-    assert "cannot read today's versions" in report.reason
+    assert "cannot read the current versions" in report.reason
     assert np.isfinite(Predictor.load(meta).predict(today).score).all()
 
 

@@ -97,7 +97,7 @@ def test_whatever_fails_half_way_the_champion_stays_and_the_next_one_works(tmp_p
 def test_two_retrainings_at_once_are_refused(tmp_path):
     from filelock import FileLock
 
-    with FileLock(tmp_path / ".retraining.lock"), pytest.raises(InputError, match="another retraining is at work"):
+    with FileLock(tmp_path / ".retraining.lock"), pytest.raises(InputError, match="another retraining is running"):
         train_meta(past(), tmp_path, minutes=0)
 
 
@@ -105,7 +105,7 @@ def test_of_first_retrainings_at_once_the_loser_leaves_the_winner_its_folder_and
     folder = tmp_path / "meta"
     with retrain._alone(folder):
         for _ in range(2):  # the second would find no lock if the first had taken it away
-            with pytest.raises(InputError, match="another retraining is at work"), retrain._alone(folder):
+            with pytest.raises(InputError, match="another retraining is running"), retrain._alone(folder):
                 pytest.fail("two at once")
         assert folder.is_dir()
     with retrain._alone(folder):

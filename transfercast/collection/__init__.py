@@ -1,1 +1,1 @@
-"""Measuring a designed set of transfers of one's own: an atlas that a predictor learns from."""
+"""Measurement of a designed set of transfers between one's own tasks: an atlas that a predictor learns from."""

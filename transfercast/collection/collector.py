@@ -1,9 +1,9 @@
-"""Training the transfers of a design, resumable and by several processes.
+"""Training of the transfers of a design, which may be interrupted and shared by several processes.
 
-In the folder of an atlas lie `design.json`, the pool (`pool/`), evidence that was taken (`cache/`), what was observed
-(`history.db`), and, written after each batch, all observations as one table (`atlas.parquet`), what its feature columns mean
-(`columns.json`) and the learning curves (`curves.parquet`). A finished training is an observation of its validation and one
-of its test score; a process that is killed loses the training that it was at.
+The folder of an atlas has `design.json`, the pool (`pool/`), measured evidence (`cache/`), the history (`history.db`), and
+three files that are written after each batch: all observations as one table (`atlas.parquet`), the meaning of its feature
+columns (`columns.json`) and the learning curves (`curves.parquet`). A finished training gives two observations, of its
+validation and of its test score. A killed process loses only the training that it was running.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 FAILURES = (TransfercastError, RuntimeError, ValueError, OSError, MemoryError)
-"""What a training may fail with while others go on: out of memory, a full disk, a loss that is no number."""
+"""Errors that end one training and not the others: out of memory, a full disk, a loss that is not a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """How far an atlas is.
+    """State of an atlas.
 
     Attributes:
-        runs: trainings in the design.
-        done: those that are observed.
-        failed: batches with a training that failed in this process, and why; they are tried again by the next start.
-        table: of all observations.
+        runs: number of trainings in the design.
+        done: number of observed trainings.
+        failed: causes of failure of trainings in this process, by batch; the next start tries these again.
+        table: file of all observations.
     """
 
     runs: int
@@ -69,19 +69,19 @@ def collect(
     device: str | None = None,
     minutes: float | None = None,
 ) -> Collected:
-    """Train a designed set of transfers between the tasks of a file, with the evidence of each pair.
+    """Train a designed set of transfers between the tasks of a file, and measure the evidence of each pair.
 
-    Start it again after a kill, or in several processes at once: each training is run once.
+    It may be started again after a kill, or in several processes at once: each training is run once.
 
     Args:
         spec: a tasks.toml with a [collect] table (see `collection.design.Settings`).
         out: folder of the atlas.
-        encoder: that sources, and targets alone, are trained from.
-        device: cpu, cuda, mps; None takes the best there is.
-        minutes: begin no further training after so many; None goes on until all is done.
+        encoder: base encoder that sources, and targets alone, are trained from.
+        device: cpu, cuda or mps; None takes the fastest that is available.
+        minutes: no training is started after this number of minutes; None continues until all are done.
 
     Raises:
-        InputError: before any training, if the file, its tasks or the folder cannot be used, or if the folder holds an
+        InputError: before any training, if the file, its tasks or the folder cannot be used, or if the folder has an
             atlas of another design.
     """
     settings, out = settings_of(Path(spec)), Path(out).resolve()
@@ -137,12 +137,12 @@ class Collector:
     """Runs batches of a design.
 
     Args:
-        family: its tasks.
-        settings: how it was drawn.
+        family: tasks of the design.
+        settings: settings that the design was drawn with.
         out: folder of the atlas.
-        history: where observations go.
+        history: history that observations are added to.
         encoder, base: name and folder of the base encoder.
-        device: where models are trained.
+        device: device that models are trained on.
     """
 
     def __init__(
@@ -156,7 +156,12 @@ class Collector:
         self.cache = ArrayCache(out / "cache")
 
     def run(self, batch: Batch, end: float | None) -> list[str]:
-        """Measure and train what is open in a batch, until it is `end` o'clock; why trainings failed."""
+        """Measure and train the open runs of a batch, and return the causes of failed trainings.
+
+        Args:
+            batch: batch of the design.
+            end: time (`time.monotonic`) after which no training is started; None for no limit.
+        """
         failures: list[str] = []
         open_runs = self.open_runs(batch)
         try:
@@ -178,13 +183,13 @@ class Collector:
         return failures
 
     def open_runs(self, batch: Batch) -> list[Run]:
-        """Trainings of a batch that are not observed yet."""
+        """Trainings of a batch that are not yet observed."""
         key_of = {run: self.run_key(batch, run, "test") for run in batch.runs}
         known = self.history.find_all(list(key_of.values()))
         return [run for run, key in key_of.items() if key not in known]
 
     def run_key(self, batch: Batch, run: Run, split: str) -> str:
-        """Identity of a training: by what it learns and how, so that an atlas goes on where its models are gone."""
+        """Identity of a training, from its data and settings, so that an atlas can be continued without its models."""
         return run_key_of(**self._identity(batch, run, split))
 
     def _identity(self, batch: Batch, run: Run, split: str) -> dict[str, Any]:
@@ -213,7 +218,7 @@ class Collector:
         return self._targets[batch.name]
 
     def _pool(self, names: Sequence[str], end: float | None) -> SourcePool:
-        """The sources named, those that are missing trained first; what is left at `end` is not in it."""
+        """A pool of the named sources; missing ones are trained first, and those not reached before `end` are left out."""
         folder, held = self.out / "pool", {}
         for name in progress(names, "sources"):
             if _is_past(end):
@@ -223,7 +228,7 @@ class Collector:
         return SourcePool(folder, held)
 
     def _source(self, name: str) -> None:
-        """Train a source, unless it is there or another process is at it, which is waited for."""
+        """Train a source unless it exists; if another process is training it, wait for that process."""
         seed = self.settings.seed
         engine, key = self.history.engine, identity_of(self.sources[name], self.base, self.recipe, seed)
         claims.enter(engine, key, [0])
@@ -285,7 +290,7 @@ class Collector:
         self._note(batch, run, trained.curve, trained.seconds, ended="finished", **about)
 
     def _note(self, batch: Batch, run: Run, curve: Sequence[EpochRecord], seconds: float, **about: Any) -> None:
-        """Keep how a training went."""
+        """Add the record of a training to the history."""
         self.history.note(
             TrainingRecord(
                 run_key=self.run_key(batch, run, "validation"),
@@ -303,7 +308,7 @@ class Collector:
         )
 
     def write(self) -> None:
-        """Write all observations, what their features mean, and the curves of all trainings."""
+        """Write all observations, the meaning of their features, and the learning curves of all trainings."""
         self.history.export_file(self.out / "atlas.parquet")
         columns = [column.model_dump() for column in self.history.schema()]
         write_json(self.out / "columns.json", {"format": FORMAT, "columns": columns})

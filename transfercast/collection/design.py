@@ -1,8 +1,8 @@
-"""Which transfers an atlas measures: drawn from a seed and written down before anything is trained.
+"""The transfers that an atlas measures: drawn with a seed, and written to a file before anything is trained.
 
-Pairs are drawn in rounds. In each round every target, in random order, is given a few sources that it has not met, those
-that were used least so far first; so the atlas is balanced over sources and targets whenever it is stopped. A batch is one
-target's share of a round: its evidence is measured and its transfers are trained together.
+Pairs are drawn in rounds. In each round every target, in random order, gets a few new sources, the least used ones first, so
+the atlas is balanced over sources and targets whenever it is stopped. A batch is one target's share of a round: its evidence
+is measured together, and its transfers are trained together.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class Settings(BaseModel):
     """The [collect] table of a tasks.toml.
 
     Attributes:
-        pairs: how many pairs of source and target are trained, at most.
-        batch: sources that a target is given in a round.
-        repeated: of these pairs, how many are trained with further seeds.
-        seeds: with how many seeds in all.
-        recipe: of sources, targets alone and transfers.
-        recipes: further recipes, which `recipe_pairs` of the pairs are trained with, too.
-        recipe_pairs: how many pairs that are.
+        pairs: largest number of pairs of source and target to train.
+        batch: number of sources that a target gets in a round.
+        repeated: number of these pairs that are trained with further seeds.
+        seeds: number of seeds of a repeated pair, the first included.
+        recipe: recipe of sources, targets alone and transfers.
+        recipes: further recipes, with which `recipe_pairs` of the pairs are also trained.
+        recipe_pairs: number of pairs that are trained with the further recipes.
         rows: other numbers of training rows of targets; such a target is named NAME.ROWS.
-        rows_pairs: how many pairs are trained with each of these numbers, too.
-        documents: positive documents of a set that are attributed.
-        seed: of the drawing, and the first of the trainings.
+        rows_pairs: number of pairs that are also trained with each of these numbers of rows.
+        documents: number of positive documents of a set that are attributed.
+        seed: seed of the drawing, and first seed of the trainings.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,7 +77,7 @@ def settings_of(spec: Path) -> Settings:
     """
     table = content_of(spec).get("collect")
     if not isinstance(table, dict):
-        raise InputError(f"{spec}: no [collect] table. Add one that says at least how many pairs to train, as in pairs = 200.")
+        raise InputError(f"{spec}: no [collect] table. Add one with at least the number of pairs to train, as in pairs = 200.")
     return checked(Settings, f"{spec}, [collect]", table)
 
 
@@ -92,7 +92,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Trainings of one target that are done together; `rows` is None for as many training rows as the task has."""
+    """Trainings of one target that are run together; `rows` is the number of training rows, None for all of the task."""
 
     target: str
     rows: int | None
@@ -100,37 +100,37 @@ class Batch:
 
     @property
     def name(self) -> str:
-        """Of the target with this number of rows."""
+        """Name of the target with this number of rows."""
         return self.target if self.rows is None else f"{self.target}.{self.rows}"
 
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """The batches of an atlas, in the order in which they are measured."""
+    """The batches of an atlas, in the order of their measurement."""
 
     batches: tuple[Batch, ...]
 
     @property
     def id(self) -> str:
-        """Fingerprint of what is to be measured."""
+        """Fingerprint of all batches."""
         return fingerprint(design=[asdict(batch) for batch in self.batches])
 
     @property
     def runs(self) -> int:
-        """Trainings in all."""
+        """Number of all trainings."""
         return sum(len(batch.runs) for batch in self.batches)
 
     def keep(self, path: Path) -> None:
-        """Write the design down, or see that it is the one written there.
+        """Write the design to a file; if the file exists, check that it has the same design.
 
         Raises:
-            InputError: if another design is written there.
+            InputError: if the file has another design.
         """
         if path.is_file():
             if read_json(path, "a design", FORMAT).get("id") != self.id:
                 raise InputError(
-                    f"{path}: another design than what the file and its tasks say now. Collect into another folder, or put "
-                    f"the settings back."
+                    f"{path}: its design differs from that of the current settings and tasks. Collect into another folder, or "
+                    "restore the settings."
                 )
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,8 +142,8 @@ def draw(sources: Sequence[str], targets: Sequence[str], own: Iterable[tuple[str
 
     Args:
         sources, targets: names of tasks.
-        own: pairs of a source and a target that are one task, which are no transfers.
-        settings: how many of what.
+        own: pairs of a source and a target that are the same task, which are no transfers.
+        settings: numbers of pairs, sources, seeds and so on.
 
     Raises:
         InputError: if there is no pair of different tasks.
@@ -163,7 +163,7 @@ def draw(sources: Sequence[str], targets: Sequence[str], own: Iterable[tuple[str
 def _rounds(
     sources: Sequence[str], targets: Sequence[str], own: set[tuple[str, str]], settings: Settings, rng: np.random.Generator
 ) -> list[tuple[str, list[str]]]:
-    """Targets with the sources that a round gives them."""
+    """The targets of each round, with the sources that they get in it."""
     used = dict.fromkeys(sources, 0)
     left = {target: [source for source in sources if (source, target) not in own] for target in targets}
     rounds: list[tuple[str, list[str]]] = []
@@ -188,7 +188,7 @@ def _runs(
     in_recipes: set[tuple[str, str]],
     settings: Settings,
 ) -> tuple[Run, ...]:
-    """Trainings of a batch; each is preceded by that of the target alone in the same way."""
+    """Trainings of a batch, after those of the target alone with the same recipes and seeds."""
     further = range(settings.seed + 1, settings.seed + settings.seeds)
     runs = [Run(source, settings.recipe, settings.seed) for source in chosen]
     runs += [Run(source, settings.recipe, seed) for source in chosen if (target, source) in repeated for seed in further]
@@ -198,7 +198,7 @@ def _runs(
 
 
 def _with_alone_once(batches: list[Batch], settings: Settings) -> list[Batch]:
-    """Each training of a target alone in the first batch only that needs it."""
+    """The batches, with each training of a target alone only in the first batch that needs it."""
     known: set[tuple[str, Run]] = set()
     once = []
     for batch in batches:

@@ -1,1 +1,1 @@
-"""Measured transfers that come with transfercast, so that it knows something before its user's first run."""
+"""Measured transfers that are part of the package, from which it can forecast before a user's first training."""

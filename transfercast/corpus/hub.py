@@ -1,17 +1,17 @@
-"""Which models of the Hugging Face hub help targets like one's own, by published measurements; nothing is downloaded.
+"""Models of the Hugging Face hub that are likely to help a target, by published measurements; nothing is downloaded.
 
 The scores are those of IBM/model-recycling (Apache-2.0; Choshen et al. 2022, "Where to start? Analyzing the potential value
 of intermediate models"): fine-tuned models of six base encoders, each fine-tuned further on 36 classification sets. A
 fifth of the published rows is left out, see `benchmarks/hub_table.py`.
 
-A model's gain on a new target is forecast from its gains on the 36 sets, where a target has gain
+A model's gain on a new target is forecast from its gains on the 36 sets, where model m has on set t the gain
 
     g[m, t] = score[m, t] - score[base encoder, t]
     forecast[m] = n / (n + 1) * sum_t w_t g[m, t] / sum_t w_t        n = (sum_t w_t)^2 / sum_t w_t^2
 
 with w_t = 1 for sets of the same form of text (single texts, or pairs) and 0.15 for the others. Models are ordered by the
-same mean of robust z-scores of each set, which no single set of large gains rules. How sure a forecast is follows from the
-errors that it makes of each of the 36 sets when that set is left out.
+same weighted mean of robust z-scores within each set, so that no single set with large gains decides. The bounds of a
+forecast are quantiles of the errors of forecasts for each of the 36 sets from the other 35.
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ COVERAGE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """A fine-tuned model of the hub, and what to expect of it in place of its base encoder.
+    """A fine-tuned model of the hub, and its expected gain over its base encoder.
 
     Attributes:
-        name: on the hub.
+        name: its name on the hub.
         encoder: its base encoder.
         gain: expected score minus the base encoder's, in units of the score (accuracy, 0 to 1).
-        low, high: within which the gain lies on nine of ten targets.
+        low, high: bounds of the gain on nine of ten targets.
         better: probability that it is better than the base encoder.
-        helped: on how many of the sets of the same form of text it was better, of `sets`.
+        helped: number of sets of the same form of text on which it was better than the base encoder.
+        sets: number of sets of the same form of text.
     """
 
     name: str
@@ -62,7 +63,7 @@ class HubModel:
 
 
 class _Scores(NamedTuple):
-    """Of one encoder: (m,) names, (m, 36) scores, (36,) the base encoder's own, and the names of the sets."""
+    """Scores of one encoder: (m,) names of models, (m, 36) their scores, (36,) the base encoder's own, names of the sets."""
 
     names: list[str]
     scores: np.ndarray
@@ -71,7 +72,7 @@ class _Scores(NamedTuple):
 
 
 def encoders() -> list[str]:
-    """Base encoders that there are measurements of, those of most models first."""
+    """Base encoders with published measurements, in descending order of their number of models."""
     return [str(name) for name in _table()["encoder"].value_counts().index]
 
 
@@ -79,9 +80,9 @@ def hub_models(encoder: str, *, pairs: bool = False, most: int = 10) -> list[Hub
     """The models of an encoder that are likely to help a target, the best first.
 
     Args:
-        encoder: as on the hub, `roberta-base`.
+        encoder: name on the hub, such as `roberta-base`.
         pairs: whether the target's rows are pairs of texts.
-        most: how many to name.
+        most: largest number of models to return.
 
     Raises:
         InputError: if there are no measurements of the encoder.
@@ -114,13 +115,13 @@ def _weights(targets: list[str], pairs: bool) -> np.ndarray:
 
 
 def _shrunk_mean(gains: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(m,) weighted means of the rows, shrunk toward 0 as by one further set without gain."""
+    """(m,) weighted means of the rows, shrunk toward 0 as if there were one more set without gain."""
     number = weights.sum() ** 2 / (weights**2).sum()
     return np.asarray(gains @ weights / weights.sum() * number / (number + 1))
 
 
 def _robust_z(scores: np.ndarray) -> np.ndarray:
-    """(m, t) distances from each set's median in units of its robust spread, cut at 3."""
+    """(m, t) differences from each set's median in units of its robust standard deviation, clipped to [-3, 3]."""
     distance = scores - np.median(scores, axis=0)
     spread = 1.4826 * np.median(np.abs(distance), axis=0)
     return np.asarray(np.clip(distance / np.maximum(spread, 1e-6), -LARGEST_Z, LARGEST_Z))
@@ -140,7 +141,7 @@ def _scores(encoder: str) -> _Scores:
     table = _table()
     rows = table[table["encoder"] == encoder]
     if rows.empty:
-        raise InputError(f"no measurements of encoder {encoder!r}; there are of {', '.join(encoders())}.")
+        raise InputError(f"no measurements of encoder {encoder!r}; measured encoders are {', '.join(encoders())}.")
     alone = rows["source"] == "(alone)"
     targets = [str(name) for name in table.columns if name not in ("encoder", "source")]
     values = rows[targets].to_numpy(np.float64)

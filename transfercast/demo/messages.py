@@ -1,9 +1,9 @@
-"""Incident messages with overlapping information needs, made from phrases by a seed.
+"""Incident messages with overlapping information needs, made from phrases with a seed.
 
-A clause says something (asks, offers, warns, reports) of something (goods, people who help, a hazard, a scene). A label is a
-pair of both, so tasks overlap in two ways: asking for goods and asking for rescue share how one asks, rescue and
-volunteering share who is spoken of. With few rows a task has not seen most ways of asking; a source that has is worth
-much, and one that learned to look elsewhere is a poor start. A few labels are wrong, as people's are.
+A clause has an act (asking, offering, warning, reporting) and a subject (goods, helpers, a hazard, a scene). A label is a pair
+of both, so tasks overlap in two ways: requests for goods and for rescue share the phrases of asking, and requests for rescue
+and offers of volunteers share the helpers. A task with few rows has not seen most phrases; a source that has seen them helps
+much, and a source that learned other phrases helps little. A few labels are wrong, as in real data.
 """
 
 from __future__ import annotations
@@ -91,14 +91,14 @@ def message(rng: random.Random) -> tuple[str, set[str]]:
 def write_family(
     folder: Path, rows: dict[str, int], source_rows: dict[str, int], target_rows: int, targets: tuple[str, ...], seed: int
 ) -> Path:
-    """Write the messages as CSV, and the tasks.toml that makes a binary task of each label; tells the latter's path.
+    """Write the messages as CSV and a tasks.toml with a binary task for each label, and return the path of the tasks.toml.
 
     Args:
-        folder: made where needed.
+        folder: folder for the files; created if needed.
         rows: number of messages by split.
-        source_rows: how many of them a source keeps, by split.
-        target_rows: how many training rows a target keeps; of the other splits it keeps all.
-        targets: which labels are targets; every label is a source.
+        source_rows: number of these rows that a source keeps, by split.
+        target_rows: number of training rows that a target keeps; it keeps all rows of the other splits.
+        targets: labels that are targets; every label is a source.
         seed: the same seed writes the same files.
     """
     folder.mkdir(parents=True, exist_ok=True)

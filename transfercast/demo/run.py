@@ -1,7 +1,7 @@
-"""The main job on the demo family: sources, features, plan, search, retraining, and what the budget bought.
+"""The whole work on the demo family: sources, features, plan, search, retraining, and the gain for the budget.
 
-The messages, the numbers of rows and the recipes below were chosen, looking at what transfers scored, so that sources differ in
-worth and all of it fits in two minutes. So the demo shows how the job goes; it is no evidence of how good the forecasts are.
+The messages, the numbers of rows and the recipes below were chosen with a view to the scores of transfers, so that sources
+differ in usefulness and everything runs in two minutes. The demo is an example; it is no evidence of how good forecasts are.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ TARGET_ROWS = 32
 TARGETS = ("rescue_request", "volunteering")
 SOURCE_RECIPE = Recipe(learning_rate=4e-4, epochs=3)
 TARGET_RECIPE = Recipe(learning_rate=2e-4, epochs=6, batch_size=8)
-"""By default so few rows get 12 epochs, which would take the demo twice as long: these make fewer, at higher rates."""
+"""The default for so few rows is 12 epochs, which would double the time of the demo; these are fewer, at higher rates."""
 DOCUMENTS = 3
 JOBS = 2
-"""Trainings at a time, each of which takes half of the cores."""
+"""Number of trainings at the same time; each uses half of the cores."""
 TERM_THRESHOLD = 0.05
 SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What each stage of the demo made."""
+    """Results of the stages of the demo."""
 
     family: Family
     pool: SourcePool
@@ -57,7 +57,7 @@ class Demo:
     gatherer: Gatherer
 
     def bought(self) -> list[Bought]:
-        """For each target: what the budget, LogME's order and trying everything give, on validation."""
+        """For each target: validation scores after the plan's trainings, as many in LogME's order, and all trainings."""
         candidates = zip(self.table.candidates, self.table.frame.logme, strict=True)
         logme = {candidate.pair: float(value) for candidate, value in candidates}
         return bought(self.result, self.everything, logme)
@@ -70,11 +70,11 @@ class Demo:
 
 
 def run(folder: Path, trials: int) -> Demo:
-    """Run the demo in a folder; started again there, it goes on where it stopped.
+    """Run the demo in a folder; an unfinished demo there is continued.
 
     Args:
-        folder: for messages, pool, plan, history and predictor.
-        trials: budget over both targets.
+        folder: folder for messages, pool, plan, history and predictor.
+        trials: budget of transfers over both targets.
     """
     tasks = write_family(folder / "messages", ROWS, SOURCE_ROWS, TARGET_ROWS, TARGETS, SEED)
     family = read_family(tasks)

@@ -1,4 +1,4 @@
-"""What a budget bought: against trying everything, and against as many trainings in LogME's order alone."""
+"""Gain for a budget, compared with training everything, and with as many trainings in LogME's order."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from transfercast.core.records import ALONE, Pair
 from transfercast.execution.result import SearchResult, Training
 
 SAME = 0.005
-"""Mean gains less than this apart are called equal."""
+"""Mean gains that differ by less than this are called equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """Of one target, the validation score in hand after each way to spend: at least that of the target alone.
+    """Best validation scores of one target under each policy; never below the score of the target alone.
 
     Attributes:
         target: its name.
-        trainings, all_trainings: transfers that the plan had, and that there are.
-        alone: without any transfer.
-        plan, logme, everything: after the plan's trainings, as many in LogME's order, and all.
-        plan_source, logme_source, everything_source: of the model in hand.
+        trainings, all_trainings: numbers of transfers in the plan, and of all transfers.
+        alone: score of the target trained alone.
+        plan, logme, everything: best score after the plan's trainings, after as many in LogME's order, and after all.
+        plan_source, logme_source, everything_source: source of the model with that score.
     """
 
     target: str
@@ -38,12 +38,12 @@ class Bought:
 
 
 def bought(result: SearchResult, everything: SearchResult, logme: Mapping[Pair, float]) -> list[Bought]:
-    """One row a target.
+    """One row for each target.
 
     Args:
-        result: of the plan within the budget.
-        everything: of all candidates, one recipe each.
-        logme: by pair.
+        result: result of the plan within the budget.
+        everything: result of all candidates, with one recipe each.
+        logme: LogME of each pair.
     """
     rows = []
     for target, alone in everything.baselines.items():
@@ -61,11 +61,11 @@ def _in_hand(trainings: list[Training], alone: float) -> tuple[float, str]:
 
 
 def verdict(rows: list[Bought], test_gain: float) -> str:
-    """The comparison in words.
+    """The comparison in sentences.
 
     Args:
-        rows: one a target.
-        test_gain: of the plan's chosen models over the targets alone, mean over targets; NaN where unknown.
+        rows: one row for each target.
+        test_gain: test score of the plan's chosen models minus that of the targets alone, mean over targets; NaN if unknown.
     """
     plan, logme, everything = (
         sum(ways) / len(rows)
@@ -74,9 +74,9 @@ def verdict(rows: list[Bought], test_gain: float) -> str:
     ran, there = sum(row.trainings for row in rows), sum(row.all_trainings for row in rows)
     against = "as much as" if abs(plan - logme) < SAME else "more than" if plan > logme else "less than"
     words = (
-        f"{ran} of {there} trainings gained {plan:+.3f} F1 over the targets alone on validation, where all {there} gained "
-        f"{everything:+.3f}. That is {against} LogME alone would have with {ran} ({logme:+.3f})."
+        f"{ran} of {there} trainings gained {plan:+.3f} F1 over the targets alone on validation, {against} the same "
+        f"number in LogME's order ({logme:+.3f}); all {there} gained {everything:+.3f}."
     )
     if not math.isnan(test_gain):
-        words += f" On test rows, which chose nothing, the plan's models gained {test_gain:+.3f}."
+        words += f" On test rows, which were not used to choose, the plan's models gained {test_gain:+.3f}."
     return words

@@ -1,1 +1,1 @@
-"""How good forecasts of held-out targets and encoders are: a predictor is fitted without each fold, and judged on it."""
+"""Evaluation of forecasts of held-out targets and encoders: a predictor is learned without each fold, and evaluated on it."""

@@ -1,7 +1,7 @@
-"""How good held-out forecasts are: their order by NDCG, regret and hours, scores by error and coverage; over targets.
+"""Evaluation of held-out forecasts: orders by NDCG, regret and hours, scores by error and coverage; means over targets.
 
-Intervals are BCa bootstraps over targets (Efron 1987), and there are none below FEWEST_FOR_AN_INTERVAL targets: what
-resampling three to nine targets gives covers far less than it says.
+Intervals are BCa bootstraps over targets (Efron 1987). There are none below FEWEST_FOR_AN_INTERVAL targets: intervals from
+resampling three to nine targets cover far less than their nominal coverage.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from transfercast.predictor.relative import rows_by_query
 RANDOM = "random order"
 RMSE_AT = (5, 10, 20, 50, 100)
 TIED_DRAWS = 40
-"""Orders of candidates that are held equal, over which a curve is averaged."""
+"""Number of random orders of equal candidates over which a curve is averaged."""
 
 BOOTSTRAPS = 2000
 FEWEST_FOR_AN_INTERVAL = 10
@@ -32,7 +32,7 @@ FEWEST_FOR_AN_INTERVAL = 10
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over targets, with the ends of its 95 % interval; NaN where there are too few targets for one."""
+    """A mean over targets, with the ends of its 95 % interval; NaN if there are too few targets for an interval."""
 
     mean: float
     low: float
@@ -46,17 +46,17 @@ class Interval:
 
 @dataclass(frozen=True)
 class Order:
-    """How good one way of ordering is: means over targets.
+    """Quality of one order: means over targets.
 
     Attributes:
-        name: of the order.
-        ndcg: in [0, 1].
-        regret: in points, by k.
-        spearman: rank correlation with the truth.
-        time_share: share of the hours of trying all until within 1 % of the best.
-        curve: (m,) mean best score in hand at each of `SHARES` of the target's own hours, from the target alone on.
-        first: (2, K) for k = 1 to K: share of all hours that the first k trainings of every target take, and the mean best
-            score that these give, the target alone not among them: the axis of the ANSAT paper's performance against hours.
+        name: name of the order.
+        ndcg: NDCG, in [0, 1].
+        regret: regret by k, in percent of the best score.
+        spearman: rank correlation with the true scores.
+        time_share: hours until the best score so far is within 1 % of the best, as a share of the hours of all trainings.
+        curve: (m,) mean best score so far at each of `SHARES` of the target's hours; it starts with the target alone.
+        first: (2, K) for k = 1 to K: share of all hours that the first k trainings of every target take, and the mean of
+            their best scores, without the target alone: performance against hours as in the ANSAT paper.
     """
 
     name: str
@@ -91,23 +91,23 @@ class Order:
 
 
 SHARES = np.linspace(0, 1, 101)
-"""Shares of the hours of trying all, at which curves are given."""
+"""Shares of the hours of all trainings at which curves are given."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a held-out evaluation shows.
+    """Results of a held-out evaluation.
 
     Attributes:
         by: what was held out.
-        targets, rows: how much was judged.
-        orders: the predictor first.
-        columns: orders by single columns of measures that have several, and stand in `orders` by the mean rank of these.
-        rmse: over all rows.
-        rmse_at: over the k pairs forecast best, by k.
-        coverage, width: of 90 % bounds, by kind; the width is a mean, in points of the metric.
-        brier: Brier score of the probability of improvement over the baseline; NaN where no baseline is known.
-        hours: of trying all.
+        targets, rows: numbers of evaluated targets and rows.
+        orders: quality of each order, the predictor's first.
+        columns: orders by single columns of measures with several columns, which `orders` has by the mean rank of these.
+        rmse: root mean squared error over all rows, in score units.
+        rmse_at: the same over the k rows with the highest forecasts, by k.
+        coverage, width: coverage and mean width of 90 % bounds, by kind of interval; the width is in score units.
+        brier: Brier score of the probability of improvement over the baseline; NaN if no baseline is known.
+        hours: hours of all trainings.
     """
 
     by: By
@@ -128,7 +128,7 @@ class Evaluation:
         return self.orders[0]
 
     def order(self, name: str) -> Order:
-        """The order of that name."""
+        """The order with this name."""
         return next(order for order in self.orders if order.name == name)
 
     def _repr_html_(self) -> str:
@@ -155,19 +155,22 @@ class Evaluation:
 
 
 def evaluate(forecast: HeldOut, only: np.ndarray | None = None, seed: int = 0) -> Evaluation:
-    """How good held-out forecasts are.
+    """Evaluate held-out forecasts.
 
     Args:
-        forecast: of n rows.
-        only: (n,) rows to judge by; the others were there to learn from. By default all.
-        seed: of the orders of equal candidates in curves, and of the bootstrap.
+        forecast: forecasts of n rows.
+        only: (n,) mask of the rows to evaluate, if the others were only there to learn from. By default all.
+        seed: seed of the orders of equal candidates in curves, and of the bootstrap.
+
+    Raises:
+        InputError: if no query has two rows to evaluate.
     """
     rows = np.ones(len(forecast.score), dtype=bool) if only is None else only
     transfers = forecast.transfers
     by_query = (query[rows[query]] for query in rows_by_query(transfers.candidates.query_ids))
     ranked = [query for query in by_query if len(query) > 1]
     if not ranked:
-        raise InputError("no target has two observed candidates, so no order can be judged. Observe more.")
+        raise InputError("no target has two observed candidates, so no order can be evaluated. Observe more.")
     names = np.array([transfers.candidates.targets[group[0]] for group in ranked])
     draw = _Bootstrap(names, seed)
     rng = np.random.default_rng(seed)
@@ -198,7 +201,7 @@ def evaluate(forecast: HeldOut, only: np.ndarray | None = None, seed: int = 0) -
 
 
 class _Bootstrap:
-    """Means over rows with intervals over targets: whole targets are drawn, with all their rows."""
+    """Means over rows, with intervals from drawing whole targets with all their rows."""
 
     def __init__(self, names: np.ndarray, seed: int) -> None:
         distinct, self._of = np.unique(names, return_inverse=True)
@@ -207,7 +210,7 @@ class _Bootstrap:
         self._times = np.stack([np.bincount(row, minlength=count) for row in drawn])  # (b, t)
 
     def interval(self, values: np.ndarray) -> Interval:
-        """The mean of (n,) values with its interval; NaN among them do not count."""
+        """The mean of (n,) values with its interval; NaN values are left out."""
         known = np.isfinite(values)
         if not known.any():
             return Interval(float("nan"), float("nan"), float("nan"))
@@ -228,9 +231,9 @@ def _bca(estimate: float, drawn: np.ndarray, without: np.ndarray) -> tuple[float
     """Ends of the 95 % interval, bias-corrected and accelerated.
 
     Args:
-        estimate: of all targets.
-        drawn: (b,) of bootstraps.
-        without: (t,) of all targets but one.
+        estimate: mean over all targets.
+        drawn: (b,) means of bootstrap samples.
+        without: (t,) means without each target.
     """
     below = ((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2
     if not 0 < below < 1:  # all draws are the same, or lie on one side
@@ -246,7 +249,7 @@ def _bca(estimate: float, drawn: np.ndarray, without: np.ndarray) -> tuple[float
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
-    """One order on one target; see Order."""
+    """Quality of one order on one target; see Order."""
 
     ndcg: float
     regret: tuple[float, ...]
@@ -295,7 +298,7 @@ def _judge(values: np.ndarray, transfers: Transfers, group: np.ndarray, rng: np.
 
 
 def _curve(order: np.ndarray, truth: np.ndarray, hours: np.ndarray, baseline: float) -> np.ndarray:
-    """(m,) best score in hand at each of SHARES of the hours; before the first, the baseline or the worst."""
+    """(m,) best score so far at each of SHARES of the hours; before the first training, the baseline, or the lowest score."""
     spent = np.cumsum(hours[order]) / hours.sum()
     start = baseline if np.isfinite(baseline) else float(truth.min())
     in_hand = np.maximum.accumulate(np.concatenate([[start], truth[order]]))
@@ -303,12 +306,12 @@ def _curve(order: np.ndarray, truth: np.ndarray, hours: np.ndarray, baseline: fl
 
 
 def _first(order: np.ndarray, truth: np.ndarray, hours: np.ndarray) -> np.ndarray:
-    """(2, n) hours of the first k trainings of a target, and the best score that these give, for k = 1 to n."""
+    """(2, n) hours of the first k trainings of a target, and their best score, for k = 1 to n."""
     return np.stack([np.cumsum(hours[order]), np.maximum.accumulate(truth[order])])
 
 
 def _first_of_all(parts: list[np.ndarray]) -> np.ndarray:
-    """(2, K) share of all hours, and mean best score, after the first k trainings of every target; all of those with fewer."""
+    """(2, K) share of all hours, and mean best score, after the first k trainings of every target, or all if it has fewer."""
     longest = max(part.shape[1] for part in parts)
     hours, scores = np.stack([np.pad(part, ((0, 0), (0, longest - part.shape[1])), mode="edge") for part in parts], axis=1)
     return np.stack([hours.sum(axis=0) / hours[:, -1].sum(), scores.mean(axis=0)])

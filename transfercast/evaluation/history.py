@@ -1,4 +1,4 @@
-"""A whole history evaluated: each target held out, each base encoder where there are several, and the prior beside them."""
+"""Evaluation of a history: each target is held out, and each base encoder if there are several; the prior for comparison."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class HistoryEvaluation:
     """Evaluations of one history.
 
     Attributes:
-        by: by what was held out: `target`, and `encoder` where there are several.
-        prior: the same targets, by the prior.
-        left_out: what could not be evaluated, and why.
+        by: evaluations by what is held out: `target`, and `encoder` if there are several.
+        prior: evaluation of the prior on the same targets.
+        left_out: reasons for evaluations that were not possible, one sentence each.
     """
 
     by: dict[str, Evaluation]
@@ -29,12 +29,12 @@ def evaluate_history(transfers: Transfers, features: str = "all", jobs: int = 1)
     """Evaluate observed transfers.
 
     Args:
-        transfers: n observed.
+        transfers: n observed transfers.
         features: a feature set.
-        jobs: folds at once.
+        jobs: number of folds that are learned at the same time.
 
     Raises:
-        InputError: if nothing can be held out of them.
+        InputError: if there are fewer than two targets.
     """
     by, left_out = {"target": evaluate(held_out(transfers, features, "target", jobs, what="targets held out"))}, []
     try:

@@ -1,8 +1,8 @@
-"""Forecasts of what was held out whole: a target, or a base encoder.
+"""Forecasts of held-out targets or base encoders; all rows of one are held out together.
 
-For each fold the predictor is learned anew from the other transfers: models, levels and residuals know nothing of the fold.
-Beside its order stand those of each single measure, of the source's mean gain on other targets (a static order: the same for
-all targets but for its own), the largest source, and the oracle, which knows the truth.
+For each fold the predictor is learned anew from the other transfers: models, levels and residuals use no row of the fold.
+Its order is compared with those of each single measure, of the sources' mean gains on other targets (a static order, the same
+for all targets except for their own results), of the sources' numbers of rows, and of the true scores (the oracle).
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ SIZE_COLUMN = "source_rows"
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Forecasts of n observed rows, each by a predictor that was learned without its fold.
+    """Forecasts of n observed rows, each by a predictor that was learned without the row's fold.
 
     Attributes:
-        transfers: n observed.
+        transfers: n observed transfers.
         by: what was held out together.
         score: (n,) forecasts.
-        lower, upper: (n,) 90 % bounds, by kind.
+        lower, upper: (n,) 90 % bounds, by kind of interval.
         improvement: (n,) probability of improvement over the no-transfer baseline.
     """
 
@@ -53,9 +53,9 @@ class HeldOut:
     improvement: np.ndarray
 
     def orders(self) -> dict[str, np.ndarray]:
-        """(n,) by what each way of ordering sorts, higher first; NaN comes last. Random order is not among them.
+        """(n,) sort keys of each order, higher first and NaN last, without the random order.
 
-        A measure of several columns is there by the mean rank of these; `columns` has them one by one.
+        A measure of several columns has one order, by the mean rank of its columns; `columns` has each of them.
         """
         orders = {PREDICTOR: self.score, ORACLE: self.transfers.score}
         orders[STATIC] = _mean_gain_elsewhere(self.transfers, same_encoder=self.by != "encoder")
@@ -68,12 +68,12 @@ class HeldOut:
         return orders
 
     def columns(self) -> dict[str, np.ndarray]:
-        """(n,) values of each column of measures of several columns, higher is better."""
+        """(n,) values of each column of measures with several columns, higher is better."""
         several = [columns for columns in self._measures().values() if len(columns) > 1]
         return {name: values for columns in several for name, values in columns.items()}
 
     def _measures(self) -> dict[str, dict[str, np.ndarray]]:
-        """(n,) values, higher is better, by measure and column, of those that say which direction is better."""
+        """(n,) values by measure and column, higher is better; columns of unknown direction are left out."""
         candidates, measures = self.transfers.candidates, dict[str, dict[str, np.ndarray]]()
         for column in candidates.schema:
             if column.better == "unknown" or column.group == "recipe" or not _tells_apart(self.transfers, column.name):
@@ -96,25 +96,26 @@ def held_out(
     folds: np.ndarray | None = None,
     what: str = "held out",
 ) -> HeldOut:
-    """Learn anew for each fold, and forecast it.
+    """Forecast each fold by a predictor that is learned without it.
 
     Args:
-        transfers: n observed.
+        transfers: n observed transfers.
         features: a feature set; None for the prior.
         by: `target` holds out all rows of a target; `encoder` all of a base encoder; `target and encoder` the rows of a
-            target with one encoder, while those with others may be seen.
-        jobs: folds at once; -1 for as many as there are cores.
-        folds: (n,) names of folds of one's own, which must not part what `by` holds together; by default one each.
-        what: for the progress bar.
+            target with one encoder, while its rows with other encoders may be used.
+        jobs: number of folds that are learned at the same time; -1 for the number of cores.
+        folds: (n,) names of the caller's folds, which must not split what `by` holds out together; by default one fold for
+            each target, encoder, or combination.
+        what: label of the progress bar.
 
     Raises:
-        InputError: if there are fewer than two of what is to be held out.
+        InputError: if there are fewer than two folds.
     """
     check_jobs(jobs)
     folds = fold_names(transfers, by) if folds is None else folds
     names = list(dict.fromkeys(folds.tolist()))
     if len(names) < 2:
-        raise InputError(f"the history holds one {by} only, so none can be held out. Observe another, or hold out by target.")
+        raise InputError(f"the history has only one {by}, so none can be held out. Observe another, or hold out by target.")
     regimes: dict[By, tuple[Regime, ...]] = {
         "target": (COLD,),
         "encoder": (COLD, "encoder cold start"),
@@ -134,7 +135,7 @@ def held_out(
 
 
 def fold_names(transfers: Transfers, by: By) -> np.ndarray:
-    """(n,) names of the folds. `target and encoder` holds out one target with each encoder at a time, never the same."""
+    """(n,) names of the folds. A fold of `target and encoder` has one target for each encoder, all different."""
     candidates = transfers.candidates
     if by == "target":
         return candidates.targets
@@ -162,9 +163,11 @@ def _tells_apart(transfers: Transfers, column: str) -> bool:
 
 
 def _mean_gain_elsewhere(transfers: Transfers, same_encoder: bool) -> np.ndarray:
-    """(n,) the source's mean gain, relative to the target's own score, on other targets with the same or other encoders.
+    """(n,) the source's mean gain on other targets, relative to their no-transfer baselines; NaN if it was tried on no other.
 
-    Sums over all targets less those over the row's own; NaN where the source was tried on no other.
+    Args:
+        transfers: n observed transfers.
+        same_encoder: whether only results with the row's encoder count, or else only those with other encoders.
     """
     candidates = transfers.candidates
     usable = candidates.baseline > 0  # no gain is relative to a score of 0
@@ -187,10 +190,10 @@ def _mean_gain_elsewhere(transfers: Transfers, same_encoder: bool) -> np.ndarray
 
 
 def check_jobs(jobs: int) -> None:
-    """Refuse a number of processes that means nothing.
+    """Refuse a number of processes that has no meaning.
 
     Raises:
-        InputError: if it is 0; negative ones are counted from the number of cores, as joblib does.
+        InputError: if it is 0; negative numbers are counted from the number of cores, as joblib does.
     """
     if jobs == 0:
-        raise InputError("jobs is 0; give 1 or more, or -1 for as many as there are cores.")
+        raise InputError("jobs is 0; give 1 or more, or -1 for the number of cores.")

@@ -1,1 +1,1 @@
-"""From a history to a predictor in force: train a challenger, compare it with the champion, keep versions."""
+"""From a history to a predictor in force: learn a challenger, compare it with the champion, and keep versions."""

@@ -1,4 +1,4 @@
-"""Whether a history is compatible with the champion: known metrics, the same columns, the same versions of measures."""
+"""Checks that a history is compatible with the champion: known metrics, the same columns and versions of measures."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from transfercast.predictor.predictor import Predictor
 
 
 def refuse_incompatible(transfers: Transfers, champion: Predictor | None) -> None:
-    """Refuse transfers that a successor of the champion cannot be learned from.
+    """Refuse transfers from which no successor of the champion can be learned.
 
     Raises:
-        InputError: for a metric that is unknown, and columns none of which is the champion's.
+        InputError: if a metric is unknown, or if the transfers have no column of the champion.
     """
     candidates = transfers.candidates
     for metric in dict.fromkeys(candidates.metric):
@@ -26,12 +26,12 @@ def refuse_incompatible(transfers: Transfers, champion: Predictor | None) -> Non
     if learned and not any(column.name in now for column in learned):
         raise InputError(
             f"the history has none of the {len(learned)} columns that champion {champion.id} was learned from (such as "
-            f"{learned[0].name!r}). Is it another history? If it is meant, begin in another folder."
+            f"{learned[0].name!r}). It may be another history; to learn from it, use another folder."
         )
 
 
 def outdated(transfers: Transfers, champion: Predictor) -> list[str]:
-    """Measures that have another version now than when the champion was learned: it cannot forecast tables of today."""
+    """Measures that have changed their version since the champion was learned; it cannot forecast new tables of these."""
     now = {column.name: column.version for column in transfers.candidates.schema}
     learned = champion.fitted.schema
     return list(dict.fromkeys(c.measure for c in learned if now.get(c.name, c.version) != c.version))

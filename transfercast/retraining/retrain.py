@@ -1,8 +1,8 @@
-"""Offline retraining: a challenger is learned from the whole history, judged on held-out targets, and promoted or not.
+"""Offline retraining: a challenger is learned from the whole history, evaluated on held-out targets, and promoted or not.
 
-Challenger and champion are judged on the same folds: each is learned anew without the fold, the champion with the columns,
-learner and settings that it was made with. Nothing in the folder changes before the challenger lies there whole, and the
-pointer to the version in force is replaced last, so that whatever fails leaves the champion in place.
+Challenger and champion are evaluated on the same folds: both are learned anew without the fold, the champion from the columns
+that it was made with. The challenger is first written as a complete version, and the pointer to the version in force is
+replaced last, so the champion stays in force after any failure.
 """
 
 from __future__ import annotations
@@ -46,14 +46,15 @@ class RetrainingReport:
 
     Attributes:
         version: id of the challenger.
-        folder: where it lies.
-        observations, targets: how much it was learned from.
+        folder: folder of its version.
+        observations, targets: numbers of transfers and targets that it was learned from.
         choice: features, base models and slopes.
-        feature_sets: held-out quality for the challenger's features, F1 alone and F1+ANSAT; empty with one target.
-        challenger, champion: on the same held-out targets; the first champion is the prior.
-        champion_id: 'prior' for the first.
-        margin: how much worse the challenger might have been, in percent of the best score, as regret is.
-        promoted: whether the challenger is now in force; `reason` says why (not).
+        feature_sets: evaluations of the challenger's features, F1 alone and F1+ANSAT; empty with one target.
+        challenger, champion: evaluations on the same held-out targets; the first champion is the prior.
+        champion_id: id of the champion, 'prior' for the first.
+        margin: by how much the challenger's mean regret might be worse, in percent of the best score.
+        promoted: whether the challenger is now in force.
+        reason: why it was promoted, or not.
     """
 
     version: str
@@ -90,7 +91,7 @@ class RetrainingReport:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a feature set, and one for the champion."""
+        """One row for each feature set, and one for the champion."""
         labelled = {**self.feature_sets, f"champion ({self.champion_id})": self.champion}
         return [_row(name, found) for name, found in labelled.items() if found is not None]
 
@@ -115,18 +116,18 @@ def train_meta(
     Args:
         history: a History, a database URL, an SQLite file, or a CSV or Parquet file.
         out: folder of the predictor's versions.
-        minutes: after which no comparison with a smaller feature set begins; 0 makes none.
-        tables: of pairs that were measured, trained or not: they show how similar targets are.
-        features: a feature set, or names of groups, measures or columns with commas between.
-        margin: by how many percent of the best score the mean regret@1/3/5 of a challenger may be worse than that of the
-            champion, or of the prior, and be promoted.
-        keep: how many promoted versions stay to be rolled back to.
-        jobs: folds at once.
+        minutes: no comparison with a smaller feature set starts after this number of minutes; 0 compares none.
+        tables: feature tables of measured pairs, trained or not, which show how similar targets are.
+        features: a feature set, or names of groups, measures or columns, separated by commas.
+        margin: a challenger is promoted if its mean regret@1/3/5 is at most this much worse than that of the champion, or of
+            the prior, in percent of the best score.
+        keep: number of promoted versions that are kept for a roll-back.
+        jobs: number of folds that are learned at the same time.
 
     Raises:
-        InputError: if the history is not there, holds no transfer, or is not the one that the champion was learned from; if
-            another retraining is at work; if an argument is out of its range.
-        ArtifactError: if the champion is damaged: roll back first.
+        InputError: if the history does not exist, has no transfer, or shares no column with the champion; if another
+            retraining is running; if an argument is out of its range.
+        ArtifactError: if the champion is damaged; roll back first.
     """
     _check(minutes, margin, keep, jobs)
     past = opened(history)
@@ -149,16 +150,16 @@ def _check(minutes: float, margin: float, keep: int, jobs: int) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Only one retraining a folder at a time; a dead one's lock does not hold.
+    """Allow only one retraining in a folder at the same time; the lock of a process that ended is void.
 
-    The lock's file stays: whoever deleted it would let a third retraining lock a new file beside a second one.
+    The lock's file is kept: after its deletion, a third retraining could lock a new file while a second one holds the old.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".retraining.lock", timeout=0)
         lock.acquire()
     except Timeout as error:
-        raise InputError(f"{folder}: another retraining is at work there. Wait for it, or use another folder.") from error
+        raise InputError(f"{folder}: another retraining is running there. Wait for it, or use another folder.") from error
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({reason(error)}). Name another folder.") from error
     try:
@@ -188,7 +189,7 @@ def _retrained(
     old = [] if champion is None else outdated(transfers, champion)
     if old and not promoted:
         promoted = True
-        reason += f"; in force all the same, for {champion_id} cannot read today's versions of {', '.join(old)}"
+        reason += f"; promoted because {champion_id} cannot read the current versions of {', '.join(old)}"
     learned = Predictor.of(transfers, features)
     about, data = learned.fitted.about(), _data_fingerprint(transfers)
     name = versions.new_id(folder, fingerprint(data=data, choice=about))
@@ -222,7 +223,7 @@ def _retrained(
 def _evaluations(
     transfers: Transfers, champion: Predictor | None, features: str, minutes: float, jobs: int
 ) -> tuple[dict[str, Evaluation], Evaluation | None]:
-    """The challenger, then smaller feature sets while there is time, on held-out targets; and the champion on the same."""
+    """Evaluations of the challenger, and of smaller feature sets while there is time, by name; and of the champion."""
     targets = transfers.candidates.targets
     if len(np.unique(targets)) < 2 or np.bincount(transfers.candidates.query_ids).max() < 2:
         return {}, None
@@ -252,10 +253,10 @@ def _evaluate_champion(transfers: Transfers, champion: Predictor | None, folds: 
 
 def _decide(challenger: Evaluation | None, champion: Evaluation | None, champion_id: str, margin: float) -> tuple[bool, str]:
     if challenger is None or champion is None:
-        cannot = "one target, or one candidate each: no order could be judged held out"
+        cannot = "one target, or one candidate for each: no order can be evaluated"
         if champion_id == PRIOR:
-            return True, f"{cannot}, and nothing was learned but levels, so it orders as the prior does"
-        return False, f"{cannot}, so {champion_id} stays"
+            return True, f"{cannot}; only levels were learned, so the order is the prior's"
+        return False, f"{cannot}, so {champion_id} stays in force"
     ours, theirs = (float(np.mean([e.predictor.regret[k].mean for k in REGRET_AT])) for e in (challenger, champion))
     compared = (
         f"mean regret {ours:.2f} % of the best score against {theirs:.2f} % of {champion_id}, over {challenger.targets} targets"
@@ -291,8 +292,8 @@ def _card(report: RetrainingReport) -> str:
         f"# transfercast predictor {report.version}",
         "",
         f"Learned from {report.observations} observed transfers to {report.targets} targets, from {report.choice['features']} "
-        f"features, by {models}. Each figure is for targets held out whole; regret in percent of the best score, "
-        "coverage of 90 % intervals.",
+        f"features, by {models}. All figures are for held-out targets; regret is in percent of the best score, "
+        "coverage is that of 90 % intervals.",
         "",
     ]
     for number, row in enumerate(report.rows()):
