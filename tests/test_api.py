@@ -34,7 +34,7 @@ def test_plan_a_search_within_a_budget_and_run_it(here, family_toml, tiny_encode
     predictor = tc.Predictor.load()
     plan = tc.plan(predictor.predict(table), table, budget=tc.Budget(trials=10))
 
-    assert "No history yet" in str(plan)
+    assert "Rests on no observed transfers" in str(plan)
     plan.save("plan.json")
     assert plan.is_order_only  # nothing was observed, so no score is promised
 

@@ -228,7 +228,7 @@ def test_the_main_job_from_files_to_a_retrained_predictor(tmp_path, family_toml,
     assert "<h1>What drives both help and storm</h1>" in (tmp_path / "pair.html").read_text(encoding="utf-8")
     done = transfercast("plan", "features.parquet", "--trials", 6)
     assert done.exit_code == 0, done.stderr
-    assert "No history yet" in done.stdout
+    assert "Rests on no observed transfers" in done.stdout
     done = transfercast("search", "plan.json", "--json")
     assert done.exit_code == 0, done.stderr
     assert all(json.loads(line) for line in done.stdout.splitlines())

@@ -70,7 +70,7 @@ def test_rmse_at_k_and_coverage_worked_out_slowly():
 
 
 def test_one_target_cannot_be_held_out():
-    with pytest.raises(InputError, match="one target only"):
+    with pytest.raises(InputError, match="has only one target"):
         held_out(observed(targets=1))
 
 

@@ -101,7 +101,7 @@ def test_the_live_table_takes_the_place_of_progress_and_goes_when_the_search_end
     live = LiveTable(made)
     with shown_live(live, Console(file=out, force_terminal=True, width=120)):
         search(made, storage, on_trial=live)
-    assert "best in hand" in out.getvalue()
+    assert "best so far" in out.getvalue()
     assert f"{len(made.steps)} finished; 0 running" in printed(live)
 
 

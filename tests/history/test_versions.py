@@ -174,7 +174,7 @@ def test_after_a_measure_s_version_goes_up_the_history_is_learned_from_and_the_t
     train_meta(history, meta, minutes=0)
     known = table_of(history, "t0")
     today = FeatureTable(known.frame, newer, known.provenance)
-    with pytest.raises(ArtifactError, match="Make the table anew, or retrain"):
+    with pytest.raises(ArtifactError, match="Make the table again, or retrain"):
         Predictor.load(meta).predict(today)
     history.describe(newer)
     monkeypatch.setattr(retrain, "_decide", lambda *_: (False, "worse"))  # also where the champion would stay

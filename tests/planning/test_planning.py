@@ -81,7 +81,7 @@ def test_without_evidence_a_plan_is_an_order_without_scores_and_says_what_would_
     assert [step.score for step in made.steps[:2]] == [0.5, 0.5]  # measured, not forecast
     assert made.is_order_only
     assert (made.stop_after, made.regret_left) == (None, None)
-    assert "No history yet: an order" in made.basis
+    assert "Rests on no observed transfers: an order" in made.basis
     assert "trained by a search or imported" in made.basis
     made.save(tmp_path / "plan.json")
     assert Plan.load(tmp_path / "plan.json") == made
@@ -126,7 +126,7 @@ def test_a_training_that_does_not_fit_leaves_its_hours_to_others(learned):
 
 def test_hours_that_nobody_knows_are_refused_for_a_budget_of_hours_and_shown_as_unknown_otherwise():
     unknown = table(facts=FACTS.model_copy(update={"seconds_per_row_epoch": None}))
-    with pytest.raises(InputError, match=r"how long a training of t0, t1 takes.*Give a number of trials"):
+    with pytest.raises(InputError, match=r"duration of a training of t0, t1 must be known.*Give a number of trials"):
         plan(Predictor(), unknown, Budget(hours=0.001))
     made = plan(Predictor(), unknown, Budget(trials=3))
     assert made.hours is None

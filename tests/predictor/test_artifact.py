@@ -50,7 +50,7 @@ def test_an_artifact_holds_json_safetensors_and_markdown_only(version):
 @pytest.mark.parametrize("name", ["residuals.json", "matrix.safetensors", "model.json", "ranker.json", "regressor.json"])
 def test_a_changed_or_missing_file_is_refused(version, name):
     (version / name).write_text("{}")
-    with pytest.raises(ArtifactError, match=rf"{name}: missing or not what the manifest says"):
+    with pytest.raises(ArtifactError, match=rf"{name}: missing or changed since the manifest was written"):
         Predictor.load(version)
     (version / name).unlink()
     with pytest.raises(ArtifactError, match=rf"{name}: missing"):

@@ -32,7 +32,7 @@ def test_without_history_the_order_is_the_mean_rank_of_the_measures_and_the_outp
     # rank of each column, averaged: the group single-task scores holds one column, as do the others
     expected = frame.rank().mean(axis=1).to_numpy()
     assert np.argsort(forecast.score).tolist() == np.argsort(expected).tolist()
-    assert "No history yet" in forecast.basis
+    assert "Rests on no observed transfers" in forecast.basis
     assert forecast.support.tolist() == [0] * 5
     assert forecast.prior_share.tolist() == [1.0] * 5
     assert (forecast.lower == 0).all()
@@ -163,8 +163,8 @@ def test_bounds_are_hierarchical_below_ten_targets_and_pooled_ones_say_that_they
     table = table_of(past(), "t1")
     nine, twelve = (Predictor.load(tmp_path / name) for name in ("nine", "twelve"))
     assert "hierarchical by 9 targets" in nine.predict(table).basis
-    assert "pooled over the rows of 9 targets held out, too few" in nine.predict(table, bounds="grouped").basis
-    assert "pooled over the rows of 12 targets held out." in twelve.predict(table).basis
+    assert "pooled over the rows of 9 held-out targets, too few" in nine.predict(table, bounds="grouped").basis
+    assert "pooled over the rows of 12 held-out targets." in twelve.predict(table).basis
     np.testing.assert_array_equal(nine.predict(table).lower, nine.predict(table, bounds="hierarchical").lower)
 
 

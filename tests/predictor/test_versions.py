@@ -122,7 +122,7 @@ def meta(three, tmp_path) -> Path:
 def test_what_cannot_be_loaded_is_not_promoted(meta):
     first, _, third = versions.all_ids(meta)
     (meta / "versions" / first / "model.json").write_text("{}")
-    with pytest.raises(ArtifactError, match="missing or not what the manifest says"):
+    with pytest.raises(ArtifactError, match="missing or changed since the manifest was written"):
         Predictor.promote(meta, first)
     assert Predictor.load(meta).id == third
 

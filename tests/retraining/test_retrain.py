@@ -208,7 +208,7 @@ def test_the_first_challenger_is_judged_against_the_prior_like_any_other(tmp_pat
     assert not report.promoted
     assert "of prior, over 12 targets: worse by more than 0.5" in report.reason
     assert versions.promoted_ids(tmp_path / "bad") == []
-    with pytest.raises(InputError, match="no version was promoted, for none was as good as the prior"):
+    with pytest.raises(InputError, match="no version was promoted, because none was as good as the prior"):
         Predictor.load(tmp_path / "bad")
 
 
@@ -227,7 +227,7 @@ def test_two_targets_give_a_predictor_that_orders_as_the_prior_does(tmp_path):
     forecast, prior = Predictor.load(tmp_path).predict(table), Predictor.load().predict(table)
     assert np.argsort(forecast.score).tolist() == np.argsort(prior.score).tolist()
     assert not forecast.is_order_only
-    assert "so the prior orders" in forecast.basis
+    assert "so the order is the prior's" in forecast.basis
     assert (forecast.upper - forecast.lower > 0.5).all()  # two targets held out say little of a third
 
 

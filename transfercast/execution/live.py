@@ -71,7 +71,7 @@ class LiveTable:
 
     def _targets(self) -> Table:
         """For each target the best score so far, and the expected gain of the rest of the plan."""
-        table = _table("target", "best in hand", "expected left", "trials left")
+        table = _table("target", "best so far", "expected left", "trials left")
         for target in self._plan.targets:
             open_steps = [s for s in self._plan.steps if s.target == target and s.position not in self._ended and not s.done]
             best = self._best.get(target, math.nan)

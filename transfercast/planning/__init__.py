@@ -1,1 +1,1 @@
-"""From forecasts and a budget to a plan: pure, nothing is trained here."""
+"""From forecasts and a budget to a plan; nothing is trained here."""

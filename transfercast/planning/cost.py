@@ -1,13 +1,13 @@
-"""What a training costs in hours: by the target's own speed when it was trained alone, and by what a history holds.
+"""Expected hours of a training, from the speed of the target's training alone and from the hours in a history.
 
-A training of n rows takes h = n passes(recipe, n) s / 3600 hours. Without a history s, the seconds a row and pass, is what the
-target took when it was trained alone from the encoder. Hours in a history teach it by ridge regression,
+A training of n rows takes h = n passes(recipe, n) s / 3600 hours. Without a history s, the seconds for one row and pass, is
+that of the target's training alone from the encoder. With a history s is learned from its hours by ridge regression,
 
     log s = m + b log n + encoder + adaptation + device + target
 
-where each name has an effect that is shrunk toward 0 (penalty RIDGE; a mixed model with fixed variances), b is shrunk, too,
-and the targets' own speeds are observations like the others, of full fine-tuning. Hours are for the device of
-most trainings.
+where each name has an effect that is shrunk toward 0 (penalty RIDGE; a mixed model with fixed variances), b is also shrunk,
+and the targets' own speeds are further observations, of full fine-tuning. Hours are for the device of most trainings in the
+history.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ RIDGE = 0.5
 """Trainings at which half of the effect of a name is kept."""
 
 FEWEST = 3
-"""Trainings of a history from which costs are learned; below, hours follow from the targets' own speeds."""
+"""Smallest number of trainings in a history from which costs are learned; with fewer, the targets' own speeds are used."""
 
 Facts = Mapping[str, TargetFacts]
 
 
 def hours_of(facts: TargetFacts | None, recipe_key: str, encoder: str) -> float | None:
-    """Expected hours of one training of a target from an encoder; None where nothing says how long training takes.
+    """Expected hours of one training of a target from an encoder; None if its speed is unknown.
 
     >>> facts = TargetFacts(fingerprint="", metric="accuracy", train_rows=1800, seconds_per_row_epoch=0.5)
     >>> hours_of(facts, "full/epochs=4", "offline")
@@ -46,7 +46,7 @@ def hours_of(facts: TargetFacts | None, recipe_key: str, encoder: str) -> float 
 
 
 class _Training(NamedTuple):
-    """What is known of the cost of a training; `device` is "" where it is not known."""
+    """Properties of a training that its cost depends on; `device` is "" if it is unknown."""
 
     encoder: str
     adaptation: str
@@ -59,8 +59,9 @@ class Costs:
     """Expected hours of trainings.
 
     Args:
-        facts: of the targets of a table.
-        observations: of a history; those count whose rows are known, by `facts` or the feature `target_rows`.
+        facts: facts of a table's targets.
+        observations: observations of a history; only those with a known number of rows are used, by `facts` or the feature
+            `target_rows`.
     """
 
     def __init__(self, facts: Facts, observations: Iterable[Observation] = ()) -> None:
@@ -72,7 +73,7 @@ class Costs:
             self._fit([*known, *_own_speeds(facts)])
 
     def hours(self, target: str, recipe_key: str, encoder: str) -> float | None:
-        """Of one training; None where nothing says how long it takes."""
+        """Expected hours of one training; None if its speed is unknown."""
         facts = self._facts.get(target)
         if self._effects is None or facts is None:
             return hours_of(facts, recipe_key, encoder)
@@ -83,7 +84,7 @@ class Costs:
         return rows * recipe.passes(rows) * math.exp(log_speed) / 3600
 
     def _fit(self, known: list[tuple[_Training, float]]) -> None:
-        """Learn from (training, log of seconds a row and pass)."""
+        """Learn from pairs of a training and the logarithm of its seconds for one row and pass."""
         outcome, rows = np.array([speed for _, speed in known]), np.array([math.log(one.rows) for one, _ in known])
         self._level, self._rows = float(outcome.mean()), float(rows.mean())
         names = list(dict.fromkeys(name for one, _ in known for name in _names(one)))
@@ -98,14 +99,14 @@ class Costs:
 
 
 def _names(training: _Training) -> list[tuple[str, str]]:
-    """Names that have an effect, by kind."""
+    """Kinds and names that have an effect."""
     kinds = ("encoder", "adaptation", "device", "target")
     values = (training.encoder, training.adaptation, training.device, training.target)
     return [(kind, value) for kind, value in zip(kinds, values, strict=True) if value]
 
 
 def _speeds(one: Observation, facts: Facts) -> Iterable[tuple[_Training, float]]:
-    """The training of an observation with the log of its seconds a row and pass, where rows and hours are known."""
+    """The training of an observation with the logarithm of its seconds for one row and pass, if rows and hours are known."""
     rows = facts[one.target].train_rows if one.target in facts else one.features.get("target_rows", 0.0)
     if one.hours > 0 and rows >= 1:
         recipe = _parsed(one.recipe)
@@ -114,7 +115,7 @@ def _speeds(one: Observation, facts: Facts) -> Iterable[tuple[_Training, float]]
 
 
 def _own_speeds(facts: Facts) -> Iterable[tuple[_Training, float]]:
-    """Targets trained alone when the table was made."""
+    """Trainings of targets alone that the table has, with the logarithms of their speeds."""
     for target, own in facts.items():
         for encoder, alone in (own.alone or {"": own}).items():
             if alone.seconds_per_row_epoch:
@@ -124,5 +125,5 @@ def _own_speeds(facts: Facts) -> Iterable[tuple[_Training, float]]:
 def _parsed(recipe_key: str) -> Recipe:
     try:
         return Recipe.parse(recipe_key)
-    except InputError:  # a table of somebody else's may name recipes that only they know
+    except InputError:  # a table made by others may have recipes of their own
         return Recipe()

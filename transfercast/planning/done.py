@@ -1,4 +1,4 @@
-"""What a history holds already of the candidates of a table: it costs nothing, and is not proposed again."""
+"""Candidates of a table that a history already has: they cost nothing, and are not proposed again."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from transfercast.core.table import FeatureTable
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Mean validation scores over seeds of what was observed.
+    """Validation scores of observed candidates and targets alone, as means over seeds.
 
     Attributes:
-        transfers: by candidate.
-        alone: of targets alone, by target and encoder: the recipe that was observed first, and its score.
+        transfers: scores by candidate.
+        alone: recipe that was observed first, and its score, of targets alone, by target and encoder.
     """
 
     transfers: dict[Candidate, float] = field(default_factory=dict)
@@ -24,10 +24,10 @@ class Done:
 
 
 def done_of(observations: Iterable[Observation], table: FeatureTable) -> Done:
-    """What was observed of the candidates of a table, and of its targets alone.
+    """Observed scores of the candidates of a table, and of its targets alone.
 
-    An observation is that of a candidate if source, target, recipe, encoder and metric are the same, and the fingerprints of
-    source and target, where both sides know them.
+    An observation belongs to a candidate if source, target, recipe, encoder and metric are the same, and if the fingerprints
+    of source and target do not differ; an unknown fingerprint does not count as different.
     """
     known = {written_out(candidate): candidate for candidate in table.candidates}
     pairs = set(zip((candidate.target for candidate in known), table.encoders, strict=True))
@@ -72,8 +72,8 @@ def _same(one: str, other: str) -> bool:
 
 
 def written_out(candidate: Candidate) -> Candidate:
-    """The candidate with its recipe's full key, so that `full` and `full/lr=0.0001/...` are one."""
+    """The candidate with its recipe's full key, so that `full` and its full form `full/lr=0.0001/...` are equal."""
     try:
         return candidate._replace(recipe=Recipe.parse(candidate.recipe).key)
-    except InputError:  # a recipe that only others know stays as they write it
+    except InputError:  # an unknown recipe stays unchanged
         return candidate

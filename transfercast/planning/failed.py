@@ -1,4 +1,4 @@
-"""Candidates that a history speaks against: their training was stopped or failed, or failed alike on other targets."""
+"""Candidates that are not proposed again: their training was stopped or failed, or failed on other targets."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from transfercast.planning.done import written_out
 
 WEIGHS = ("out of memory", "divergence", "time limit")
 WEIGHS_ON_LIKES = ("out of memory", "divergence")
-"""Causes that other targets of the same source, recipe and encoder share; time depends on the target's rows."""
+"""Causes that also hold for other targets of the same source, recipe and encoder; time depends on the target's rows."""
 
 
 def given_up(trainings: Iterable[TrainingRecord], table: FeatureTable) -> set[Candidate]:
     """Candidates of a table that are not worth a trial.
 
-    A candidate is given up if its own training was stopped on its curve or failed for want of memory or time or by
-    divergence, and if those of its source and recipe failed for want of memory or by divergence on other targets. A training
-    that finished clears itself, and on other targets all of its source and recipe.
+    A candidate is given up if its own training was stopped by its learning curve, or failed from a lack of memory or time or
+    by divergence; also if trainings of its source, recipe and encoder on other targets failed from a lack of memory or by
+    divergence. After a finished training, its own candidate is not given up, and failures of the same source, recipe and
+    encoder on other targets do not count.
     """
     own: dict[tuple[Candidate, str], bool] = {}
     likes: dict[tuple[str, str, str], bool] = {}

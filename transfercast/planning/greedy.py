@@ -1,8 +1,8 @@
-"""Which candidates to train within a budget: always the one that adds most to the expected best for its price.
+"""Greedy choice of candidates within a budget: each step takes the one that adds most to the expected best for its price.
 
-The expected best is monotone and submodular in what is trained, so buying greedily by gain per hour, or the single best
-training that fits first, whichever is more, reaches at least (1 - 1/e) / 2 of what any choice within the hours could (Khuller,
-Moss and Naor 1999). Where every training costs the same, it is the order of the forecasts in each target.
+The expected best is monotone and submodular in the set of trainings. The better of two choices, greedily by gain per hour, or
+first the single training with the largest gain that fits, reaches at least (1 - 1/e) / 2 of the largest gain that is possible
+within the hours (Khuller, Moss and Naor 1999). If all trainings cost the same, each target's order is that of its forecasts.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The candidates of one target that were not trained yet, best first and the cheaper first where they are equal.
+    """The candidates of one target that are not yet trained, the best first; of equal ones the cheapest first.
 
     Attributes:
         target: its name.
         rows: (k,) numbers of the candidates.
         scores, own: (k,) forecasts and standard deviations of their own errors.
         shared: standard deviation of the error that they share.
-        prices: (k,) of a training.
-        alone: (k,) price of the target trained alone with the candidate's recipe, to be paid once, with the first.
-        in_hand: best score so far; -inf where none is known.
+        prices: (k,) prices of one training, in hours or trials.
+        alone: (k,) price of the target trained alone with the candidate's recipe; it is paid once, with the first training.
+        in_hand: best score so far; -inf if none is known.
         ceiling: highest value of the metric.
     """
 
@@ -44,16 +44,16 @@ class Options:
     ceiling: float
 
     def best(self) -> BestInHand:
-        """The best in hand, before any of these is trained."""
+        """The expected best score, before any of these is trained."""
         return BestInHand(self.in_hand, self.scores, self.own, self.shared, self.ceiling)
 
     @property
     def start(self) -> float:
-        """The score in hand, or what a candidate at random would give where none is known."""
+        """The best score so far, or if none is known the mean forecast, which a random candidate would reach."""
         return self.in_hand if np.isfinite(self.in_hand) else float(self.scores.mean())
 
     def lanes(self) -> list[list[int]]:
-        """Candidates of equal price, each list best first: only the first of a list can be the next to train."""
+        """Candidates by price, each list best first: only the first one of a list can be the next to train."""
         lanes: dict[tuple[float, float], list[int]] = {}
         for number in range(len(self.rows)):
             lanes.setdefault((float(self.prices[number]), float(self.alone[number])), []).append(number)
@@ -62,7 +62,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A candidate that is to be trained: number of its target and of the candidate in it, and the expected best after it."""
+    """A candidate to train.
+
+    Attributes:
+        target, number: numbers of its target, and of the candidate among the target's options.
+        expected: expected best score of the target after it.
+        gain: increase of that by it.
+    """
 
     target: int
     number: int
@@ -71,11 +77,11 @@ class Taken:
 
 
 def chosen(options: Sequence[Options], budget: float) -> list[Taken]:
-    """What to train, in order.
+    """Candidates to train, in order.
 
     Args:
-        options: of all targets.
-        budget: in the unit of the prices.
+        options: options of all targets.
+        budget: amount in the unit of the prices.
     """
     filled = _filled(options, budget)
     single = _best_single(options, budget)
@@ -85,7 +91,7 @@ def chosen(options: Sequence[Options], budget: float) -> list[Taken]:
 
 
 def _best_single(options: Sequence[Options], budget: float) -> Taken | None:
-    """The one training that gains most of those that the budget can pay."""
+    """The training with the largest gain among those that fit into the budget."""
     fitting = [
         offer
         for target, own in enumerate(options)
@@ -96,7 +102,7 @@ def _best_single(options: Sequence[Options], budget: float) -> Taken | None:
 
 
 def _filled(options: Sequence[Options], budget: float, first: Taken | None = None) -> list[Taken]:
-    """Greedily by gain for the price; a heap holds each target's offers, and those made before its last training are stale."""
+    """Greedy choice by gain per price, after `first` if given; the heap's offers from before a target's last step are stale."""
     states = [_Open(target, own) for target, own in enumerate(options)]
     heap: list[tuple[float, int, int, int]] = []
 
@@ -124,19 +130,19 @@ def _filled(options: Sequence[Options], budget: float, first: Taken | None = Non
 
 
 class _Open:
-    """What is left of one target's options."""
+    """Remaining options of one target."""
 
     def __init__(self, target: int, options: Options) -> None:
         self.target, self.options, self.turn = target, options, 0
         self._best, self._lanes = options.best(), options.lanes()
 
     def price(self, number: int) -> float:
-        """Of a candidate now: the target alone is paid with the first."""
+        """Current price of a candidate: the first one's includes that of the target alone."""
         alone = float(self.options.alone[number]) if self.turn == 0 else 0.0
         return float(self.options.prices[number]) + alone
 
     def offers(self) -> Iterator[Taken]:
-        """The best candidate of each price."""
+        """The best remaining candidate of each price."""
         for number in (lane[0] for lane in self._lanes if lane):
             score, own = float(self.options.scores[number]), float(self.options.own[number])
             gain = self._best.gain(score, own)
@@ -146,7 +152,7 @@ class _Open:
             yield Taken(self.target, number, expected, gain)
 
     def take(self, number: int) -> Taken:
-        """Train one."""
+        """Count a candidate as trained."""
         before = self._best.expected if self.turn else self.options.start
         self._best.take(float(self.options.scores[number]), float(self.options.own[number]))
         next(lane for lane in self._lanes if lane and lane[0] == number).pop(0)

@@ -1,7 +1,7 @@
-"""From forecasts and a budget to a plan: the order in which to train.
+"""From forecasts and a budget to a plan: the order of trainings.
 
-Every target is trained alone first. Candidates that the history holds already follow; they cost nothing. Each further step is
-the one that adds most to the expected best score of its target, per hour where the budget is in hours.
+Every target is trained alone first. Candidates that are already in the history follow; they cost nothing. Each further step is
+the one that adds most to the expected best score of its target, or most per hour if the budget is in hours.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from transfercast.planning.greedy import Options, Taken, chosen
 from transfercast.planning.stop import WORTH_STOPPING
 
 UNNAMED = "0" * 64
-"""Id of a plan before all that it rests on is fingerprinted."""
+"""Placeholder id of a plan until its contents are fingerprinted."""
 
 
 def plan(
@@ -41,19 +41,19 @@ def plan(
     """Turn forecasts and a budget into an order of trainings.
 
     Args:
-        forecast: of the table's candidates; where it has no reasons, `Predictor.explained` gives the plan's steps theirs.
-        table: of candidates; cross it with recipes first (`table.with_recipes`) to search over them too.
-        budget: trials or hours, for each target or over all.
-        history: what was trained already, and how long it took: those candidates are listed as done and cost nothing, their
-            best score is in hand, and the budget buys others. What was stopped, or failed as `failed.given_up` says, is not
-            proposed again.
+        forecast: forecasts of the table's candidates; if it has no reasons, `Predictor.explained` adds those of the steps.
+        table: feature table; to search over recipes, cross it with these first (`table.with_recipes`).
+        budget: trials or hours, for each target or for all.
+        history: earlier trainings and their hours. Their candidates are listed as done and cost nothing, their scores count
+            for the best score so far, and the budget is for other candidates. Trainings that were stopped or failed are not
+            proposed again; see `failed.given_up`.
 
     Raises:
-        InputError: if the forecast is of other candidates than the table's; if the budget buys no training at all, or is of
-            hours where nothing says how long trainings take.
+        InputError: if the forecast has other candidates than the table; if the budget is too small for any training, or is in
+            hours and the speed of trainings is unknown.
     """
     if forecast.candidates != tuple(table.candidates):
-        raise InputError("the forecast is of other candidates than the table's. Forecast this table: predictor.predict(table).")
+        raise InputError("the forecast has other candidates than the table. Forecast this table: predictor.predict(table).")
     done, hopeless, costs = Done(), set[Candidate](), Costs(table.provenance.targets)
     if history is not None:
         past = opened(history)
@@ -96,7 +96,7 @@ def plan(
 
 
 class _Target:
-    """One target's candidates: those done, with their scores, and the options that are left."""
+    """One target's candidates: those that are done, with their scores, and the remaining options."""
 
     def __init__(
         self,
@@ -137,26 +137,26 @@ class _Target:
         )
 
     def price(self, recipe: str, encoder: str) -> float | None:
-        """Hours of one training, where something says how long it takes."""
+        """Expected hours of one training; None if its speed is unknown."""
         return self._costs.hours(self.name, recipe, encoder)
 
     def baseline(self, encoder: str) -> float | None:
-        """The target's score alone, trained from an encoder, where it is known."""
+        """The target's score when trained alone from an encoder; None if it is unknown."""
         if encoder in self.alone_done:
             return self.alone_done[encoder][1]
         return None if self.facts is None else self.facts.with_encoder(encoder).score
 
     def _hours_alone(self, recipe: str) -> float:
-        """Of the target alone, trained from each encoder that it was not trained from yet."""
+        """Hours of training the target alone from all encoders from which it is not yet trained."""
         missing = [encoder for encoder in self.encoders if encoder not in self.alone_done]
         return sum(_or_inf(self.price(_alone(recipe), encoder)) for encoder in missing)
 
 
 def _alone(recipe: str) -> str:
-    """With which recipe a target is trained alone beside transfers with this one."""
+    """The recipe of a target's training alone that corresponds to a recipe of transfers."""
     try:
         return Recipe.parse(recipe).alone.key
-    except InputError:  # a table of somebody else's may name recipes that only they know
+    except InputError:  # a table made by others may have recipes of their own
         return recipe
 
 
@@ -165,7 +165,7 @@ def _or_inf(hours: float | None) -> float:
 
 
 def _bought(targets: Sequence[_Target], budget: Budget) -> list[Taken]:
-    """What the budget buys, in order; nothing, where all is done."""
+    """Candidates to train within the budget, in order; none if all are done."""
     options = [target.options for target in targets]
     open_options = [own for own in options if len(own.rows)]
     if budget.hours is None:
@@ -175,8 +175,8 @@ def _bought(targets: Sequence[_Target], budget: Budget) -> list[Taken]:
         unknown = [own.target for own in open_options if not np.isfinite(own.prices).all()]
         if unknown:
             raise InputError(
-                f"a budget in hours needs to know how long a training of {', '.join(unknown[:3])} takes, and the table does "
-                "not say (seconds_per_row_epoch of the target). Give a number of trials, or make the table with 'transfercast "
+                f"with a budget in hours, the duration of a training of {', '.join(unknown[:3])} must be known, but the table "
+                "has no seconds_per_row_epoch of the target. Give a number of trials, or make the table with 'transfercast "
                 "features', which measures it."
             )
         amount = budget.hours
@@ -202,7 +202,7 @@ def _renumbered(step: Taken, target: int) -> Taken:
 
 
 def _steps(forecast: Forecast, table: FeatureTable, targets: Sequence[_Target], taken: Sequence[Taken]) -> list[Step]:
-    """The targets alone, then what is done, then what is bought."""
+    """Steps for the targets alone, then for done candidates, then for candidates to train."""
     first: dict[int, int] = {}
     for step in taken:
         first.setdefault(step.target, int(targets[step.target].options.rows[step.number]))
@@ -219,13 +219,13 @@ def _steps(forecast: Forecast, table: FeatureTable, targets: Sequence[_Target], 
 
 @dataclass(frozen=True, slots=True)
 class _Describe:
-    """Makes steps; their positions follow."""
+    """Makes steps; their positions are set later."""
 
     forecast: Forecast
     table: FeatureTable
 
     def alone(self, target: _Target, first: int | None) -> list[Step]:
-        """The target trained alone from each encoder, with the recipe of its first transfer unless it was trained already."""
+        """Steps for the target alone from each encoder; those not yet done have the recipe of the target's first transfer."""
         row = int(target.rows[0]) if first is None else first
         if first is None:
             encoders = [encoder for encoder in target.encoders if encoder in target.alone_done]
@@ -252,7 +252,7 @@ class _Describe:
         )
 
     def done(self, target: _Target, row: int) -> Step:
-        """A candidate that the history holds, with the score it had."""
+        """Step of a candidate that is in the history, with its score."""
         candidate = self.forecast.candidates[row]
         return Step(
             position=0,
@@ -270,7 +270,7 @@ class _Describe:
         )
 
     def new(self, row: int, target: _Target, expected: float) -> Step:
-        """A candidate to train."""
+        """Step of a candidate to train."""
         candidate, forecast = self.forecast.candidates[row], self.forecast
         beats = float(forecast.beats_baseline[row])
         lower, upper = float(forecast.lower[row]), float(forecast.upper[row])
@@ -293,7 +293,7 @@ class _Describe:
         )
 
     def _if_observed(self, row: int, value: float | None) -> float | None:
-        """The value; None where nothing was observed that it could rest on."""
+        """The value; None if the forecast rests on no observation."""
         return value if self.forecast.support[row] > 0 else None
 
     def _features(self, row: int) -> dict[str, float]:
@@ -302,7 +302,7 @@ class _Describe:
 
 
 def _when_to_stop(targets: Sequence[_Target], steps: Sequence[Step], taken: Sequence[Taken]) -> tuple[int, float]:
-    """The position after which little is expected to be left, and how much, as a mean over targets."""
+    """The position after which the plan may stop, and the expected gain of training all others, as a mean over targets."""
     in_hand, most = {}, {}
     for number, target in enumerate(targets):
         own = target.options

@@ -1,7 +1,7 @@
-"""Published models of the hub beside a plan's own candidates: those whose expected score comes near the plan's best.
+"""Published models of the hub whose expected score is near the best of a plan's own candidates.
 
-A published model's expected score is the target's no-transfer baseline from the same encoder plus the model's gain on other
-sets (`corpus.hub`). Its gain is one of accuracy, so it is offered where a target's metric is a share of right answers, too.
+A published model's expected score is the target's no-transfer baseline from the same encoder plus the model's expected gain
+(`corpus.hub`). These gains are in units of accuracy, so models are listed only for targets with accuracy or F1 as their metric.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from transfercast.corpus.hub import encoders, hub_models
 
 METRICS = frozenset({"accuracy", "positive_f1", "micro_f1", "macro_f1"})
 NEAR = 0.01
-"""Score units below the plan's best step at which a published model is still worth a trial."""
+"""A published model is worth a trial if it is at most this many score units below the plan's best step."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
-    """A model that nobody measured against the target yet.
+    """A published model that was not measured against the target.
 
     Attributes:
-        target: of the plan.
-        model: its name on the hub.
+        target: target of the plan.
+        model: name of the model on the hub.
         encoder: its base encoder.
-        score: expected on the target's validation rows.
-        lower, upper: within which it lies on nine of ten targets.
+        score: expected score on the target's validation rows.
+        lower, upper: bounds of the score for nine of ten targets.
     """
 
     target: str
@@ -40,7 +40,7 @@ class PublishedModel:
 
 
 def published_models(plan: Plan, most: int = 3) -> list[PublishedModel]:
-    """Up to `most` models for each target, the best expected first; none where nothing is published of the plan's encoders."""
+    """Up to `most` models for each target, in descending order of expected scores; only for encoders with published results."""
     about = plan.provenance
     known = set(encoders()) & {about.encoder, *about.encoders.values()}
     found: list[PublishedModel] = []

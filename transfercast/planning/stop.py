@@ -1,12 +1,12 @@
-"""The best score to expect after some trainings, when each score is its forecast plus a normal error.
+"""The expected best score after some trainings, if each score is its forecast plus a normal error.
 
-Rows of a target err together, so an error has a part that all of them share and a part of its own. With the shared part z,
-scores s_i, own deviations w_i and the score h in hand,
+Errors of a target's rows are correlated: an error has a part that all rows share, and a part of its own. With the shared part
+z, forecasts s_i, own standard deviations w_i and the best score so far h,
 
     P(best <= x) = [x >= h] * integral of phi(z) * product over i of Phi((x - s_i - shared z) / w_i) dz
 
-and the expectation is the upper end minus the integral of P over x. A shared error moves all candidates alike: it tells nothing
-of which one is best, and to take it for errors of their own would promise about twice the gain.
+and the expectation is the upper end minus the integral of P over x. A shared error moves all candidates equally, so it has no
+effect on which of them is best; if it counted as errors of their own, the expected gain would be about twice as large.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ NODES = 15
 REACH = 6.0  # standard deviations around the forecasts that are integrated over
 
 WORTH_STOPPING = 0.005
-"""Score units: when less than this is expected to be left, the rest of a plan is hardly worth its hours."""
+"""Score units: a plan may stop when the rest of it is expected to add less than this to the best score."""
 
 
 class BestInHand:
-    """The best score in hand of one target, as candidates are trained one after another.
+    """The expected best score of one target, as candidates are trained one after another.
 
     Args:
-        start: the score in hand; -inf when there is none.
-        scores, own: (k,) forecasts and standard deviations of their own errors, of all that may be trained.
+        start: best score so far; -inf if there is none.
+        scores, own: (k,) forecasts of all candidates that may be trained, and standard deviations of their own errors.
         shared: standard deviation of the error that they share.
-        ceiling: the highest value of the metric; no score passes it.
+        ceiling: highest value of the metric, which bounds all scores.
     """
 
     def __init__(self, start: float, scores: np.ndarray, own: np.ndarray, shared: float, ceiling: float) -> None:
@@ -44,25 +44,25 @@ class BestInHand:
         self._own_grid = np.linspace(self._moved.min(), self._moved.max(), 2 * POINTS)
         self._below = np.ones(2 * POINTS)
         self.expected = self._expectation(self._below)
-        """Expected best; the least that is possible while nothing is in hand."""
+        """Expected best score; the lowest possible score while there is none."""
 
     def gain(self, score: float, own: float) -> float:
-        """What training one more candidate adds to the expected best."""
+        """Increase of the expected best by training one more candidate."""
         return self._expectation(self._with(score, own)) - self.expected
 
     def take(self, score: float, own: float) -> None:
-        """Train one more candidate."""
+        """Count one more candidate as trained."""
         self._below = self._with(score, own)
         self.expected = self._expectation(self._below)
 
     def take_all(self, scores: np.ndarray, own: np.ndarray) -> None:
-        """Train (k,) more candidates."""
+        """Count (k,) more candidates as trained."""
         for score, spread in zip(scores, own, strict=True):
             self._below *= ndtr((self._own_grid - score) / spread)
         self.expected = self._expectation(self._below)
 
     def _with(self, score: float, own: float) -> np.ndarray:
-        """(2 POINTS,) probability that no own error takes a score above the point, with one more candidate."""
+        """(2 POINTS,) probability that own errors keep all scores at or below the point, with one more candidate."""
         return np.asarray(self._below * ndtr((self._own_grid - score) / own))
 
     def _expectation(self, below: np.ndarray) -> float:
@@ -78,7 +78,7 @@ def _of_the_normal(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def expected_best(start: float, scores: np.ndarray, own: np.ndarray, ceiling: float, shared: float = 0.0) -> np.ndarray:
-    """(k,) expected best score in hand after each of k trainings, in this order; it never falls.
+    """(k,) expected best score after each of k trainings, in this order; it never falls.
 
     Args:
         start, scores, own, ceiling, shared: see `BestInHand`.

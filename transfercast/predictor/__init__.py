@@ -1,1 +1,1 @@
-"""The learned predictor: from features of pairs to forecasts, trained on the history. Needs xgboost, not torch."""
+"""The learned predictor: from features of pairs to forecasts, learned from the history. It needs xgboost, not torch."""

@@ -8,9 +8,9 @@
     meta/versions/ID/report.json      metrics, and whether and why it was promoted
     meta/versions/ID/CARD.md          the same for people
 
-Hashes show damage. What is inside is checked in `persistence`, and boosters in `boosters`; which version is in force is
-kept in `versions`. Raise FORMAT when an older version would misread a folder. Formats 1 to 5 (other models) are
-refused: their histories can be learned from anew.
+Hashes show damage. Contents are checked in `persistence`, and boosters in `boosters`; `versions` keeps which version is in
+force. Raise FORMAT when an older version of the package would misread a folder. Formats 1 to 5 (other models) are refused: a
+new predictor can be learned from the history.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FILES = ("model.json", "residuals.json", "report.json")
 
 
 def write(folder: Path, manifest: dict[str, Any], binary: dict[str, bytes], parts: dict[str, Any], card: str) -> None:
-    """Fill a new folder; the manifest comes last."""
+    """Write the files of a version into a new folder, the manifest last."""
     for name, content in binary.items():
         (folder / name).write_bytes(content)
     for name, content in parts.items():
@@ -37,11 +37,11 @@ def write(folder: Path, manifest: dict[str, Any], binary: dict[str, bytes], part
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a version says of itself; its other files are not looked at.
+    """The manifest of a version; its other files are not read.
 
     Raises:
-        InputError: if it is not there.
-        ArtifactError: if it is damaged, or of another format.
+        InputError: if it does not exist.
+        ArtifactError: if it is damaged, or has another format.
     """
     manifest = read_json(folder / "manifest.json", "a predictor", FORMAT)
     if manifest["format"] < FORMAT:
@@ -52,19 +52,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, Any]]:
-    """A version's files, each as the manifest says.
+    """The files of a version, after a check of their hashes against the manifest.
 
     Returns:
         The manifest, all other files by name, and the JSON contents of FILES by name.
 
     Raises:
         InputError: if there is no manifest.
-        ArtifactError: if a file is missing, changed, no JSON, or of another format.
+        ArtifactError: if a file is missing, changed, not JSON, or has another format.
     """
     manifest = read_manifest(folder)
     hashes = manifest.get("sha256", {})
     if not isinstance(hashes, dict) or set(FILES) - set(hashes):
-        raise ArtifactError(f"{folder}/manifest.json: names no hash of {', '.join(FILES)}. Roll back, or train anew.")
+        raise ArtifactError(f"{folder}/manifest.json: has no hash of {', '.join(FILES)}. Roll back, or train anew.")
     contents: dict[str, bytes] = {}
     for name, expected in hashes.items():
         path = folder / Path(name).name
@@ -74,5 +74,5 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, Any]
         except (OSError, ValueError) as error:  # ValueError: a name that no file can have
             raise ArtifactError(f"{path}: cannot be read ({reason(error)}). Roll back, or train anew.") from error
         if not same:
-            raise ArtifactError(f"{path}: missing or not what the manifest says. Roll back, or train anew.")
+            raise ArtifactError(f"{path}: missing or changed since the manifest was written. Roll back, or train anew.")
     return manifest, contents, {name: parse_json(contents[name], str(folder / name)) for name in FILES}

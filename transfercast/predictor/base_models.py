@@ -1,4 +1,4 @@
-"""The base models together: what each says of a row, in the regime that the row is in, and why."""
+"""The base models: their forecasts of rows, by regime, and the contributions to these."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TREES = MODELS[1:]
 
 @dataclass(frozen=True)
 class BaseModels:
-    """Process, ranker and regressor, given some transfers.
+    """Process, ranker and regressor, fitted on some transfers.
 
     Attributes:
-        process: given all cells.
-        columns: measures and recipes that were learned from.
-        boosters: trees by name, fitted on rows described as in target cold start; none before.
+        process: process with all cells.
+        columns: columns of measures and recipes that were learned from.
+        boosters: trees by name, fitted on inputs of target cold start; empty before they are fitted.
     """
 
     process: PairProcess
@@ -39,12 +39,12 @@ class BaseModels:
 
     @property
     def matrix(self) -> PerformanceMatrix:
-        """What was observed."""
+        """The observed cells."""
         return self.process.matrix
 
     @property
     def input_columns(self) -> tuple[Column, ...]:
-        """What trees see of a row, in order."""
+        """Inputs of the trees, in order."""
         own = ("forecast of the process", *RECIPROCITY)
         history = tuple(Column(name=name, measure=name, version=1, better="unknown", group="history") for name in own)
         return (*history, *self.matrix.columns, *self.columns)
@@ -62,14 +62,15 @@ class BaseModels:
         return regimes_of(self.matrix, self.matrix.rows_of(candidates))
 
     def contributions(self, candidates: Candidates, chosen: np.ndarray) -> np.ndarray:
-        """Why the models say what they say of some rows: exact for the process, Shapley values for trees.
+        """Contributions of the inputs to the models' forecasts: exact for the process, Shapley values for the trees.
 
         Args:
-            candidates: n rows, by which standings are taken.
-            chosen: (k,) numbers of those to explain.
+            candidates: n rows; all rows of their queries are needed for z-scores.
+            chosen: (k,) numbers of the rows to explain.
 
         Returns:
-            (m, k, f) by input column, whose first three are the history's; what remains says the same of a query's rows.
+            (m, k, f) contributions by input column; the first three are the history's. They leave out a constant that is the
+            same for all rows of a query.
         """
         rows = self.matrix.rows_of(candidates)
         parts = self.process.forecast(rows)
@@ -85,12 +86,12 @@ class BaseModels:
         return np.concatenate([total[:, None], process.reciprocity(rows), rows.evidence, values], axis=1)
 
     def masked(self, transfers: Transfers, regime: Regime, most: int | None = None) -> Iterator[tuple[np.ndarray, PairProcess]]:
-        """Row numbers of observed transfers, with the process as these would have known it in a regime.
+        """Row numbers of observed transfers, each with the process without the cells that their regime excludes.
 
         Args:
-            transfers: the n transfers that the models were given.
-            regime: the regime; without examples of it there is none.
-            most: at most so many parts, evenly chosen.
+            transfers: the n transfers that the models were fitted on.
+            regime: the regime; if there are no examples of it, nothing is yielded.
+            most: largest number of parts, evenly chosen; None for all.
         """
         rows, cells = self.matrix.rows_of(transfers.candidates), self.matrix.rows
         measures = [column for column in self.columns if column.group != "recipe"]
@@ -104,13 +105,13 @@ class BaseModels:
                 continue
             matrix = self.matrix.take(kept)
             own = own[regimes_of(matrix, rows)[own] == regime]
-            if regime == "source cold start":  # the others' relative scores must not know its scores, either
+            if regime == "source cold start":  # its scores must not affect the others' relative scores
                 matrix = performance_matrix(transfers.take(of_rows != number), measures)
             if len(own):
                 yield own, PairProcess(matrix, self.process.history)
 
     def examples(self, transfers: Transfers) -> np.ndarray:
-        """(n, f) inputs of the observed transfers, described as in target cold start."""
+        """(n, f) inputs of the observed transfers in target cold start."""
         result = np.zeros((len(transfers), len(self.input_columns)))
         for own, process in self.masked(transfers, COLD):
             candidates = transfers.candidates.take(own)
@@ -125,7 +126,7 @@ def fit_base_models(transfers: Transfers, columns: Sequence[Column], history: bo
     Args:
         transfers: n observed transfers.
         columns: measures and recipes to learn from.
-        history: whether other targets' outcomes may be used.
+        history: whether outcomes of other targets may be used.
     """
     measures = [column for column in columns if column.group != "recipe"]
     models = BaseModels(PairProcess(performance_matrix(transfers, measures), history), tuple(columns))

@@ -1,11 +1,11 @@
-"""XGBoost's JSON, checked before XGBoost sees it.
+"""XGBoost's JSON, checked before XGBoost reads it.
 
-A hash beside a file shows damage, not malice, and XGBoost documents that it does not sanitise models: a tampered child
-index, leaf size, category list or booster name crashes the process, and a tampered number of features or classes takes its
-memory. So a booster is read as exactly what our own training writes, everything unknown is refused, and XGBoost is
-given what was checked, written again: two readers of JSON may understand the same bytes in two ways.
+A hash shows damage, but not a malicious change, and XGBoost documents that it does not sanitise models: a changed child
+index, leaf size, category list or booster name crashes the process, and a changed number of features or classes makes it run
+out of memory. So a booster must have exactly the form that our own training writes, and everything else is refused. XGBoost
+gets the checked content written again, because two JSON readers may understand the same bytes differently.
 
-The keys are those of XGBoost 2.1 to 3.2. A newer XGBoost that writes others is noticed by the retraining that uses it.
+The keys are those of XGBoost 2.1 to 3.2. If a newer XGBoost writes other keys, the retraining with it fails.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xgboost import Booster
 
 MOST_DEPTH = 32
-"""Far deeper than what is trained. Reasons (SHAP values) take memory with the square of the depth."""
+"""Much deeper than trained trees. The memory for reasons (SHAP values) grows with the square of the depth."""
 
 NO_PARENT = 2**31 - 1
 
@@ -139,12 +139,12 @@ def read_booster(content: bytes, columns: int, where: str) -> Booster:
     """A booster from XGBoost's JSON.
 
     Args:
-        content: of the file.
-        columns: that its trees may split on.
-        where: the file, for messages.
+        content: content of the file.
+        columns: number of columns that its trees may split on.
+        where: name of the file, for messages.
 
     Raises:
-        ArtifactError: if it is anything but trees over `columns` columns, as training here makes them.
+        ArtifactError: if it is not trees over `columns` columns in the form of our own training.
     """
     import xgboost
 
@@ -159,7 +159,7 @@ def read_booster(content: bytes, columns: int, where: str) -> Booster:
 
 
 def checked_json(content: bytes, columns: int, where: str) -> bytes:
-    """`content` written again, after it was checked; arguments and errors as in `read_booster`."""
+    """The checked `content`, written again; arguments and errors as in `read_booster`."""
     try:
         model = _Model.model_validate_json(content)
     except ValidationError as error:
@@ -170,7 +170,7 @@ def checked_json(content: bytes, columns: int, where: str) -> bytes:
     if model.learner.learner_model_param.num_feature != width:
         raise ArtifactError(f"{where}: made for other columns than the {columns} of the predictor. Roll back, or train anew.")
     if trees.gbtree_model_param.num_trees != str(count) or len(trees.tree_info) != count:
-        raise ArtifactError(f"{where}: has {count} trees, and says otherwise. Roll back, or train anew.")
+        raise ArtifactError(f"{where}: has {count} trees, but states another number. Roll back, or train anew.")
     if ends[:1] != [0] or ends[-1:] != [count] or any(end <= start for start, end in pairwise(ends)):
         raise ArtifactError(f"{where}: its rounds do not add up to its {count} trees. Roll back, or train anew.")
     for number, tree in enumerate(trees.trees):
@@ -181,7 +181,7 @@ def checked_json(content: bytes, columns: int, where: str) -> bytes:
 
 
 def _problem(tree: _Tree, number: int, columns: int) -> str:
-    """What keeps a tree from being one, as the end of a sentence; empty where it is one."""
+    """What is wrong with a tree, as the end of a sentence; empty if it is correct."""
     left, right, parents = tree.left_children, tree.right_children, tree.parents
     size = len(left)
     arrays = (
@@ -209,4 +209,4 @@ def _problem(tree: _Tree, number: int, columns: int) -> str:
             return f", node {node}: deeper than {MOST_DEPTH}"
         depth[left[node]] = depth[right[node]] = depth[node] + 1
         reached += 2
-    return "" if reached == size else ": nodes that no other leads to"
+    return "" if reached == size else ": nodes that the root does not reach"

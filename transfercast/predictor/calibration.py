@@ -1,16 +1,16 @@
-"""From relative scores to scores: the target's baseline, its headroom, and what a relative score is worth.
+"""From relative scores to scores: the target's baseline, its headroom, and the slope of scores on relative scores.
 
 With b the no-transfer baseline, r the headroom (from b to the metric's highest value), f the models' relative score and q the
-score units that the prior's order is worth (`prior`), a forecast is
+prior in score units (`prior`), a forecast is
 
     b + g r + (1 - p) a r f + p c q,    p = HALF / (HALF + n)
 
 clipped to the metric's range. g is the intercept of the encoder and a the slope of the row's regime, both shares of the
 headroom; c is the prior's scale, 1 until observations show another. With n observations the share p of the order comes from
-the prior. Where held-out targets confirm nothing of what was learned, a = 0 and p = 1.
+the prior. If the models' forecasts of held-out targets have no positive slope, a = 0 and p = 1.
 
 Errors of one target's rows are correlated, so means over targets are shrunk toward the values that are assumed without any
-observation; TARGETS says how strongly.
+observation; TARGETS sets how strongly.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from transfercast.predictor.masking import Regime
 from transfercast.predictor.prior import SPREAD, Weights, prior_points
 
 HALF = 20.0
-"""Observations at which half of the order is prior."""
+"""Number of observations at which half of the order comes from the prior."""
 
 ENCODER_ROWS = 30.0
-"""Observations at which an encoder's own intercept counts as much as that of all encoders."""
+"""Number of observations at which an encoder's own intercept and that of all encoders count equally."""
 
 TARGETS = 3.0
 """Number of targets at which observed mean and assumed value (a score of ASSUMED, a gain of 0, a scale of 1) count equally.
 
-Where the assumed value is right, shrinking the mean of G targets costs at most 4 % of RMSE for any G: with w = G / (G + 3),
+If the assumed value is right, shrinking the mean of G targets costs at most 4 % of RMSE for any G: with w = G / (G + 3),
 the squared error grows from 1 to 1 + w^2 / G, which is 1.08 for two targets, 1.083 for three, and 1.082 for four.
 """
 
 STEEPEST = 2.0
-"""Largest slope, as a multiple of that of the true relative scores; forecasts vary less, so their slope may be larger."""
+"""Largest slope, as a multiple of the slope of the true relative scores; forecasts vary less, so theirs may be larger."""
 
 ASSUMED = 0.5
-"""Score of a target of which nothing is known."""
+"""Assumed score of a target without any known score."""
 
 LEAST_HEADROOM = 0.02
 
 
 @dataclass(frozen=True)
 class Levels:
-    """What is known of scores before any evidence on the pair.
+    """Expected scores without any evidence on the pair.
 
     Gains are shares of the headroom: a target at 0.93 cannot gain 0.1, and its sources differ less.
 
     Attributes:
-        observed: observations by metric.
-        score: by metric, what stands in for a baseline that is not known: the mean score, shrunk toward ASSUMED.
+        observed: number of observations by metric.
+        score: mean score by metric, shrunk toward ASSUMED, which replaces an unknown baseline.
         gain: mean gain by least squares, shrunk toward 0.
         gain_with: the same by encoder, shrunk toward `gain`.
     """
@@ -64,7 +64,7 @@ class Levels:
     gain_with: dict[str, float]
 
     def baselines(self, rows: Candidates) -> np.ndarray:
-        """(n,) the no-transfer baseline, or what stands in for it."""
+        """(n,) no-transfer baselines, with `score` for unknown ones."""
         typical = rows.each(rows.metric, lambda name: self.score.get(name, ASSUMED))
         return np.where(np.isnan(rows.baseline), typical, rows.baseline)
 
@@ -73,7 +73,7 @@ class Levels:
         return np.asarray(np.maximum(rows.metric_range[1] - self.baselines(rows), LEAST_HEADROOM))
 
     def intercepts(self, rows: Candidates) -> np.ndarray:
-        """(n,) share of the headroom to expect with the row's encoder, whatever the source."""
+        """(n,) expected gain with the row's encoder from any source, as a share of the headroom."""
         return rows.each(rows.encoder, lambda name: self.gain_with.get(name, self.gain))
 
 
@@ -98,7 +98,7 @@ def levels_of(transfers: Transfers) -> Levels:
 
 
 def _kept(targets: np.ndarray) -> float:
-    """Share of a mean over rows of `targets` that stays when it is shrunk; in [1/4, 1)."""
+    """Weight of a mean over rows of `targets` when it is shrunk; in [1/4, 1)."""
     count = len(np.unique(targets))
     return count / (count + TARGETS)
 
@@ -108,12 +108,12 @@ class Calibration:
     """From relative scores to scores.
 
     Attributes:
-        levels: of scores.
-        slopes: share of the headroom that a relative score of 1 is worth, by regime.
-        weights: of the prior's columns; see `prior`.
-        prior_scale: what the prior's points are multiplied by.
+        levels: expected scores without evidence.
+        slopes: share of the headroom that a relative score of 1 adds, by regime.
+        weights: weights of the prior's columns; see `prior`.
+        prior_scale: factor of the prior's score units.
         shared_error: standard deviation of the error that the rows of a target share, as a share of the headroom.
-        own_error: that of the rest of a row's error.
+        own_error: standard deviation of the rest of a row's error, as a share of the headroom.
     """
 
     levels: Levels
@@ -125,16 +125,16 @@ class Calibration:
 
     @property
     def observations(self) -> int:
-        """How many transfers forecasts rest on."""
+        """Number of transfers that forecasts rest on."""
         return sum(self.levels.observed.values())
 
     def prior_share(self, regimes: np.ndarray) -> np.ndarray:
-        """(n,) share of the order that is prior."""
+        """(n,) share of the order that comes from the prior."""
         learned = np.array([self.slope(name) > 0 for name in regimes], dtype=bool)
         return np.where(learned, HALF / (HALF + self.observations), 1.0)
 
     def slope(self, regime: Regime) -> float:
-        """Of a regime; of the coldest that is known where it has no examples."""
+        """Slope of a regime, or that of target cold start if the regime had no examples."""
         return self.slopes.get(regime, self.slopes.get("target cold start", 0.0))
 
     def levels_and_slopes(self, rows: Candidates, regimes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,7 +147,7 @@ class Calibration:
         )
 
     def prior_points(self, rows: Candidates, regimes: np.ndarray, groups: tuple[str, ...]) -> np.ndarray:
-        """(n, g) score units that each group of evidence adds by the prior."""
+        """(n, g) score units that each evidence group adds through the prior."""
         points = prior_points(rows, groups, self.levels.headroom(rows), self.weights)
         return np.asarray(self.prior_scale * self.prior_share(regimes)[:, None] * points)
 
@@ -159,7 +159,7 @@ class Calibration:
 
 
 def slope_of(transfers: Transfers, relative: np.ndarray, levels: Levels) -> float:
-    """Share of the headroom by which scores of a query move when the relative score moves by 1: least squares, at least 0."""
+    """Slope of scores on relative scores within queries, as a share of the headroom, by least squares; at least 0."""
     query_ids = transfers.candidates.query_ids
     moved = _centred(transfers.score, query_ids)
     forecast = _centred(relative, query_ids) * levels.headroom(transfers.candidates)
@@ -168,7 +168,7 @@ def slope_of(transfers: Transfers, relative: np.ndarray, levels: Levels) -> floa
 
 
 def prior_scale_of(transfers: Transfers, levels: Levels, weights: Weights) -> float:
-    """What the prior's points are to be multiplied by: 1, shrunk by the observed targets to what those show, at least 0."""
+    """Factor of the prior's score units: the least-squares factor of the observed targets, shrunk toward 1; at least 0."""
     rows = transfers.candidates
     points = prior_points(rows, rows.evidence_groups, levels.headroom(rows), weights).sum(axis=1)
     total = float((points**2).sum())
@@ -178,11 +178,11 @@ def prior_scale_of(transfers: Transfers, levels: Levels, weights: Weights) -> fl
 
 
 def calibration_of_prior(transfers: Transfers, weights: Weights) -> Calibration:
-    """Observed levels, and the prior for the order: nothing was learned."""
+    """Observed levels, and the prior for the order, without slopes of base models."""
     levels = levels_of(transfers)
     return Calibration(levels, {}, weights, prior_scale_of(transfers, levels, weights))
 
 
 def _centred(values: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
-    """(n,) values less their query's mean."""
+    """(n,) values minus their query's mean."""
     return np.asarray(values - (np.bincount(query_ids, values) / np.maximum(np.bincount(query_ids), 1))[query_ids])

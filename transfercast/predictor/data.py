@@ -1,4 +1,4 @@
-"""From a history or a feature table to tidy rows: names, evidence columns, the no-transfer baseline, the metric."""
+"""From a history or a feature table to arrays: names, columns of evidence, no-transfer baselines, metrics."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from transfercast.history.frames import Frames
 log = logging.getLogger(__name__)
 
 ADAPTATIONS = {"features": "frozen", "ulmfit": "ulmfit", "lora": "lora", "multitask": "multitask"}
-"""Adaptations but `full`, and the names of their columns."""
+"""Adaptations except `full`, and the names of their columns."""
 LARGEST = 1e30
-"""Features are kept within this, so that their squares, and the trees' numbers of 32 bits, are finite."""
+"""Features are clipped to this absolute value, so that their squares and the trees' 32-bit numbers are finite."""
 RECIPE_COLUMNS = (
     "recipe_log_lr", "recipe_epochs", "recipe_batch_size", *(f"recipe_{name}" for name in ADAPTATIONS.values()),
 )  # fmt: skip
@@ -29,13 +29,13 @@ RECIPE_COLUMNS = (
 
 @dataclass(frozen=True)
 class Candidates:
-    """n candidates and what is known of them.
+    """n candidates with their features.
 
     Attributes:
         values: (n, f) features, NaN where missing; columns of the recipes come last.
         schema: f columns.
         sources, targets, recipes: (n,) names.
-        baseline: (n,) the no-transfer baseline: the target's score trained alone from the row's encoder; NaN where not known.
+        baseline: (n,) no-transfer baselines, the target's score when trained alone from the row's encoder; NaN if unknown.
         metric: (n,) names of metrics.
         encoder: (n,) names of base encoders.
     """
@@ -54,11 +54,11 @@ class Candidates:
 
     @cached_property
     def query_ids(self) -> np.ndarray:
-        """(n,) number of the row's query (target x encoder x metric): rows that are ranked against one another."""
+        """(n,) number of the row's query (target x encoder x metric); rows of a query are ranked against one another."""
         return numbered(self.targets, self.encoder, self.metric)
 
     def each(self, names: np.ndarray, value: Callable[[str], float]) -> np.ndarray:
-        """(n,) values of `names`, which must be the same within each query: metrics, encoders, targets."""
+        """(n,) value of each row's name; names, such as metrics, encoders or targets, must be the same within each query."""
         return np.asarray(np.array([value(name) for name in names[self._firsts]])[self.query_ids])
 
     @cached_property
@@ -67,7 +67,7 @@ class Candidates:
 
     @property
     def evidence_groups(self) -> tuple[str, ...]:
-        """Names of the groups that the columns belong to."""
+        """Evidence groups of the columns."""
         return tuple(dict.fromkeys(column.group for column in self.schema))
 
     @cached_property
@@ -81,7 +81,7 @@ class Candidates:
 
     @cached_property
     def best_baseline(self) -> np.ndarray:
-        """(n,) the best no-transfer baseline of the row's target, whatever the encoder; NaN where none is known."""
+        """(n,) best no-transfer baseline of the row's target over encoders; NaN if none is known."""
         own = numbered(self.targets, self.metric)
         best = np.full(own.max(initial=-1) + 1, np.nan)
         np.fmax.at(best, own, self.baseline)
@@ -99,7 +99,7 @@ class Candidates:
         return replace(self, values=self.matrix([column.name for column in schema]), schema=tuple(schema))
 
     def matrix(self, names: Sequence[str]) -> np.ndarray:
-        """(n, len(names)) values in the order asked for; NaN for a column that is not there."""
+        """(n, len(names)) values of the named columns, in this order; NaN for a column that does not exist."""
         place = {column.name: number for number, column in enumerate(self.schema)}
         found = np.array([place.get(name, -1) for name in names], dtype=np.int64)
         result = self.values[:, found] if len(self.schema) else np.full((len(self), len(found)), np.nan)
@@ -108,7 +108,7 @@ class Candidates:
 
 
 def numbered(*names: np.ndarray) -> np.ndarray:
-    """(n,) a number from 0 for each distinct combination, in order of appearance."""
+    """(n,) number of each row's combination of names, from 0 in order of appearance."""
     numbers: dict[tuple[str, ...], int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in zip(*names, strict=True)], dtype=np.int64)
 
@@ -120,14 +120,14 @@ def candidates_of(
     facts: Mapping[str, TargetFacts],
     encoder: str | Sequence[str],
 ) -> Candidates:
-    """Named candidates; the baseline is what `facts` or the column `target_score` says.
+    """Candidates from named pairs and recipes; baselines come from `facts`, or else from the column `target_score`.
 
     Args:
         values: (n, f) features.
         schema: f columns.
-        candidates: n.
-        facts: of targets, by name.
-        encoder: of all, or of each.
+        candidates: n candidates.
+        facts: facts of targets, by name.
+        encoder: base encoder of all candidates, or of each.
     """
     sources, targets, recipes = (np.array(part, dtype=object) for part in zip(*candidates, strict=True))
     encoders = np.full(len(targets), encoder, dtype=object)
@@ -167,10 +167,10 @@ class Transfers:
     """n observed transfers.
 
     Attributes:
-        candidates: what was known of them before.
-        score: (n,) what they reached, the mean over seeds.
-        hours: (n,) what a training took, the mean over seeds.
-        measured: m pairs whose measures are known although they were not trained: they show, too, how similar targets are.
+        candidates: the n candidates with the features known before training.
+        score: (n,) scores, mean over seeds.
+        hours: (n,) hours of a training, mean over seeds.
+        measured: m further pairs with measures, trained or not, which also show how similar targets are.
     """
 
     candidates: Candidates
@@ -186,7 +186,7 @@ class Transfers:
         return Transfers(self.candidates.take(rows), self.score[rows], self.hours[rows], self.measured)
 
     def with_measured(self) -> Candidates:
-        """The observed pairs and those that were measured only, once for each encoder."""
+        """The observed pairs and those that were only measured, once for each encoder."""
         own, more = self.candidates, self.measured
         if more is None:
             return own
@@ -196,17 +196,17 @@ class Transfers:
 
 
 def transfers_of(history: Frames, schema: Sequence[Column], tables: Sequence[FeatureTable] = ()) -> Transfers:
-    """The transfers of a history (`History.frames()`), on validation, with seeds of the same candidate averaged.
+    """The transfers of a history (`History.frames()`) on validation, as means over seeds.
 
-    Seeds are averaged only where source and target are the same data, by their fingerprints. Of data sets that share a
-    target's name the one with most observations keeps it; the others are targets of their own. A feature of another version
-    than the one in force is taken as missing. Where some transfers name no encoder and others do, the fewer are left out.
-    Both are logged as warnings.
+    The mean is over observations with the same fingerprints of source and target. If several data sets have the same target
+    name, the one with most observations keeps it, and the others become separate targets. A feature of a version other than
+    the current one counts as missing. If only some transfers name an encoder, the smaller group of the two is left out. Both
+    are logged as warnings.
 
     Args:
         history: n observations and their features.
-        schema: columns known to the measures, in the version in force; others are taken as of unknown direction.
-        tables: of pairs that were measured, trained or not.
+        schema: columns of the measures in their current versions; other columns have an unknown direction.
+        tables: feature tables of measured pairs, trained or not.
 
     Raises:
         InputError: if no transfer was observed.
@@ -214,7 +214,7 @@ def transfers_of(history: Frames, schema: Sequence[Column], tables: Sequence[Fea
     records = history.records
     chosen = ((records.source != ALONE) & (records.split == "validation")).to_numpy(dtype=bool)
     if not chosen.any():
-        raise InputError("the history holds no observed transfer (source to target, on validation). Run a search first.")
+        raise InputError("the history has no observed transfer (source to target, on validation). Run a search first.")
     chosen = chosen & _same_kind_of_encoder(records.encoder.to_numpy(), chosen)
     known = {column.name: column for column in schema}
     columns = [known.get(name, _unknown(name)) for name in map(str, history.features)]
@@ -233,14 +233,17 @@ def transfers_of(history: Frames, schema: Sequence[Column], tables: Sequence[Fea
 
 
 def _same_kind_of_encoder(encoder: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """(n,) whether a row names its encoder, or does not, as most of the chosen do: their standings cannot be compared."""
+    """(n,) whether a row is in the larger group of the chosen rows: those with a named encoder, or those without one.
+
+    Relative scores of the two groups are not comparable.
+    """
     unnamed = encoder == "unknown"
     without, total = int(unnamed[chosen].sum()), int(chosen.sum())
     if without in (0, total):
         return np.ones(len(encoder), dtype=bool)
     fewer, which = (without, "name no encoder") if 2 * without <= total else (total - without, "name an encoder")
     log.warning(
-        "%d of %d observed transfers are left out: they %s, and the others are of the other kind. Remove them with "
+        "%d of %d observed transfers are left out: they %s, unlike the others. Remove them with "
         "'transfercast history remove', and import them again with the column 'encoder'.",
         fewer, total, which,
     )  # fmt: skip
@@ -248,7 +251,7 @@ def _same_kind_of_encoder(encoder: np.ndarray, chosen: np.ndarray) -> np.ndarray
 
 
 def _in_force(history: Frames, columns: Sequence[Column], chosen: np.ndarray, described: set[str]) -> np.ndarray:
-    """(m, f) features of the chosen rows; NaN where the measure was of another version than the one in force."""
+    """(m, f) features of the chosen rows; NaN if their measure has another version than the current one."""
     values, versions = (part.to_numpy(dtype=np.float64)[chosen] for part in (history.features, history.versions))
     current = np.array([column.version if column.name in described else np.nan for column in columns])
     other = np.isfinite(values) & np.isfinite(versions) & np.isfinite(current) & (versions != current)
@@ -265,7 +268,7 @@ def _in_force(history: Frames, columns: Sequence[Column], chosen: np.ndarray, de
 
 
 def _told_apart(transfers: pd.DataFrame) -> pd.Series:
-    """Target names; where data sets share one, all but the most observed have the start of their fingerprint behind it."""
+    """Target names; if data sets share a name, all but the most observed get the start of their fingerprint as a suffix."""
     counts = transfers.groupby(["target", "target_fingerprint"], sort=True).size()
     most = counts.groupby(level="target").idxmax().map(lambda key: key[1])
     is_other = transfers.target_fingerprint != transfers.target.map(most)
@@ -292,7 +295,7 @@ _RECIPES = tuple(Column(name=name, measure="recipe", version=1, better="unknown"
 def _recipe_row(key: str) -> tuple[float, ...]:
     try:
         recipe = Recipe.parse(key)
-    except InputError:  # observations of others may carry no recipe that we know
+    except InputError:  # observations of others may have unknown recipes
         return (np.nan,) * len(RECIPE_COLUMNS)
     return (
         np.nan if recipe.rate is None else float(np.log10(recipe.rate)),

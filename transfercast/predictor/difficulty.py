@@ -1,11 +1,12 @@
-"""How far a forecast is likely to err, in comparison with others: the scale of its interval.
+"""Expected size of a forecast's error compared with those of others: the scale of its interval.
 
-With f the relative score that is forecast, and d the standard deviation of the base models' forecasts of it,
+With f the forecast relative score, and d the standard deviation of the base models' forecasts of it,
 
     difficulty = exp(w . (x - mean of x)),    x = (|f|, f, d),    within [1/e, e]
 
-w is a ridge regression of the logarithm of held-out errors on x, so that intervals are wide where errors were large: normalised
-conformal prediction (Papadopoulos, Gammerman and Vovk 2008; Lei et al. 2018, 5.2). Where nothing was learned, all are 1.
+w comes from a ridge regression of the logarithm of held-out errors on x, so intervals are wide where errors were large:
+normalised conformal prediction (Papadopoulos, Gammerman and Vovk 2008; Lei et al. 2018, 5.2). Without a learned w all
+difficulties are 1.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 RIDGE = 100.0
-"""Rows at which half of a regression coefficient is kept, where a column of x varies by 1."""
+"""Number of rows at which half of a regression coefficient is kept, if its column of x has a standard deviation of 1."""
 
 LEAST_ERROR = 0.1
-"""Share of the root mean square error that is added to each, for the logarithm of an error near 0 says nothing."""
+"""Share of the root mean square error that is added to each error, because the logarithm of an error near 0 is meaningless."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,14 @@ class Difficulty:
     """The scale of errors.
 
     Attributes:
-        mean, weights: of the three columns of x.
+        mean, weights: means and weights of the three columns of x.
     """
 
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     weights: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def of(self, forecasts: np.ndarray) -> np.ndarray:
-        """(n,) difficulties of rows of which the base models forecast (n, m) relative scores, in deviations.
+        """(n,) difficulties of rows from the (n, m) relative scores that the base models forecast, in standard deviations.
 
         >>> Difficulty(weights=(0.0, 0.5, 0.0)).of(np.array([[0.0, 0.0], [3.0, 1.0], [9.0, 9.0]])).round(3).tolist()
         [1.0, 2.718, 2.718]
@@ -46,11 +47,11 @@ EQUAL = Difficulty()
 
 
 def fit_difficulty(forecasts: np.ndarray, errors: np.ndarray) -> Difficulty:
-    """Learn it from held-out rows.
+    """Learn the difficulty from held-out rows.
 
     Args:
-        forecasts: (n, m) relative scores by the base models, in deviations.
-        errors: (n,) in any unit.
+        forecasts: (n, m) relative scores that the base models forecast, in standard deviations.
+        errors: (n,) errors in any unit.
     """
     columns, size = _columns(forecasts), np.abs(errors)
     mean, typical = columns.mean(axis=0), float(np.sqrt((errors**2).mean()))

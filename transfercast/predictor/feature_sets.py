@@ -1,4 +1,4 @@
-"""Which columns a predictor learns from."""
+"""Feature sets: the columns that a predictor learns from."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ FEATURE_SETS: dict[str, tuple[str, ...] | None] = {
     "f1+ansat": ("single-task scores", "attribution"),
     "all": None,
 }
-"""Feature sets by the groups of evidence they use; None uses every column and the history."""
+"""Evidence groups of each feature set; None stands for all columns and the history."""
 
 
 def columns_of(schema: Sequence[Column], features: str) -> tuple[Column, ...]:
     """The columns of a feature set.
 
     Args:
-        schema: to choose from.
-        features: a key of FEATURE_SETS, or names of groups, measures or columns with commas between.
+        schema: columns to choose from.
+        features: a key of FEATURE_SETS, or names of groups, measures or columns, separated by commas.
 
     Raises:
         InputError: if a name is none of these.
@@ -41,5 +41,5 @@ def _named(features: str) -> list[str]:
 
 
 def uses_history(features: str) -> bool:
-    """Whether a feature set takes the history's own features."""
+    """Whether a feature set includes the history, the outcomes of other targets."""
     return FEATURE_SETS[features] is None if features in FEATURE_SETS else "history" in _named(features)

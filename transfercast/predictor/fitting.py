@@ -1,12 +1,13 @@
-"""Fitting a predictor: base models, the scale of their forecasts, calibration and residuals, all by targets held out.
+"""Fitting of a predictor: base models, the scale of their forecasts, calibration and residuals, by cross-validation.
 
-The targets are cut into folds, and base models fitted on the other folds forecast each. From these forecasts come their
-deviations, the slope of the calibration, the difficulty, and the residuals of the intervals; a fold's own residuals rest on
-those of the other folds. The models' forecasts are divided by their deviations, and their weighted mean is taken:
+The targets are divided into folds, and each fold is forecast by base models that are fitted on the other folds. These held-out
+forecasts give the models' standard deviations, the slope of the calibration, the difficulty, and the residuals of the
+intervals; for the residuals of a fold, the first three come from the other folds. The forecast is the weighted mean of the
+models' forecasts, each divided by its standard deviation, with the weights
 
-    shares    process 1, ranker and regressor each T / (T + HALF_TREES) / 2, over their sum, with T targets
+    shares    process 1, ranker and regressor each T / (T + HALF_TREES) / 2, divided by their sum, with T targets
 
-for trees need more targets than the process does. Whoever evaluates holds targets out of the transfers given here.
+because trees need more targets than the process. For an evaluation, targets are held out before the transfers are given here.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ from transfercast.predictor.prior import Weights, bundled_weights
 from transfercast.predictor.relative import relative_scores
 
 FEWEST_TARGETS = 3
-"""With fewer nothing is learned: the prior orders, and levels are those observed."""
+"""With fewer targets no model is learned: the order is the prior's, and the levels are those observed."""
 
 HALF_TREES = 20
-"""Targets at which trees together have half the weight of the process. Over twenty published tables and parts of them, of 7 to
-36 targets, equal weights cost 1 NDCG, and weights learned by least squares or NDCG on held-out targets no less."""
+"""Number of targets at which the trees together have half the weight of the process. On twenty published tables and parts of
+them, with 7 to 36 targets, NDCG was 1 lower with equal weights, and no better with weights learned on held-out targets."""
 
 FOLDS = 5
 ATLAS = "atlas"
-"""The feature set of a prior that was learned from other tasks; see `prior_fit`."""
+"""Name of the feature set of a prior that was learned from other tasks; see `prior_fit`."""
 
 MOST_MASKS = 24
-"""Queries, encoders or sources that are held out to calibrate a regime."""
+"""Largest number of queries, encoders or sources that are held out to calibrate a regime."""
 
 
 class RelativeForecast(NamedTuple):
@@ -62,17 +63,18 @@ class RelativeForecast(NamedTuple):
 
 @dataclass(frozen=True)
 class FittedModel:
-    """What was fitted.
+    """A fitted predictor.
 
     Attributes:
         features: the feature set, or ATLAS.
         schema: columns of measures and recipes that it was fitted on, in order.
-        models: base models; None where nothing was learned.
-        deviations, shares: (m,) of the base models' held-out forecasts, and in their mean. That is for target cold start; in
-            other regimes the process speaks alone, for trees know rows of that regime only.
+        models: base models; None if only the prior is used.
+        deviations: (m,) standard deviations of the base models' held-out forecasts.
+        shares: (m,) weights of the base models in target cold start. In other regimes the process forecasts alone, because
+            the trees are fitted only on rows in target cold start.
         calibration: from relative scores to scores.
-        residuals: of held-out targets; empty with fewer than two.
-        difficulty: of forecasts in target cold start; in other regimes it is 1.
+        residuals: residuals of held-out targets; empty with fewer than two.
+        difficulty: difficulty of forecasts in target cold start; in other regimes it is 1.
     """
 
     features: str
@@ -98,18 +100,18 @@ class FittedModel:
         return np.full(len(candidates), COLD, dtype=object) if self.models is None else self.models.regimes(candidates)
 
     def factors(self, regimes: np.ndarray) -> np.ndarray:
-        """(n, m) factors of the base models for rows in (n,) regimes."""
+        """(n, m) factors of the base models' forecasts for rows in (n,) regimes."""
         alone = np.eye(len(MODELS))[0]
         return np.asarray(np.where((regimes == COLD)[:, None], self.shares / self.deviations, alone))
 
     def about(self) -> dict[str, Any]:
-        """What was learned, as plain values."""
+        """Features, models and slopes, as plain values."""
         slopes = {name: round(value, 6) for name, value in self.calibration.slopes.items()}
         return {"features": self.features, "models": [] if self.models is None else list(MODELS), "slopes": slopes}
 
 
 def of_prior(calibration: Calibration, residuals: Residuals, schema: tuple[Column, ...] = ()) -> FittedModel:
-    """No model: the prior orders."""
+    """A fitted predictor without base models; the order is the prior's."""
     return FittedModel("all", schema, None, np.ones(len(MODELS)), shares_of(0), calibration, residuals)
 
 
@@ -129,13 +131,13 @@ NOTHING_OBSERVED = of_prior(Calibration(Levels({}, {}, 0.0, {})), {})
 def fit(
     transfers: Transfers, features: str = "all", regimes: tuple[Regime, ...] = REGIMES, weights: Weights | None = None
 ) -> FittedModel:
-    """Fit base models, calibration, difficulty and intervals; in one thread, for the matrices are small.
+    """Fit base models, calibration, difficulty and intervals, in one thread because the matrices are small.
 
     Args:
         transfers: n observed transfers.
         features: a feature set; see `feature_sets`.
-        regimes: to be calibrated, where the transfers have examples; target cold start always is.
-        weights: of the prior; None takes the bundled ones.
+        regimes: regimes to calibrate if the transfers have examples of them; target cold start is always calibrated.
+        weights: weights of the prior; None takes the bundled ones.
 
     Raises:
         InputError: if a name in `features` is unknown.
@@ -149,7 +151,7 @@ def fit(
 
 
 def fit_prior(transfers: Transfers, schema: tuple[Column, ...] = (), weights: Weights | None = None) -> FittedModel:
-    """The prior with the levels that were observed; its errors are those of each target by the levels of the others."""
+    """The prior with the observed levels; each target's residuals are those of forecasts with the others' levels."""
     weights = bundled_weights() if weights is None else weights
     targets, errors = transfers.candidates.targets, np.full(len(transfers), np.nan)
     for own in (targets == name for name in np.unique(targets)):
@@ -192,7 +194,7 @@ def held_out_forecasts(transfers: Transfers, columns: tuple[Column, ...], histor
 def _calibrated(
     transfers: Transfers, forecasts: np.ndarray, shares: np.ndarray, weights: Weights
 ) -> tuple[np.ndarray, Calibration]:
-    """(m,) deviations of the models and the calibration of their mean by (m,) shares, from (n, m) held-out forecasts."""
+    """(m,) standard deviations of (n, m) held-out forecasts, and the calibration of their mean with weights `shares`."""
     deviations = forecasts.std(axis=0)
     deviations = np.where(deviations > 1e-9, deviations, 1.0)
     levels = levels_of(transfers)
@@ -203,7 +205,7 @@ def _calibrated(
 
 
 def _slopes(models: BaseModels, transfers: Transfers, regimes: tuple[Regime, ...], levels: Levels) -> dict[Regime, float]:
-    """Slopes of the process's forecasts in the regimes other than target cold start, where there are examples."""
+    """Slopes of the process's forecasts in the regimes with examples, except target cold start."""
     slopes: dict[Regime, float] = {}
     for regime in regimes:
         forecasts = np.full(len(transfers), np.nan)
@@ -216,14 +218,21 @@ def _slopes(models: BaseModels, transfers: Transfers, regimes: tuple[Regime, ...
 
 
 def held_out_errors(calibration: Calibration, transfers: Transfers, relative: np.ndarray) -> np.ndarray:
-    """(n,) truth minus forecast as a share of the headroom, in target cold start."""
+    """(n,) true score minus forecast as a share of the headroom, in target cold start."""
     rows = transfers.candidates
     scores = calibration.scores(rows, relative, np.full(len(rows), COLD, dtype=object))
     return np.asarray((transfers.score - scores) / calibration.levels.headroom(rows))
 
 
 def judged(calibration: Calibration, transfers: Transfers, errors: np.ndarray) -> tuple[Calibration, Residuals]:
-    """The calibration with the spread of (n,) held-out errors over difficulty, and these by target; NaN where none was."""
+    """The calibration with the standard deviations of held-out errors, and these errors by target.
+
+    Args:
+        calibration: calibration without standard deviations.
+        transfers: n observed transfers.
+        errors: (n,) held-out errors divided by their difficulty; with any NaN, the calibration is unchanged and there are
+            no residuals.
+    """
     if not np.isfinite(errors).all():
         return calibration, {}
     targets = transfers.candidates.targets

@@ -1,4 +1,4 @@
-"""Folds that keep together what must not be split: all rows of a target, or of an encoder."""
+"""Folds that do not split groups of rows, such as all rows of a target or of an encoder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def folds_by(names: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
-    """(n,) fold of each row, from 0; rows of the same name share one, and folds hold about as many names each.
+    """(n,) fold of each row, from 0; rows of the same name have the same fold, and folds have about equally many names.
 
     >>> folds_by(np.array(["b", "a", "b"]), 2).tolist() in ([0, 1, 0], [1, 0, 1])
     True

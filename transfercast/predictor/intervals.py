@@ -1,15 +1,16 @@
-"""Prediction intervals from residuals of targets that were held out whole (normalised split conformal prediction).
+"""Prediction intervals from residuals of held-out targets (normalised split conformal prediction).
 
-Residuals are in shares of the headroom and divided by the pair's difficulty, as are the widths: a target at 0.93 errs less than
-one at 0.5. `grouped` intervals pool all held-out rows and take the absolute residual of rank ceil(coverage (n + 1)). Rows of
-one target err together, so with few targets that covers less than it says. `hierarchical` ones give each of G targets the
-weight 1 / (G + 1), shared by its rows, and the last to infinity: valid for a new target like those held out, and wider (close
-to Dunn, Wasserman and Ramdas 2022). Where that leaves no end, errors are taken as normal with one mean square m a target, and
+Residuals and widths are shares of the headroom divided by the pair's difficulty, because errors at a baseline of 0.93 are
+smaller than at 0.5. `grouped` (pooled) intervals use the absolute residual of rank ceil(coverage (n + 1)) of all held-out rows.
+Errors of one target's rows are correlated, so with few targets these cover less than their nominal coverage. `hierarchical`
+intervals give each of G targets the weight 1 / (G + 1), shared by its rows, and the remaining 1 / (G + 1) to an infinite
+residual: they are valid for a new target that is exchangeable with the held-out ones, and wider (close to Dunn, Wasserman and
+Ramdas 2022). If their width is infinite, errors are taken as normal with one mean square m for each target, and
 
     half the width = t((1 + coverage) / 2; G - 1) sqrt((1 + 1 / G) m)
 
-which is infinite below two targets: the metric's whole range is what can be said. Below FEWEST_TO_POOL targets, intervals are
-hierarchical unless pooled ones are asked for.
+which is infinite below two targets: the interval is then the metric's whole range. Below FEWEST_TO_POOL targets, intervals are
+hierarchical unless pooled ones are requested.
 """
 
 from __future__ import annotations
@@ -24,30 +25,31 @@ from transfercast.core.choices import Bounds
 from transfercast.predictor.prior import SPREAD
 
 PRIOR_RESIDUALS = 5.0
-"""Residuals of deviation SPREAD that are added to those observed."""
+"""Number of residuals with standard deviation SPREAD that are added to the observed ones."""
 
 FEWEST_TO_POOL = 10
-"""Held-out targets. With 2 to 5 whose errors are shared, pooled 90 % intervals covered 81 to 88 %."""
+"""Smallest number of held-out targets for pooled intervals. With 2 to 5 targets of correlated errors, pooled 90 % intervals
+covered 81 to 88 %."""
 
 BOUNDS: tuple[Bounds, ...] = get_args(Bounds)
 
 Residuals = dict[str, np.ndarray]
-"""Truth minus forecast as a share of the headroom, over the difficulty; (n,) by held-out target."""
+"""True score minus forecast as a share of the headroom, divided by the difficulty; (n,) by held-out target."""
 
 
 def shared_and_own(errors: np.ndarray, query_ids: np.ndarray) -> tuple[float, float]:
-    """Standard deviations of what the rows of a query err together, and of the rest.
+    """Standard deviations of the error that all rows of a query share, and of a row's own error.
 
-    The rest is that of the query in the middle (median), for a few targets err far more than the others, and what they would
-    promise is not kept in any other. The shared part is what the mean square of all errors has beyond the mean variance within
-    queries.
+    The variance of the own error is the median of the variances within queries, because a few targets have far larger errors
+    than the others, which would make expected gains on other targets too large. The variance of the shared error is the mean
+    square of all errors minus the mean variance within queries, at least 0.
 
     Args:
-        errors: (n,) of held-out rows.
+        errors: (n,) errors of held-out rows.
         query_ids: (n,) numbers from 0.
 
     Returns:
-        (shared, own); SPREAD for the rest where no query has two rows.
+        (shared, own); (0, SPREAD) if no query has two rows.
 
     >>> shared, own = shared_and_own(np.array([0.1, 0.3, -0.1, -0.3]), np.array([0, 0, 1, 1]))
     >>> round(shared, 3), round(own, 3)  # mean square .05, variance within .02
@@ -60,10 +62,10 @@ def shared_and_own(errors: np.ndarray, query_ids: np.ndarray) -> tuple[float, fl
 
 
 class Intervals:
-    """What held-out residuals say of forecasts; sorted once, asked often. All in the unit of the residuals.
+    """Widths of intervals and probabilities of improvement from held-out residuals, in the unit of the residuals.
 
     Args:
-        residuals: by held-out target.
+        residuals: residuals by held-out target; they are sorted once.
     """
 
     def __init__(self, residuals: Residuals) -> None:
@@ -72,14 +74,16 @@ class Intervals:
         weights = np.concatenate([np.empty(0), *(np.full(len(own), 1 / len(own)) for own in residuals.values())])
         order, by_size = np.argsort(pooled), np.argsort(np.abs(pooled))
         self._sorted, self._sizes = pooled[order], np.abs(pooled)[by_size]
-        self._up_to = np.concatenate([[0.0], np.cumsum(weights[order])])  # targets' worth of residuals at or below
+        self._up_to = np.concatenate(
+            [[0.0], np.cumsum(weights[order])]
+        )  # number of targets, in weights of their residuals, up to each residual
         self._reached = np.cumsum(weights[by_size]) / (len(residuals) + 1)
         squares = float((pooled**2).sum()) + PRIOR_RESIDUALS * SPREAD**2
         self.spread = math.sqrt(squares / (len(pooled) + PRIOR_RESIDUALS))
-        """Standard deviation to expect of a forecast's error, shrunk to the prior's where residuals are few."""
+        """Expected standard deviation of a forecast's error, shrunk toward the prior's if there are few residuals."""
 
     def kind(self, asked: Bounds | None) -> Bounds:
-        """The kind of interval that is asked for, or else that which these residuals are enough for."""
+        """The requested kind of interval, or by default that for this number of held-out targets."""
         return asked or ("grouped" if len(self.residuals) >= FEWEST_TO_POOL else "hierarchical")
 
     def half_width(self, coverage: float, kind: Bounds = "grouped") -> float:
@@ -101,10 +105,10 @@ class Intervals:
         return float(student.ppf((1 + coverage) / 2, targets - 1) * self.spread * math.sqrt(1 + 1 / targets))
 
     def improvement(self, margins: np.ndarray) -> np.ndarray:
-        """(n,) probability that the score lies above the baseline, for forecasts that lie `margins` (n,) above it.
+        """(n,) probability that the score is above the baseline, for forecasts that are `margins` (n,) above it.
 
-        The share of held-out residuals above -margin, each target counting the same, smoothed by one target of which
-        nothing is known. NaN where the margin is, or nothing was held out.
+        It is the share of held-out residuals above -margin, with equal weights of targets, smoothed as if one more target had
+        half of its residuals above. NaN where the margin is NaN, and everywhere if no target was held out.
         """
         if not self.residuals:
             return np.full(len(margins), np.nan)

@@ -1,11 +1,12 @@
-"""What the forecast of a row may know: for each cold-start regime, the cells of the performance matrix that are hidden.
+"""The cells of the performance matrix that the forecast of a row must not use, for each cold-start regime.
 
-    target cold start    nothing was observed of the row's target, with any encoder
+    target cold start    the row's target was not observed with any encoder
     warm target          its target was observed, but not with the row's encoder
-    encoder cold start   nothing was observed with its encoder
-    source cold start    nothing was observed of its source
+    encoder cold start   no transfer was observed with its encoder
+    source cold start    its source was not observed
 
-A row that was observed is described for learning, or judged, as it would have been before: by the matrix without those cells.
+For learning and evaluation, the features of an observed row are computed from the matrix without those cells, as they would
+have been before its observation.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ COLD = REGIMES[0]
 
 
 def hidden_together(regime: Regime, rows: Rows, target: np.ndarray) -> np.ndarray:
-    """(n,) numbers: in this regime a row must not know the cells that have the same number as it.
+    """(n,) numbers: in this regime the forecast of a row must not use cells that have the row's number.
 
     Args:
         regime: the regime.
         rows: n candidates or cells.
-        target: (n,) number of each row's target, in whichever count.
+        target: (n,) number of each row's target, in any numbering.
     """
     if regime == "target cold start":
         return target
@@ -37,7 +38,7 @@ def hidden_together(regime: Regime, rows: Rows, target: np.ndarray) -> np.ndarra
 
 
 def regimes_of(matrix: PerformanceMatrix, rows: Rows) -> np.ndarray:
-    """(n,) the regime that each row is in; the first that holds of source, encoder and target."""
+    """(n,) regime of each row; source cold start comes before encoder cold start, and that before those of the target."""
     known = matrix.rows
     observed = {matrix.profiles.names[index] for index in np.unique(known.target)}
     warm = np.array([name in observed for name in rows.profiles.names], dtype=bool)[rows.target]

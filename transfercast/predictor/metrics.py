@@ -1,8 +1,8 @@
-"""How good an order is: NDCG over the full ranking, regret@k, and what it costs to come near the best.
+"""Quality of an order: NDCG over the full ranking, regret@k, and the hours until a score near the best.
 
-Per target, the relevance of a source is n minus its true rank (equal scores share their mean rank), its gain 2^relevance - 1.
-Where a forecast holds candidates equal, each figure is its expectation over their orders: the order of rows is that of
-whatever plan made the history, and must not count.
+For each target, the relevance of a source is n minus its true rank (equal scores share their mean rank), and its gain is
+2^relevance - 1. If a forecast has equal candidates, each figure is its expectation over their orders, because the order of
+rows comes from the plan that made the history and must not count.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REGRET_AT = (1, 3, 5)
 
 
 def tied(forecast: np.ndarray) -> Iterator[np.ndarray]:
-    """Numbers of the candidates that are held equal, the best first."""
+    """Numbers of the candidates in groups of equal forecasts, the best first."""
     order = np.argsort(-forecast, kind="stable")
     ordered = forecast[order]
     yield from np.split(order, np.nonzero(ordered[1:] != ordered[:-1])[0] + 1)
@@ -26,7 +26,7 @@ def tied(forecast: np.ndarray) -> Iterator[np.ndarray]:
 def ndcg(forecast: np.ndarray, truth: np.ndarray) -> float:
     """NDCG of one target's full ranking, in [0, 1]."""
     relevance = len(truth) - rankdata(-truth)
-    gains = np.exp2(relevance - len(truth)) - np.exp2(-float(len(truth)))  # all by 2^n, which overflows from 1,025 on
+    gains = np.exp2(relevance - len(truth)) - np.exp2(-float(len(truth)))  # divided by 2^n, which overflows from 1,025 on
     discounts = 1 / np.log2(np.arange(2, len(truth) + 2))
     expected = np.concatenate([np.full(len(rows), gains[rows].mean()) for rows in tied(forecast)])
     ideal = (np.sort(gains)[::-1] * discounts).sum()
@@ -34,7 +34,7 @@ def ndcg(forecast: np.ndarray, truth: np.ndarray) -> float:
 
 
 def regret(forecast: np.ndarray, truth: np.ndarray, k: int) -> float:
-    """What the best of the k best-ranked falls short of the best, in percent of the best; 0 where the best is 0 or less."""
+    """Best score minus the best of the first k, in percent of the best score; 0 if the best score is 0 or less."""
     best, in_hand, left = float(truth.max()), -np.inf, k
     for rows in tied(forecast):
         if left >= len(rows):
@@ -53,14 +53,14 @@ def _expected_largest(values: np.ndarray, k: int, least: float) -> float:
 
 
 def mean_regret(forecast: np.ndarray, truth: np.ndarray) -> float:
-    """The mean of regret@1, @3 and @5: by this choices are made."""
+    """The mean of regret@1, @3 and @5, by which predictors are compared."""
     return float(np.mean([regret(forecast, truth, k) for k in REGRET_AT]))
 
 
 def share_of_time(forecast: np.ndarray, truth: np.ndarray, hours: np.ndarray, within: float = 0.01) -> float:
-    """Share of the hours of trying all, after which this order has a score within `within` of the best.
+    """Hours until this order has a score within the share `within` of the best, as a share of the hours of all trainings.
 
-    Where no hours are known, every training counts the same.
+    If no hours are known, all trainings count equally.
     """
     hours = hours if hours.sum() > 0 else np.ones(len(truth))
     good = truth >= truth.max() - within * abs(truth.max())
@@ -70,7 +70,7 @@ def share_of_time(forecast: np.ndarray, truth: np.ndarray, hours: np.ndarray, wi
             spent += float(hours[rows].sum())
             continue
         near, far = hours[rows][good[rows]], hours[rows][~good[rows]]
-        # each of the others comes before all g that are good enough with probability 1 / (g + 1)
+        # each of the others precedes all g that are good enough with probability 1 / (g + 1)
         spent += float(far.sum()) / (len(near) + 1) + float(near.mean())
         break
     return float(spent / hours.sum())

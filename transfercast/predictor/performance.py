@@ -1,6 +1,6 @@
-"""The performance matrix: relative scores by encoder, target and source, and what measures say of the targets besides.
+"""The performance matrix: relative scores by encoder, target and source, and the targets' profiles by measures.
 
-A task may be a target here and a source there, so sources and targets share one list of names. Recipes are averaged.
+A task may be both a target and a source, so sources and targets share one list of names. Recipes are averaged.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from transfercast.predictor.relative import relative_scores, zscore_within
 
 @dataclass(frozen=True)
 class TargetProfiles:
-    """What is known of t targets without any transfer to them.
+    """Properties of t targets that are known without any transfer to them.
 
     Attributes:
-        names: of the targets.
+        names: t names of targets.
         measures: (t, f, u) z-scores of the evidence over the sources; NaN where not measured.
     """
 
@@ -35,8 +35,8 @@ class Rows:
     Attributes:
         encoder, source: (n,) numbers in the performance matrix.
         target: (n,) number in `profiles`.
-        evidence: (n, f) z-scores within the query, higher is better where the direction is known; 0 where missing.
-        profiles: of the t targets.
+        evidence: (n, f) z-scores within the query, higher is better if the direction is known; 0 where missing.
+        profiles: profiles of the t targets.
     """
 
     encoder: np.ndarray
@@ -46,7 +46,7 @@ class Rows:
     profiles: TargetProfiles
 
     def take(self, rows: np.ndarray) -> Rows:
-        """Some rows, by mask or number, with the profiles of their targets only."""
+        """Some rows, by mask or number, with only the profiles of their targets."""
         kept, target = np.unique(self.target[rows], return_inverse=True)
         profiles = TargetProfiles(tuple(self.profiles.names[index] for index in kept), self.profiles.measures[kept])
         return Rows(self.encoder[rows], target, self.source[rows], self.evidence[rows], profiles)
@@ -72,16 +72,16 @@ class PerformanceMatrix:
 
     @property
     def profiles(self) -> TargetProfiles:
-        """Of all targets, those without cells included."""
+        """Profiles of all targets, including those without cells."""
         return self.rows.profiles
 
     def task_numbers(self, names: Sequence[str]) -> np.ndarray:
-        """(n,) numbers of tasks; -1 for those that are not there."""
+        """(n,) numbers of tasks; -1 for unknown ones."""
         number = {name: index for index, name in enumerate(self.tasks)}
         return np.array([number.get(name, -1) for name in names], dtype=np.int64)
 
     def take(self, cells: np.ndarray) -> PerformanceMatrix:
-        """Some cells, by (c,) mask; what is known without a transfer stays."""
+        """Some cells, by (c,) mask; the profiles of all targets are kept."""
         own = self.rows
         rows = Rows(own.encoder[cells], own.target[cells], own.source[cells], own.evidence[cells], own.profiles)
         return replace(self, rows=rows, outcome=self.outcome[cells])
@@ -93,7 +93,7 @@ class PerformanceMatrix:
         return result
 
     def rows_of(self, candidates: Candidates) -> Rows:
-        """Candidates by number."""
+        """Candidates as rows of numbers of this matrix."""
         names = tuple(dict.fromkeys(candidates.targets.tolist()))
         number = {name: index for index, name in enumerate(names)}
         target = np.array([number[name] for name in candidates.targets.tolist()], dtype=np.int64)
@@ -108,8 +108,8 @@ def performance_matrix(transfers: Transfers, columns: Sequence[Column]) -> Perfo
     """The matrix of n observed transfers.
 
     Args:
-        transfers: to be averaged over recipes.
-        columns: evidence to use, recipes not included.
+        transfers: n observed transfers, which are averaged over recipes.
+        columns: columns of evidence to use, without those of recipes.
     """
     candidates, known = transfers.candidates, transfers.with_measured()
     evidence = tuple(column for column in columns if not _is_fact(candidates, column))
@@ -128,19 +128,19 @@ def performance_matrix(transfers: Transfers, columns: Sequence[Column]) -> Perfo
 
 
 def signed(candidates: Candidates, columns: Sequence[Column]) -> np.ndarray:
-    """(n, f) z-scores within the query, turned so that higher is better; NaN where missing."""
+    """(n, f) z-scores within the query, with signs such that higher is better; NaN where missing."""
     signs = np.array([-1.0 if column.better == "lower" else 1.0 for column in columns])
     return zscore_within(candidates.matrix([column.name for column in columns]) * signs, candidates.query_ids)
 
 
 def _is_fact(candidates: Candidates, column: Column) -> bool:
-    """Whether a column is known, and says the same of all candidates of a target."""
+    """Whether a column has values, and these are equal for all candidates of each query."""
     values = candidates.matrix([column.name])
     return bool(np.isfinite(values).any()) and not bool(np.nan_to_num(zscore_within(values, candidates.query_ids)).any())
 
 
 def _mean_at(where: tuple[np.ndarray, ...], values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """(*shape, f) means of the (n, f) values that belong to the same place; rows with a place of -1 are passed over."""
+    """(*shape, f) means of the (n, f) values that belong to the same place; rows with a place of -1 are left out."""
     there = np.all([part >= 0 for part in where], axis=0)
     places, values = tuple(part[there] for part in where), values[there]
     known = np.isfinite(values)

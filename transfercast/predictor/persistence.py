@@ -1,6 +1,6 @@
-"""A fitted model, to and from the files of an artifact; every value is checked when it is read.
+"""Reading and writing of a fitted model as the files of an artifact; every value is checked when it is read.
 
-Stored are what was observed, boosters, weights and calibration; the process is solved again when it is read.
+The files have the performance matrix, boosters, weights and calibration; the process is solved again after reading.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from transfercast.predictor.performance import PerformanceMatrix, Rows, TargetPr
 from transfercast.predictor.process import PairProcess
 
 MOST_CELLS = 2**27
-"""Of any matrix that is made from a few names in the file: 1 GiB."""
+"""Largest number of cells of a matrix whose size follows from numbers of names in the file: 1 GiB."""
 
 _REMEDY = "Roll back, or train anew."
 _MATRIX = "matrix.safetensors"
@@ -48,7 +48,7 @@ class _MatrixContent(_Exact):
 
 
 class _ModelContent(_Exact):
-    """model.json; `matrix` is None where nothing was learned."""
+    """Content of model.json; `matrix` is None without base models."""
 
     features: str
     columns: tuple[Column, ...] = Field(alias="schema")
@@ -64,7 +64,7 @@ class _ResidualsContent(RootModel[dict[str, list[float]]]):
 
 
 def to_folder(folder: Path, fitted: FittedModel, manifest: dict[str, Any], report: dict[str, Any], card: str) -> None:
-    """Write a fitted model as a version folder; `manifest` holds the id and what it was fitted on."""
+    """Write a fitted model as a version folder; `manifest` has the id and a description of its data."""
     models = fitted.models
     binary: dict[str, bytes] = {}
     names = None
@@ -100,13 +100,13 @@ def from_folder(folder: Path) -> tuple[str, FittedModel]:
 
     Raises:
         InputError: if there is no version.
-        ArtifactError: if it is damaged, tampered with or of another format.
+        ArtifactError: if it is damaged, was tampered with, or has another format.
     """
     manifest, contents, parts = artifact.read(folder)
     where = f"{folder}/model.json"
     content = checked(_ModelContent, where, parts["model.json"], ArtifactError, _REMEDY)
     if min(content.deviations) <= 0 or min(content.shares) < 0:
-        raise ArtifactError(f"{where}: deviations that are not above 0, or shares below it. {_REMEDY}")
+        raise ArtifactError(f"{where}: deviations must be above 0, and shares not below 0. {_REMEDY}")
     residuals = checked(_ResidualsContent, f"{folder}/residuals.json", parts["residuals.json"], ArtifactError, _REMEDY)
     models = None if content.matrix is None else _models(content, content.matrix, contents, folder)
     return str(manifest.get("id", folder.name)), FittedModel(
@@ -125,7 +125,7 @@ def _models(content: _ModelContent, names: _MatrixContent, contents: dict[str, b
     where = f"{folder}/{_MATRIX}"
     for file in (_MATRIX, *(f"{name}.json" for name in TREES)):
         if file not in contents:
-            raise ArtifactError(f"{folder}/{file}: not there, though models were learned. {_REMEDY}")
+            raise ArtifactError(f"{folder}/{file}: missing, but model.json has base models. {_REMEDY}")
     try:
         matrix = _matrix(names, load(contents[_MATRIX]))
     except (SafetensorError, ValueError, KeyError) as error:
@@ -137,7 +137,7 @@ def _models(content: _ModelContent, names: _MatrixContent, contents: dict[str, b
 
 
 def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> PerformanceMatrix:
-    """The matrix from its arrays.
+    """The performance matrix from its arrays.
 
     Raises:
         ValueError: if these do not fit together.
@@ -153,15 +153,15 @@ def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> Performance
         if arrays[name].shape != shape or arrays[name].dtype != (np.int64 if is_number else np.float64):
             raise ValueError(f"{name} has shape {arrays[name].shape} of {arrays[name].dtype}")
         if not np.isfinite(arrays[name]).all() and name in _CELLS:
-            raise ValueError(f"{name} holds what is no number")
+            raise ValueError(f"{name} has values that are not finite numbers")
     for name, size in (("encoder", encoders), ("target", targets), ("source", tasks)):
         if cells == 0 or arrays[name].min() < 0 or arrays[name].max() >= size:
-            raise ValueError(f"{name} names one of {size} that is not there")
+            raise ValueError(f"{name} has numbers outside 0 to {size - 1}")
     keys = np.stack([arrays[name] for name in _CELLS[:3]], axis=1)
     if len(np.unique(keys, axis=0)) < cells or len(set(names.tasks)) < tasks or set(names.targets) - set(names.tasks):
-        raise ValueError("a cell or a task is there twice, or a target is no task")
+        raise ValueError("a cell or a task occurs twice, or a target is not a task")
     if max(encoders * targets * tasks, int(np.bincount(arrays["source"]).max()) ** 2, targets * tasks) > MOST_CELLS:
-        raise ValueError(f"{tasks} tasks and {cells} cells take more memory than a history is given")
+        raise ValueError(f"{tasks} tasks and {cells} cells need more memory than is allowed")
     profiles = TargetProfiles(names.targets, *(arrays[name] for name in _PROFILES))
     rows = Rows(arrays["encoder"], arrays["target"], arrays["source"], arrays["evidence"], profiles)
     return PerformanceMatrix(names.encoders, names.tasks, names.columns, rows, arrays["outcome"])

@@ -1,4 +1,4 @@
-"""The predictor: what was fitted, ready to forecast a table."""
+"""The predictor: a fitted model that forecasts the candidates of a table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from transfercast.predictor.intervals import FEWEST_TO_POOL, Intervals
 from transfercast.predictor.prior import has_weights
 
 PRIOR = "prior"
-"""The id of a predictor that knows nothing: each measure has one vote."""
+"""Id of a predictor without observations; each measure has one vote."""
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,25 @@ class Predictor:
     <Predictor prior: nothing observed>
 
     Attributes:
-        id: of the artifact, or 'prior'.
-        fitted: the models and what they rest on.
+        id: id of the artifact, or 'prior'.
+        fitted: the fitted models, calibration and residuals.
     """
 
     id: str = PRIOR
     fitted: FittedModel = NOTHING_OBSERVED
 
     def __repr__(self) -> str:
-        """What the predictor rests on, in one line."""
+        """Id and number of observed transfers, in one line."""
         count = self.fitted.calibration.observations
         return f"<Predictor {self.id}: {f'{count} observed transfers' if count else 'nothing observed'}>"
 
     @classmethod
     def load(cls, folder: str | Path | None = None) -> Predictor:
-        """The predictor in force in a folder; without a folder the bundled one, or, where there is none, the prior.
+        """The predictor in force in a folder; without a folder the bundled one, or the prior if the package has none.
 
         Raises:
-            InputError: if there is none.
-            ArtifactError: if it is damaged, tampered with or of another format.
+            InputError: if the folder has no predictor in force.
+            ArtifactError: if it is damaged, was tampered with, or has another format.
         """
         if folder is None:
             return cls(*persistence.from_folder(prior.BUNDLED)) if prior.BUNDLED.is_dir() else cls()
@@ -65,11 +65,11 @@ class Predictor:
 
         Args:
             history: a History, a database URL, an SQLite file, or a CSV or Parquet file.
-            tables: of pairs that were measured, trained or not: they show how similar targets are.
-            features: a feature set, or names of groups, measures or columns with commas between.
+            tables: feature tables of measured pairs, trained or not, which show how similar targets are.
+            features: a feature set, or names of groups, measures or columns, separated by commas.
 
         Raises:
-            InputError: if the history is not there or holds no transfer, or a feature is unknown.
+            InputError: if the history does not exist or has no transfer, or a feature is unknown.
         """
         past = opened(history)
         return cls.of(transfers_of(past.frames(), past.schema(), tables), features)
@@ -81,12 +81,12 @@ class Predictor:
 
     @cached_property
     def intervals(self) -> Intervals:
-        """What the residuals say."""
+        """Prediction intervals from the residuals."""
         return Intervals(self.fitted.residuals)
 
     @classmethod
     def promote(cls, folder: str | Path, version: str) -> Predictor:
-        """Put a version in force, once it is loaded.
+        """Load a version and put it in force.
 
         Raises:
             InputError: if there is no such version.
@@ -98,17 +98,17 @@ class Predictor:
 
     @classmethod
     def roll_back(cls, folder: str | Path) -> str:
-        """Put the last version before the one in force again that can be loaded, and return its id.
+        """Put the last earlier version that can be loaded in force again, and return its id.
 
         Raises:
-            InputError: if there is none before.
+            InputError: if there is no such version.
         """
         return versions.roll_back(Path(folder), cls.load)
 
     def save(self, folder: Path, manifest: dict[str, Any], report: dict[str, Any], card: str) -> None:
         """Write the predictor as a version folder."""
         if not self.fitted.calibration.observations:
-            raise InputError("the prior has nothing to save.")
+            raise InputError("the prior has no observations, so there is nothing to save.")
         persistence.to_folder(folder, self.fitted, {"id": self.id, **manifest}, report, card)
 
     def predict(
@@ -117,22 +117,23 @@ class Predictor:
         """Expected scores of a table's candidates, with intervals and reasons.
 
         Args:
-            table: of features; a target's candidates are compared with one another.
-            coverage: nominal, in (0, 1).
+            table: feature table; a target's candidates are compared with one another.
+            coverage: nominal coverage of the intervals, in (0, 1).
             bounds: `grouped` (pooled), or the wider `hierarchical`; by default the latter below ten held-out targets; see
                 `predictor.intervals`.
-            explain: also say why, which takes most of the time; `explained` does it for the steps of a plan only.
+            explain: also compute reasons, which takes most of the time; `explained` does it only for the steps of a plan.
 
         Raises:
             InputError: if the coverage is out of range, or the table is empty.
-            ArtifactError: if the table's measures are of another version than the predictor was fitted on.
+            ArtifactError: if the table has other versions of measures than the predictor was fitted on, or none of its
+                columns.
         """
         if not len(table.frame):
             raise InputError("the table has no row, so there is nothing to forecast.")
         return self.forecast(candidates_of_table(table), coverage, bounds, explain)
 
     def forecast(self, candidates: Candidates, coverage: float, bounds: Bounds | None = None, explain: bool = True) -> Forecast:
-        """As `predict`, of candidates."""
+        """The same as `predict`, for candidates."""
         self.check(candidates, coverage)
         (forecast,) = self.forecast_each([(candidates, coverage, bounds)])
         if not explain:
@@ -141,11 +142,11 @@ class Predictor:
         return forecast.with_reasons(*self._able(candidates)._reasons(candidates, every, forecast.score))
 
     def forecast_each(self, asked: Sequence[tuple[Candidates, float, Bounds | None]]) -> list[Forecast]:
-        """Forecasts without reasons for candidates that do not know of one another, which must have passed `check`."""
+        """Forecasts without reasons for several independent sets of candidates, which must have passed `check`."""
         return [self._able(rows)._forecast(rows, coverage, bounds) for rows, coverage, bounds in asked]
 
     def _able(self, candidates: Candidates) -> Predictor:
-        """This predictor; the prior in place of one from the atlas that knows no column of the candidates."""
+        """This predictor; or the prior, if this one is from the atlas and knows no column of the candidates."""
         is_of_atlas = self.fitted.features == ATLAS
         return Predictor() if is_of_atlas and not has_weights(candidates, self.fitted.calibration.weights) else self
 
@@ -167,26 +168,26 @@ class Predictor:
         return plan.model_copy(update={"steps": tuple(steps)})
 
     def check(self, candidates: Candidates, coverage: float) -> None:
-        """Refuse what cannot be forecast.
+        """Refuse candidates that cannot be forecast.
 
         Raises:
             InputError: if the coverage is out of range.
-            ArtifactError: if the measures are of another version than the predictor was fitted on.
+            ArtifactError: if measures have another version than the predictor was fitted on, or it knows none of the columns.
         """
         if not 0 < coverage < 1:
             raise InputError(f"coverage is {coverage}; give a share between 0 and 1, such as 0.9.")
-        if self.fitted.features == ATLAS:  # it goes by the columns that it knows, in their version
+        if self.fitted.features == ATLAS:  # it uses only columns that it knows in their version
             return
         fitted = {column.name: column.version for column in self.fitted.schema}
         for column in candidates.schema:
             if fitted.get(column.name, column.version) != column.version:
                 raise ArtifactError(
                     f"column {column.name}: the table has version {column.version} of {column.measure}, predictor "
-                    f"{self.id} was fitted on version {fitted[column.name]}. Make the table anew, or retrain."
+                    f"{self.id} was fitted on version {fitted[column.name]}. Make the table again, or retrain."
                 )
         measured = {column.name for column in self.fitted.schema if column.group != "recipe"}
         if measured and not measured & {column.name for column in candidates.schema}:
-            raise ArtifactError(f"the table shares no column with those predictor {self.id} was fitted on. Retrain.")
+            raise ArtifactError(f"the table shares no column with those that predictor {self.id} was fitted on. Retrain.")
 
     def _forecast(self, rows: Candidates, coverage: float, bounds: Bounds | None) -> Forecast:
         relative = self.fitted.relative(rows)
@@ -219,7 +220,7 @@ class Predictor:
     def _reasons(
         self, rows: Candidates, chosen: np.ndarray, score: np.ndarray
     ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-        """Evidence groups, (k, g) score units that each adds to the (k,) scores of the chosen rows, and (k,) what remains."""
+        """Evidence groups, (k, g) score units that each adds to the (k,) scores of the chosen rows, and (k,) the rest."""
         models, calibration = self.fitted.models, self.fitted.calibration
         columns = () if models is None else models.input_columns
         groups = tuple(dict.fromkeys((*rows.evidence_groups, *(column.group for column in columns))))
@@ -237,20 +238,20 @@ class Predictor:
         count = self.fitted.calibration.observations
         if not count:
             return (
-                "No history yet: an order by the mean rank of the measures and no scores, for nothing says what a rank is "
-                "worth. Transfers to other targets, trained by a search or imported, change that."
+                "Rests on no observed transfers: an order by the mean rank of the measures, without scores, because nothing shows "
+                "what a rank is worth. For scores, observe transfers to other targets (search or import) and run train-meta."
             )
         held_out = len(self.fitted.residuals)
         if held_out < 2:
             width = "the metric's whole range: fewer than two targets observed"
         elif bounds == "hierarchical":
-            width = f"hierarchical by {held_out} targets held out"
+            width = f"hierarchical, from {held_out} held-out targets"
         else:
-            width = f"pooled over the rows of {held_out} targets held out"
-            width += "" if held_out >= FEWEST_TO_POOL else ", too few to cover as much as they say"
+            width = f"pooled over the rows of {held_out} held-out targets"
+            width += "" if held_out >= FEWEST_TO_POOL else ", too few for the nominal coverage"
         if self.fitted.features == ATLAS:
             return f"Rests on {count} measured transfers between other tasks (the atlas), none of your own. Bounds: {width}."
-        learned = f"{share.mean():.0%} of each order is prior"
+        learned = f"the prior's share of the order is {share.mean():.0%}"
         if share.min() == 1:
-            learned = "nothing was learned that other targets bear out, so the prior orders"
+            learned = "held-out targets did not confirm the learned models, so the order is the prior's"
         return f"Rests on {count} observed transfers; {learned}. Bounds: {width}."

@@ -1,13 +1,13 @@
-"""What to expect of a pair before its user observed anything: the order of sources by the evidence alone.
+"""The prior: the order of sources by the evidence alone, before the user has observed any transfer.
 
-Within a target, each column ranks the candidates; ranks, centred, are in [-0.5, 0.5], higher is better where a direction is
-known. What they add to a forecast is
+Within a query, each column ranks the candidates; centred ranks x are in [-0.5, 0.5], and higher is better if the direction of
+the column is known. They add to a forecast
 
-    w . x          with a learned prior, whose weights w are shares of the headroom: what transfers between other tasks showed
-    c * mean(x)    without one: one vote for each measure, c = RANGE in score units
+    w . x          with a learned prior; its weights w, shares of the headroom, come from transfers between other tasks
+    c * mean(x)    without one: each measure has one vote, and c is RANGE in score units
 
-The first holds where a column of the learned prior, in its version, is among the candidates' columns. RANGE was measured in a
-pilot on 81 pairs of GoEmotions labels: the best source stood 0.147 F1 above the average source.
+The learned prior is used if the candidates have one of its columns in the same version. RANGE was measured in a pilot on 81
+pairs of GoEmotions labels: the score of the best source was 0.147 F1 above that of the average source.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from transfercast.predictor.data import Candidates
 
 RANGE = 0.3
 SPREAD = 0.1
-"""Standard deviation of the prior's error, as a share of the headroom, until there are residuals."""
+"""Standard deviation of the prior's error, as a share of the headroom, if there are no residuals."""
 
 
 BUNDLED = Path(__file__).with_name("bundled")
 """The version folder of the predictor that comes with the package."""
 
 Weights = Mapping[str, float]
-"""Share of the headroom from the lowest to the highest rank, by `key_of` a column."""
+"""Difference between the highest and the lowest rank, as a share of the headroom, by `key_of` of a column."""
 
 
 @cache
 def bundled_weights() -> Weights:
-    """The weights of the bundled predictor; none where there is none."""
+    """The weights of the bundled predictor; empty if there is no such predictor."""
     if not BUNDLED.is_dir():
         return {}
     found: dict[str, float] = json.loads((BUNDLED / "model.json").read_bytes())["calibration"]["weights"]
@@ -45,7 +45,7 @@ def bundled_weights() -> Weights:
 
 
 def key_of(column: Column) -> str:
-    """Name and version of a column: ranks by another version of a measure are not what was learned.
+    """Name and version of a column; a weight holds only for the version of the measure that it was learned with.
 
     >>> key_of(Column(name="logme", measure="logme", version=2, better="higher", group="embeddings"))
     'logme@2'
@@ -54,18 +54,18 @@ def key_of(column: Column) -> str:
 
 
 def has_weights(rows: Candidates, weights: Weights) -> bool:
-    """Whether some measure of the candidates, in its version, has a weight."""
+    """Whether a measure of the candidates has a weight for its version."""
     return any(key_of(column) in weights for column in rows.schema if column.group != "recipe")
 
 
 def prior_points(rows: Candidates, groups: Sequence[str], headroom: np.ndarray, weights: Weights) -> np.ndarray:
-    """(n, g) score units that each group of evidence adds to the mean of a row's query.
+    """(n, g) score units that each evidence group adds to the mean of a row's query.
 
     Args:
         rows: n candidates.
         groups: evidence groups, in the order of the result.
-        headroom: (n,) of the rows, score units.
-        weights: of columns; where no measure has one, each measure has one vote.
+        headroom: (n,) headroom of the rows, in score units.
+        weights: weights of columns; if no measure of the candidates has one, each measure has one vote.
     """
     used = np.array([number for number, column in enumerate(rows.schema) if key_of(column) in weights], dtype=np.int64)
     votes = 0.0 if has_weights(rows, weights) else RANGE * centred_ranks(rows, groups)
@@ -80,14 +80,14 @@ def _by_group(parts: np.ndarray, own: Sequence[str], groups: Sequence[str]) -> n
 
 
 def centred_ranks(rows: Candidates, groups: Sequence[str]) -> np.ndarray:
-    """(n, g) what each group of evidence adds to the centred mean rank of each row within its query.
+    """(n, g) parts of each evidence group in the centred mean rank of each row within its query.
 
     Args:
-        rows: n candidates; columns without a known direction do not count.
+        rows: n candidates; columns without a known direction are not used.
         groups: evidence groups, in the order of the result.
 
     Returns:
-        Rows sum to a rank in [-0.5, 0.5]; 0 where nothing tells the candidates apart.
+        Parts that sum to a rank in [-0.5, 0.5] for each row; 0 if all columns are equal for all candidates.
     """
     directed = np.array([number for number, column in enumerate(rows.schema) if column.better != "unknown"], dtype=np.int64)
     by_measure: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -102,7 +102,7 @@ def centred_ranks(rows: Candidates, groups: Sequence[str]) -> np.ndarray:
 
 
 def ranks_of(rows: Candidates, columns: np.ndarray) -> np.ndarray:
-    """(n, f) ranks of some columns within each query, ties shared, moved and scaled into [-0.5, 0.5]; 0 where missing.
+    """(n, f) centred ranks of some columns within each query, in [-0.5, 0.5]; ties have their mean rank, missing values 0.
 
     The highest value has the highest rank, unless lower is better.
 

@@ -1,4 +1,4 @@
-"""A Gaussian process over pairs: how sources did on similar targets, and what the evidence says.
+"""A Gaussian process over pairs: results of sources on similar targets, and a linear function of the evidence.
 
 The relative score y of source s on target t with encoder e is
 
@@ -7,10 +7,10 @@ The relative score y of source s on target t with encoder e is
     cov(g_s(e, t), g_s(e', t')) = (SHARED_ENCODER + (1 - SHARED_ENCODER) [e = e']) (CONSTANT + k_T(t, t'))
 
 with x the evidence as z-scores within the query and two terms of reciprocity: the relative score of t as a source on s, and
-how similar s and t are as sources. The constant part of the kernel is the source's effect, partially pooled: the static order.
-k_T is the similarity of targets (`similarity`), its negative eigenvalues set to 0. Different sources share b only, so the
-covariance is block-diagonal, and the cost grows with the number of sources times the cube of the rows of one: no approximation
-is needed for 50,000 rows. With V the covariance of the rows and X their evidence (generalised least squares; Rasmussen and
+the similarity of s and t as sources. The constant part of the kernel is the source's effect, partially pooled: the static
+order. k_T is the similarity of targets (`similarity`) with its negative eigenvalues set to 0. Different sources share only b,
+so the covariance is block-diagonal, and the cost is the number of sources times the cube of the rows of one source: 50,000
+rows need no approximation. With V the covariance of the rows and X their evidence (generalised least squares; Rasmussen and
 Williams 2006, 2.7),
 
     b = (X' V^-1 X + RIDGE I)^-1 X' V^-1 y,    a = V^-1 (y - X b),    forecast = x . b + sum of k a
@@ -30,23 +30,23 @@ from transfercast.predictor.performance import PerformanceMatrix, Rows
 from transfercast.predictor.similarity import TaskSimilarity
 
 CONSTANT, NOISE, SHARED_ENCODER, RIDGE = 0.2, 5.0, 0.5, 10.0
-"""One for all histories, chosen by hand on twenty-three published tables and parts of them (docs/benchmarks.md), where nearby
-values moved the mean NDCG by at most 0.5; choosing them for each history by the leave-target-out error did no better."""
+"""The same for all histories, chosen by hand on twenty-three published tables and parts of them (docs/benchmarks.md), where
+nearby values changed the mean NDCG by at most 0.5. A choice for each history by its leave-target-out error was no better."""
 
 RECIPROCITY = ("the target as a source of the source's task", "similarity of source and target as sources")
 
 MOST_CELLS = 2**22
-"""Of covariances that are solved at once: 32 MiB."""
+"""Number of cells of the covariances that are solved at once: 32 MiB."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Forecasts of n rows by what they come from; they sum to the forecast.
+    """Parts of the forecasts of n rows, which sum to the forecast.
 
     Attributes:
-        effects: (n,) how the source did on other targets, weighted by their similarity.
-        reciprocity: (n,) what is known of the target as a source.
-        evidence: (n, f) by column of the matrix.
+        effects: (n,) part from the source's results on other targets, weighted by their similarity.
+        reciprocity: (n,) part from the terms of reciprocity.
+        evidence: (n, f) parts from each column of the matrix.
     """
 
     effects: np.ndarray
@@ -63,8 +63,8 @@ class PairProcess:
     """The process, given the cells of a performance matrix.
 
     Args:
-        matrix: what was observed.
-        history: also go by other targets' cells of the same source; without, evidence alone counts (a ridge regression).
+        matrix: the observed cells.
+        history: whether cells of the same source on other targets are used; if not, only evidence is (a ridge regression).
     """
 
     def __init__(self, matrix: PerformanceMatrix, history: bool = True) -> None:
@@ -80,7 +80,7 @@ class PairProcess:
         self._fit(number[rows.target])
 
     def forecast(self, rows: Rows) -> Parts:
-        """Forecast rows, which need not have been observed; an observed target is known by its own cells."""
+        """Forecast rows, observed or not; for an observed target its own cells are used."""
         kernel = self._kernel_of(rows)
         seen = np.nonzero(rows.source >= 0)[0]
         effects = np.zeros(len(rows.source))
@@ -93,7 +93,7 @@ class PairProcess:
         return Parts(effects, self.reciprocity(rows) @ self._slopes[slopes:], np.asarray(rows.evidence * self._slopes[:slopes]))
 
     def reciprocity(self, rows: Rows) -> np.ndarray:
-        """(n, 2) the terms of RECIPROCITY; 0 where nothing is known."""
+        """(n, 2) the terms of RECIPROCITY; 0 if unknown."""
         if not self.history:
             return np.zeros((len(rows.source), len(RECIPROCITY)))
         targets = self.matrix.task_numbers(rows.profiles.names)
@@ -102,7 +102,7 @@ class PairProcess:
         return np.stack([self.similarity.transfer(rows.source, targets[rows.target]), similar], axis=1)
 
     def _kernel_of(self, rows: Rows) -> np.ndarray:
-        """(t, k) covariance factors of the rows' targets with the observed ones."""
+        """(t, k) covariance factors of the rows' targets with the observed targets."""
         number = {self.matrix.profiles.names[index]: place for place, index in enumerate(self._observed)}
         own = np.array([number.get(name, -1) for name in rows.profiles.names], dtype=np.int64)
         kernel = self.similarity.among_targets(rows.profiles)[:, self._observed]
@@ -133,7 +133,7 @@ class PairProcess:
         self._weights[rows.encoder, target, rows.source] = solved[:, 0] - solved[:, 1:] @ self._slopes
 
     def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Cells of some sources, (s, m) with one row a source, and which of these are cells and not filling."""
+        """(s, m) numbers of cells, with one row for each of some sources, and (s, m) mask of entries that are not padding."""
         sources = self.matrix.rows.source
         order, counts = np.argsort(sources, kind="stable"), np.bincount(sources)
         starts, counts = np.cumsum(counts)[counts > 0] - counts[counts > 0], counts[counts > 0]

@@ -2,12 +2,12 @@
 
 With r the rank of a score within its query (1 is the best; equal scores share the mean of their ranks),
 
-    exponential rank   2^(-(r - 1) / 3), less its mean: telling the best from the second counts more than the order of the last
-    z-score            distance from the query's mean in its standard deviations
+    exponential rank   2^(-(r - 1) / 3) minus its mean: the difference of the first two counts more than the order of the last
+    z-score            difference from the query's mean, in standard deviations of the query
 
-Both mean the same in every metric. Models learn the mean of the two, the ranks divided by their deviation within the query,
-too: the z-score alone ranks the best sources worse, and the exponential rank alone says little of how far apart scores are.
-Relative scores of a query rest on no other query.
+Both are comparable between metrics. Models learn the mean of the z-score and the exponential rank, which is also divided by its
+standard deviation within the query. With the z-score alone the best sources are ranked worse, and the exponential rank alone
+has little information on the differences of scores. Relative scores of a query depend on no other query.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 HALVING_RANKS = 3.0
-"""Ranks after which an exponential rank has halved."""
+"""Number of ranks over which the exponential rank halves."""
 
 
 def exponential_rank(scores: np.ndarray) -> np.ndarray:
@@ -30,7 +30,7 @@ def exponential_rank(scores: np.ndarray) -> np.ndarray:
 
 
 def relative_scores(scores: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
-    """(n,) relative scores, with mean 0 in each query; 0 where a query's scores are equal."""
+    """(n,) relative scores, with mean 0 in each query; 0 if all scores of a query are equal."""
     ranks = np.zeros(len(scores))
     for rows in rows_by_query(query_ids):
         ranks[rows] = exponential_rank(scores[rows])
@@ -39,16 +39,16 @@ def relative_scores(scores: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
 
 
 def rows_by_query(query_ids: np.ndarray) -> list[np.ndarray]:
-    """Row numbers of each query, from (n,) numbers from 0."""
+    """Row numbers of each query; `query_ids` are (n,) numbers from 0."""
     order = np.argsort(query_ids, kind="stable")
     return np.split(order, np.cumsum(np.bincount(query_ids))[:-1]) if len(query_ids) else []
 
 
 def zscore_within(values: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
-    """(n, f) columns as z-scores within each query; NaN stays NaN, and 0 stands where all are equal.
+    """(n, f) columns as z-scores within each query; NaN stays NaN, and values that are all equal become 0.
 
     Args:
-        values: (n, f).
+        values: (n, f) values.
         query_ids: (n,) numbers from 0.
     """
     known = np.isfinite(values)

@@ -1,9 +1,9 @@
-"""Boosted trees over all evidence (XGBoost): a ranker, and a regressor of what the process leaves.
+"""Boosted trees over all evidence (XGBoost): a ranker, and a regressor of the process's residuals.
 
-Of a row both see the process's forecast and its terms of reciprocity, each measure as a z-score within the query and as it is,
-and the recipe. The ranker is LambdaMART (`rank:ndcg`; Burges 2010), its relevance the rank from below. The regressor fits, by
-least squares, relative scores less the process's forecast, which is added again: gradient boosting that begins with the
-process. Bins are fine: the best few of two hundred sources must not share one.
+The inputs of a row are the process's forecast and its terms of reciprocity, each measure as a z-score within the query and as
+it is, and the recipe. The ranker is LambdaMART (`rank:ndcg`; Burges 2010); relevance is the rank from below. The regressor
+fits, by least squares, relative scores minus the process's forecast, which is added again: gradient boosting that starts from
+the process. There are many bins, because the best few of two hundred sources must not share one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 40
 MOST_RELEVANCE = 31
-"""XGBoost's gains 2^relevance - 1 end there."""
+"""Largest relevance for which XGBoost computes the gain 2^relevance - 1."""
 
 _PARAMETERS: dict[str, Any] = {
     "base_score": 0.0,
@@ -35,16 +35,16 @@ _PARAMETERS: dict[str, Any] = {
     "nthread": 1,
     "seed": 0,
 }
-"""Small trees with strong penalties, as few targets allow; several share each round, so that chance decides less."""
+"""Small trees with strong penalties, because targets are few; several trees in each round reduce the effect of chance."""
 
 
 def fit_ranker(inputs: np.ndarray, outcome: np.ndarray, query_ids: np.ndarray) -> Booster:
     """Fit trees that rank, in one thread.
 
     Args:
-        inputs: (n, f), NaN where missing.
+        inputs: (n, f) inputs, NaN where missing.
         outcome: (n,) relative scores.
-        query_ids: (n,) numbers from 0 of what is ranked together.
+        query_ids: (n,) query of each row, numbers from 0.
     """
     import xgboost
 
@@ -62,7 +62,7 @@ def fit_regressor(inputs: np.ndarray, residual: np.ndarray) -> Booster:
 
 
 def relevance(outcome: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
-    """(n,) ranks from below within each query, from 0 or, where there are many, so that the best has MOST_RELEVANCE."""
+    """(n,) ranks from below within each query, from 0; in large queries the best has MOST_RELEVANCE, and low ranks are 0."""
     result = np.zeros(len(outcome))
     for rows in rows_by_query(query_ids):
         from_below = rankdata(outcome[rows], method="min") - 1
@@ -71,7 +71,7 @@ def relevance(outcome: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
 
 
 def margins(booster: Booster, inputs: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
-    """(n,) what the trees say of (n, f) rows, less their query's mean: it can be compared within a query only."""
+    """(n,) outputs of the trees for (n, f) rows minus their query's mean; they are comparable only within a query."""
     if not len(inputs):
         return np.empty(0)
     result = np.asarray(booster.inplace_predict(inputs, predict_type="margin"), dtype=np.float64)
@@ -81,7 +81,7 @@ def margins(booster: Booster, inputs: np.ndarray, query_ids: np.ndarray) -> np.n
 
 
 def contributions(booster: Booster, inputs: np.ndarray) -> np.ndarray:
-    """(n, f) exact Shapley values (TreeSHAP, Lundberg 2018); what remains says the same of all rows of a query."""
+    """(n, f) exact Shapley values (TreeSHAP, Lundberg 2018), without the expected output, which is the same for all rows."""
     import xgboost
 
     if not len(inputs):

@@ -23,37 +23,37 @@ from transfercast.core.files import reason, remove_folder, write_text
 log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 10.0
-"""Whoever holds the lock replaces one small file."""
+"""Time to wait for the lock; its holder only replaces one small file."""
 
 _ID = re.compile(r"[0-9]{4,9}-[0-9a-f]{8}")
 
 
 def new_id(folder: Path, content: str) -> str:
-    """An id for the next version: a number one higher than any there, and the start of the content's fingerprint."""
+    """An id for the next version: the highest number in the folder plus one, and the start of the content's fingerprint."""
     return f"{max(map(_number, all_ids(folder)), default=0) + 1:04d}-{content[:8]}"
 
 
 def all_ids(folder: Path) -> list[str]:
-    """Ids of all versions there, promoted or not, the oldest first."""
+    """Ids of all versions in the folder, promoted or not, the oldest first."""
     return sorted((path.name for path in (folder / "versions").glob("[0-9]*") if _ID.fullmatch(path.name)), key=_number)
 
 
 def place_of(folder: Path, version: str) -> Path:
-    """Where a version lies.
+    """Folder of a version.
 
     Raises:
-        InputError: if `version` is not the id of a version there.
+        InputError: if `version` is not the id of a version in the folder.
     """
     if not _ID.fullmatch(version) or not (folder / "versions" / version).is_dir():
-        raise InputError(f"{folder}: no version {version!r}; there are {', '.join(all_ids(folder)) or 'none'}.")
+        raise InputError(f"{folder}: no version {version!r}; its versions are {', '.join(all_ids(folder)) or 'none'}.")
     return folder / "versions" / version
 
 
 def current(folder: Path) -> Path:
-    """Where the version in force lies; a version's own folder is in force by itself.
+    """Folder of the version in force; if `folder` is itself a version's folder, that version.
 
     Raises:
-        InputError: if nothing was promoted there.
+        InputError: if no version was promoted.
         ArtifactError: if CURRENT is damaged.
     """
     if (folder / "manifest.json").is_file():
@@ -61,8 +61,8 @@ def current(folder: Path) -> Path:
     promoted = promoted_ids(folder)
     if not promoted and all_ids(folder):
         raise InputError(
-            f"{folder}: no version was promoted, for none was as good as the prior on held-out targets. Go on without a "
-            "predictor, and retrain when more was observed."
+            f"{folder}: no version was promoted, because none was as good as the prior on held-out targets. Continue without "
+            "this predictor, and retrain with more observations."
         )
     if not promoted:
         raise InputError(f"{folder}: no predictor. Make one with: transfercast train-meta --history ... --out {folder}")
@@ -70,10 +70,10 @@ def current(folder: Path) -> Path:
 
 
 def promoted_ids(folder: Path) -> list[str]:
-    """Ids of the versions promoted, in the order of their promotion; one that was promoted again is there again.
+    """Ids of promoted versions in the order of their promotion; a version that was promoted twice occurs twice.
 
     Raises:
-        ArtifactError: if CURRENT names anything but versions, such as another folder.
+        ArtifactError: if CURRENT has anything but ids of versions, such as another folder.
     """
     pointer = folder / "CURRENT"
     if not pointer.is_file():
@@ -92,7 +92,7 @@ _PUT_RIGHT = "Write the id of a folder in versions/ into it, or train anew in an
 
 
 def promote(folder: Path, version: str) -> None:
-    """Put a version in force; the one that is stays as it is.
+    """Put a version in force; if it already is, nothing changes.
 
     Raises:
         InputError: if there is no such version, or CURRENT cannot be written.
@@ -105,14 +105,14 @@ def promote(folder: Path, version: str) -> None:
 
 
 def roll_back(folder: Path, check: Callable[[Path], object]) -> str:
-    """Put the last version before the one in force again that can be used, and tell its id.
+    """Put the last usable version before the one in force in force again, and return its id.
 
     Args:
-        folder: of the versions.
-        check: reads a version; a TransfercastError says that it cannot be used, and the one before it is tried.
+        folder: folder of the versions.
+        check: reads a version; after a TransfercastError the version before it is tried.
 
     Raises:
-        InputError: if there is none before.
+        InputError: if there is no earlier usable version.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, so there is no version to roll back to.")
@@ -125,7 +125,7 @@ def roll_back(folder: Path, check: Callable[[Path], object]) -> str:
             try:
                 check(place_of(folder, version))
             except TransfercastError as error:
-                log.warning("%s is passed over: %s", version, error)
+                log.warning("%s is skipped: %s", version, error)
                 continue
             _write(folder, promoted[:count])
             return version
@@ -133,9 +133,9 @@ def roll_back(folder: Path, check: Callable[[Path], object]) -> str:
 
 
 def prune(folder: Path, keep: int) -> list[str]:
-    """Delete all versions but the last `keep` that were promoted; tells which went.
+    """Delete all versions except the last `keep` promoted ones, and return the ids of the deleted versions.
 
-    What was made after the oldest of these, and never promoted, stays to be looked at.
+    Versions that were never promoted are kept if they are newer than the oldest of these.
     """
     with _locked(folder):
         promoted = promoted_ids(folder)

@@ -44,7 +44,7 @@ def hours_figure(shares: np.ndarray, curves: Mapping[str, np.ndarray], hours: fl
         hours: hours of all trainings; 0 if they were not recorded.
     """
     unit = f"training hours, of {hours:.3g}" if hours > 0 else "share of all trainings"
-    figure, axes = _canvas(unit, "best score in hand, mean over targets")
+    figure, axes = _canvas(unit, "best score so far, mean over targets")
     for number, (name, values) in enumerate(curves.items()):
         axes.plot(shares * (hours or 1.0), values, STYLES[number // 10 % 4], label=name, linewidth=2.2 if number == 0 else 1.3)
     axes.legend(frameon=False, fontsize="small", loc="lower right")
@@ -94,7 +94,7 @@ def best_figure(best: np.ndarray, stop: int | None) -> Figure:
         best: (k,) after each training; NaN if it is not known yet.
         stop: the number of the training after which to stop; None for none.
     """
-    figure, axes = _canvas("trainings", "best score expected in hand, mean over targets", height=3.4)
+    figure, axes = _canvas("trainings", "expected best score, mean over targets", height=3.4)
     axes.plot(np.arange(1, len(best) + 1), best, marker="o", markersize=3.5)
     if stop is not None:
         axes.axvline(stop, color="#e08a2b", linestyle="--", label="advised stop")

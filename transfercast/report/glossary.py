@@ -14,7 +14,8 @@ COLUMNS: dict[str, str] = {
     "regret@3": "By how much the best of the first three sources falls short of the best of all, in percent of the best score.",
     "regret@5": "The same of the first five.",
     "Spearman": "Rank correlation of forecast and outcome within a target, mean over targets.",
-    "time share": "Part of the hours of trying everything until the best in hand is within 1 % of the best.",
+    "time share": "The hours until the best score so far is within 1 % of the best of all, as a share of the hours that all "
+    "trainings take.",
     "RMSE": "Root mean squared error of forecasts, in score units.",
     "coverage": "Share of held-out scores inside 90 % intervals; 0.9 is right.",
     "rank": "Step of the plan; the target alone comes first.",
@@ -27,7 +28,7 @@ COLUMNS: dict[str, str] = {
     "lower": "Lower end of the interval in which nine of ten scores are expected.",
     "upper": "Its upper end.",
     "P(better)": "Probability to score higher than the target trained alone.",
-    "expected_best": "Best score that is expected to be in hand after this step.",
+    "expected_best": "The best score that is expected to be in hand after this step. It never falls.",
     "time": "How long the training is expected to take.",
     "why": "The kinds of evidence that moved the forecast most, in score units.",
     "word": "As it stands in the text.",

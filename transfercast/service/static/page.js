@@ -263,7 +263,7 @@ function planParts(plan) {
     figure("score", (s) => s.score, number, "expected score, in units of the target's metric"),
     { name: "interval", value: (s) => (s.lower === null ? null : s.upper - s.lower), cell: (s) => (s.lower === null ? "–" : `${number(s.lower, 2)} to ${number(s.upper, 2)}`), help: "nine of ten scores are expected in it" },
     figure("P(better)", (s) => s.beats_baseline, percent, "probability to score higher than the target trained alone"),
-    figure("best in hand", (s) => s.expected_best, number, "best score expected after this step"),
+    figure("expected best", (s) => s.expected_best, number, "the best score that is expected to be in hand after this step"),
     figure("time", (s) => s.hours, duration),
     text("why", (s) => topReason(s), { class: "why", cell: (s) => (s.source !== "(alone)" ? el("button", { type: "button", "aria-expanded": "false", title: topReason(s) }, bar(s.why, groups, widest)) : el("span", { class: "soft" }, "the baseline")) }),
   ];
@@ -316,7 +316,7 @@ function improveChart(steps) {
 
 async function searchView() {
   const place = el("div");
-  view.replaceChildren(el("h1", {}, "Search"), el("p", { class: "lead" }, "Searches of the plans in the service's folder, as they run: what was forecast, what came, and the best in hand."), place);
+  view.replaceChildren(el("h1", {}, "Search"), el("p", { class: "lead" }, "Searches of the plans in the service's folder, as they run: forecasts, scores, and the best score so far."), place);
   const draw = () => shown(place, async () => {
     if (!about.history) return place.replaceChildren(say("Searches are read from a history. Start the service with --history.", "warn"));
     const [searches, trainings] = await Promise.all([ask("v1/searches"), ask("v1/trainings?limit=60")]);
@@ -349,7 +349,7 @@ function searchPart(search, open) {
   return el("details", { class: "card", open, "data-name": search.name },
     el("summary", {}, `${search.name}: ${search.budget}. ${count("done")} done, ${count("running")} running, ${count("failed")} failed, ${count("planned")} to run.`),
     el("div", { class: "grid" },
-      card("Best in hand", chart({ title: "Best score in hand, mean over targets, after each training", across: "trainings", up: "best in hand", lines: curve.length ? [{ name: "best in hand", points: curve }] : [] })),
+      card("Best score so far", chart({ title: "Best score so far, mean over targets, after each training", across: "trainings", up: "best so far", lines: curve.length ? [{ name: "best so far", points: curve }] : [] })),
       card("Score against forecast", both.length ? chart({ title: "Score against forecast; the line is where both are the same", across: "forecast", up: "score", diagonal: true, dots: both.map((s) => ({ x: s.forecast, y: s.score, low: s.lower, high: s.upper, name: `${s.source} → ${s.target}: ${number(s.forecast)} forecast, ${number(s.score)} came` })) }) : el("p", { class: "soft" }, "No training with a forecast has finished."))),
     best.size > 0 && card("The best of each target", table({ label: "The best of each target", rows: [...best.values()], columns: [text("target", (s) => s.target), text("best source", (s) => s.source), figure("score", (s) => s.score), figure("gain over alone", (s) => (alone.has(s.target) ? s.score - alone.get(s.target) : null), signed)] })),
     table({ label: "Trainings", rows: search.steps, columns: [
@@ -471,7 +471,7 @@ async function rests(model) {
   const orders = Object.entries(report.curves);
   return card("What it rests on", say(`${report.observations} observed transfers to ${report.targets} targets, from ${report.features} features. Verdict: ${report.reason}.`),
     report.rows.length ? table({ label: "Held-out quality", rows: report.rows, columns }) : el("p", { class: "soft" }, "With one target nothing can be held out."),
-    orders.length > 0 && el("div", { class: "narrow" }, chart({ title: "Best score in hand against the share of all hours, mean over targets held out", across: "share of the hours of trying all", up: "best in hand", lines: orders.map(([name, curve]) => ({ name, points: curve.map((score, index) => [index / (curve.length - 1), score]) })) }), legend(orders.map(([name]) => name))),
+    orders.length > 0 && el("div", { class: "narrow" }, chart({ title: "Best score so far against the share of all hours, mean over held-out targets", across: "share of the hours of all trainings", up: "best so far", lines: orders.map(([name, curve]) => ({ name, points: curve.map((score, index) => [index / (curve.length - 1), score]) })) }), legend(orders.map(([name]) => name))),
     el("p", { class: "soft" }, "RMSE in score units; NDCG 1 is the true order; regret in percent of the best score; coverage of 90 % intervals; time share of the hours of trying all. Every figure is for targets held out whole."));
 }
 
