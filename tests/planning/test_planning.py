@@ -42,7 +42,7 @@ def plan(predictor, some, budget, coverage=0.9, bounds=None, history=None) -> Pl
 
 
 def test_a_forecast_of_other_candidates_is_refused(learned):
-    with pytest.raises(InputError, match="other candidates than the table's"):
+    with pytest.raises(InputError, match="other candidates than the table"):
         plan_of(learned.predict(table(("t0",))), table(("t1",)), Budget(trials=1))
 
 
@@ -82,7 +82,7 @@ def test_without_evidence_a_plan_is_an_order_without_scores_and_says_what_would_
     assert made.is_order_only
     assert (made.stop_after, made.regret_left) == (None, None)
     assert "Rests on no observed transfers: an order" in made.basis
-    assert "trained by a search or imported" in made.basis
+    assert "observe transfers to other targets (search or import)" in made.basis
     made.save(tmp_path / "plan.json")
     assert Plan.load(tmp_path / "plan.json") == made
     assert "0.5" not in str(made).splitlines()[-1]
@@ -132,7 +132,7 @@ def test_hours_that_nobody_knows_are_refused_for_a_budget_of_hours_and_shown_as_
     assert made.hours is None
     assert "unknown" in str(made)
     without_facts = FeatureTable(unknown.frame, unknown.schema, Provenance())
-    with pytest.raises(InputError, match="how long a training"):
+    with pytest.raises(InputError, match="duration of a training"):
         plan(Predictor(), without_facts, Budget(hours=0.001))
 
 

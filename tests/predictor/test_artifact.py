@@ -144,7 +144,7 @@ def test_a_file_that_the_manifest_does_not_name_is_missed(version, name):
     manifest = json.loads((version / "manifest.json").read_text())
     del manifest["sha256"][name]
     (version / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ArtifactError, match=rf"{name}: not there"):
+    with pytest.raises(ArtifactError, match=rf"{name}: missing, but"):
         Predictor.load(version)
 
 

@@ -96,7 +96,7 @@ def test_hierarchical_bounds_are_wider_and_the_output_says_which(tmp_path):
     predictor, table = Predictor.load(tmp_path), table_of(past(), "t1")
     grouped, hierarchical = (predictor.predict(table, bounds=kind) for kind in ("grouped", "hierarchical"))
     assert (hierarchical.upper >= grouped.upper).all()
-    assert "hierarchical by 12 targets" in hierarchical.basis
+    assert "hierarchical, from 12 held-out targets" in hierarchical.basis
 
 
 def test_forecasts_are_the_same_without_reasons(tmp_path):
@@ -162,7 +162,7 @@ def test_bounds_are_hierarchical_below_ten_targets_and_pooled_ones_say_that_they
     train_meta(past(12), tmp_path / "twelve", minutes=0)
     table = table_of(past(), "t1")
     nine, twelve = (Predictor.load(tmp_path / name) for name in ("nine", "twelve"))
-    assert "hierarchical by 9 targets" in nine.predict(table).basis
+    assert "hierarchical, from 9 held-out targets" in nine.predict(table).basis
     assert "pooled over the rows of 9 held-out targets, too few" in nine.predict(table, bounds="grouped").basis
     assert "pooled over the rows of 12 held-out targets." in twelve.predict(table).basis
     np.testing.assert_array_equal(nine.predict(table).lower, nine.predict(table, bounds="hierarchical").lower)

@@ -238,8 +238,8 @@ class Predictor:
         count = self.fitted.calibration.observations
         if not count:
             return (
-                "Rests on no observed transfers: an order by the mean rank of the measures, without scores, because nothing shows "
-                "what a rank is worth. For scores, observe transfers to other targets (search or import) and run train-meta."
+                "Rests on no observed transfers: an order by the mean rank of the measures, without scores, because nothing "
+                "shows what a rank is worth. For scores, observe transfers to other targets (search or import) and run train-meta."
             )
         held_out = len(self.fitted.residuals)
         if held_out < 2:
@@ -253,5 +253,5 @@ class Predictor:
             return f"Rests on {count} measured transfers between other tasks (the atlas), none of your own. Bounds: {width}."
         learned = f"the prior's share of the order is {share.mean():.0%}"
         if share.min() == 1:
-            learned = "held-out targets did not confirm the learned models, so the order is the prior's"
+            learned = "no model was learned that held-out targets confirm, so the order is the prior's"
         return f"Rests on {count} observed transfers; {learned}. Bounds: {width}."
