@@ -146,7 +146,7 @@ class Predictor:
         return [self._able(rows)._forecast(rows, coverage, bounds) for rows, coverage, bounds in asked]
 
     def _able(self, candidates: Candidates) -> Predictor:
-        """This predictor; or the prior, if this one is from the atlas and knows no column of the candidates."""
+        """This predictor; or the prior, if this one is from the atlas and knows no measure of the candidates."""
         is_of_atlas = self.fitted.features == ATLAS
         return Predictor() if is_of_atlas and not has_weights(candidates, self.fitted.calibration.weights) else self
 
@@ -239,7 +239,8 @@ class Predictor:
         if not count:
             return (
                 "Rests on no observed transfers: an order by the mean rank of the measures, without scores, because nothing "
-                "shows what a rank is worth. For scores, observe transfers to other targets (search or import) and run train-meta."
+                "shows what a rank is worth. For scores, observe transfers to other targets (search or import) and run "
+                "train-meta."
             )
         held_out = len(self.fitted.residuals)
         if held_out < 2:
