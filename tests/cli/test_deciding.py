@@ -77,7 +77,7 @@ def test_a_plan_with_a_history_does_not_propose_again_what_it_holds(files):
         (("--hours", "nan"), "--hours nan"),
         (("--hours", "inf"), "--hours inf"),
         (("--trials", 1, "--plot", "why.bmp"), "written as .svg"),
-        (("--hours", 1.0), "how long a training of t0 takes"),
+        (("--hours", 1.0), "the duration of a training of t0 must be known"),
         (("--trials", 1, "--history", "nowhere.db"), "nowhere.db: no such history"),
         (("--trials", 1, "--coverage", 2), "coverage is 2"),
         (("--trials", 1, "--predictor", "nowhere"), "nowhere: no predictor"),

@@ -46,7 +46,9 @@ def search(
             min=0, max=1, help="With --stop learned: a trial is stopped if its probability to end above the best is below this."
         ),
     ] = STOP_LEVEL,
-    trial_minutes: Annotated[float | None, typer.Option(min=0, help="A training that takes more minutes fails.")] = None,
+    trial_minutes: Annotated[
+        float | None, typer.Option(min=0, help="A training fails if it takes more than this number of minutes.")
+    ] = None,
     repeat_leaders: Annotated[
         int,
         typer.Option(
