@@ -28,12 +28,13 @@ def an_atlas(folder: Path, targets: int = 12, families: int = 3) -> Path:
     return folder
 
 
-def test_the_same_atlas_gives_the_same_files_byte_for_byte(tmp_path):
+def test_the_same_atlas_gives_the_same_files_byte_for_byte_also_in_another_process(tmp_path, monkeypatch):
     atlas = an_atlas(tmp_path / "atlas")
     for name in ("one", "other"):
+        monkeypatch.setattr("transfercast.core.files.owner_id", lambda name=name: f"process of {name}")
         make(tmp_path / name, atlas)
-    files = sorted(path.name for path in (tmp_path / "one").iterdir() if not path.name.startswith("."))
-    assert "model.json" in files
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert {"model.json", ".transfercast"} <= set(files)
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes(), name
 

@@ -15,7 +15,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from transfercast.core.errors import InputError
-from transfercast.core.files import sha256_of
+from transfercast.core.files import mark, sha256_of
 from transfercast.corpus.measured import DATA, OBSERVATIONS, columns, families
 from transfercast.history.store import opened
 from transfercast.predictor.data import Transfers, transfers_of
@@ -78,6 +78,7 @@ def make(folder: Path = BUNDLED, atlas: Path = DATA) -> Predictor:
     made = Predictor(f"atlas-{data[:8]}", fitted)
     about = {"data": data, "transfers": len(transfers), "sources": sources, "targets": targets}
     made.save(folder, about, about, _card(made, about))
+    mark(folder, "bundled")  # not this process, so that the same atlas gives the same files
     return made
 
 
