@@ -33,6 +33,22 @@ class Forecast:
         coverage: nominal coverage of the bounds.
         basis: one sentence on what the forecast rests on.
         predictor: id of the artifact, or 'prior'.
+
+    Example:
+        `history` holds transfers from four sources, and `table` the features of these sources for a new target, reviews.
+
+        >>> import transfercast as tc
+        >>> forecast = tc.Predictor.fit(history).predict(table, coverage=0.9)
+        >>> forecast
+        <Forecast of 4 candidates, 1 targets: scores with 90% bounds; predictor fitted>
+        >>> forecast.to_frame()[["source", "score", "lower", "upper"]].round(2)
+            source  score  lower  upper
+        0     news   0.52   0.48   0.57
+        1   tweets   0.71   0.66   0.75
+        2    forum   0.64   0.60   0.68
+        3  recipes   0.58   0.53   0.62
+        >>> list(forecast.why_for(tc.Pair("tweets", "reviews")))
+        ['embeddings', 'history', 'recipe']
     """
 
     candidates: tuple[Candidate, ...]

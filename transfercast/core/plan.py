@@ -29,6 +29,13 @@ class Budget(BaseModel):
 
     The target trained alone is always run first and does not count as one of the `trials`; its time does count
     in `hours`.
+
+    Example:
+        >>> import transfercast as tc
+        >>> print(tc.Budget(trials=10))
+        10 trials over all targets
+        >>> print(tc.Budget(hours=1.5, per="target"))
+        1.5 hours for each target
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,6 +106,21 @@ class Plan(BaseModel):
         stop_after: the step after which the others are expected to gain less than 0.005 score units; the last if there is none.
         regret_left: score units, mean over targets, that all candidates are expected to gain beyond `stop_after`. Both are None
             if the plan is an order only, because an order has no expected scores.
+
+    Example:
+        `history` holds transfers from four sources, and `table` the features of these sources for a new target, reviews.
+
+        >>> import transfercast as tc
+        >>> forecast = tc.Predictor.fit(history).predict(table)
+        >>> plan = tc.plan(forecast, table, tc.Budget(trials=2))
+        >>> plan.to_frame()[["rank", "source", "target", "score", "expected_best"]].round(2)
+           rank   source   target  score  expected_best
+        0     0  (alone)  reviews   0.60           0.60
+        1     1   tweets  reviews   0.71           0.71
+        2     2    forum  reviews   0.64           0.71
+        >>> plan.save("plan.json")
+        >>> tc.Plan.load("plan.json") == plan
+        True
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -53,7 +53,14 @@ def checked_seed(seed: int) -> int:
 
 
 class Pair(NamedTuple):
-    """A source to start from, and a target to train."""
+    """A source to start from, and a target to train.
+
+    Example:
+        >>> import transfercast as tc
+        >>> pair = tc.Pair("news", "reviews")
+        >>> pair.source, pair.target
+        ('news', 'reviews')
+    """
 
     source: str
     target: str
@@ -109,6 +116,14 @@ class Recipe(BaseModel):
         head: `keep` starts from the head of a checkpoint that has the same labels, `fresh` from a new one.
         choose: which epoch's weights are the result: those that are `best` on validation, or the `last`.
         threshold: the probability from which a binary task's row is positive: the best on `validation`, or one `half`.
+
+    Example:
+        >>> import transfercast as tc
+        >>> recipe = tc.Recipe(learning_rate=3e-4, epochs=6)
+        >>> recipe.key
+        'full/lr=0.0003/epochs=6'
+        >>> tc.Recipe.parse("features/tokens=64").max_tokens
+        64
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -240,6 +255,15 @@ class Observation:
         features: values of measures (by column) before the training, so that a history is enough to learn from.
         run_key: identity of the run, without its time: the same run recorded twice is one observation.
         versions: versions of the measures that made `features`, where they are known.
+
+    Example:
+        >>> import transfercast as tc
+        >>> observation = tc.Observation(
+        ...     source="news", target="reviews", recipe="full", encoder="offline", seed=0,
+        ...     metric="accuracy", split="validation", score=0.81, hours=0.05, features={"logme": 0.4},
+        ... )
+        >>> observation.score, observation.device
+        (0.81, 'cpu')
     """
 
     source: str

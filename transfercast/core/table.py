@@ -125,6 +125,22 @@ class FeatureTable:
         frame: (n, f) float64, indexed by (source, target, recipe); NaN where a measure does not apply.
         schema: f columns, in the frame's order.
         provenance: pool, encoder, tasks.
+
+    Example:
+        >>> import pandas as pd
+        >>> import transfercast as tc
+        >>> from transfercast.core.table import Column
+        >>> logme = Column(name="logme", measure="logme", version=1, better="higher", group="embeddings")
+        >>> candidates = [("news", "reviews", "full"), ("tweets", "reviews", "full")]
+        >>> index = pd.MultiIndex.from_tuples(candidates, names=["source", "target", "recipe"])
+        >>> table = tc.FeatureTable(pd.DataFrame({"logme": [0.1, 0.4]}, index=index), (logme,))
+        >>> table
+        <FeatureTable of 2 candidates, 1 targets, 1 columns>
+        >>> table.save("features.parquet")
+        >>> tc.FeatureTable.load("features.parquet").frame["logme"].tolist()
+        [0.1, 0.4]
+        >>> table.with_recipes([tc.Recipe(), tc.Recipe(adaptation="features")])
+        <FeatureTable of 4 candidates, 1 targets, 1 columns>
     """
 
     frame: pd.DataFrame
