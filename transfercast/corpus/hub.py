@@ -86,6 +86,13 @@ def hub_models(encoder: str, *, pairs: bool = False, most: int = 10) -> list[Hub
 
     Raises:
         InputError: if there are no measurements of the encoder.
+
+    Example:
+        >>> import transfercast as tc
+        >>> for model in tc.hub_models("roberta-base", most=2):
+        ...     print(model.name, round(model.gain, 3), f"{model.helped} of {model.sets}")
+        ibm/ColD-Fusion-itr14-seed3 0.014 18 of 21
+        ibm/ColD-Fusion-itr10-seed0 0.016 19 of 21
     """
     known = _scores(encoder)
     weights = _weights(known.targets, pairs)

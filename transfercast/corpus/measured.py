@@ -29,6 +29,15 @@ def atlas(folder: Path = DATA) -> pd.DataFrame:
 
     Raises:
         InputError: if there is none.
+
+    Example:
+        >>> import transfercast as tc
+        >>> table = tc.atlas()
+        >>> {"source", "target", "recipe", "split", "score", "hours", "logme"} <= set(table)
+        True
+        >>> alone = table[table["source"] == "(alone)"]
+        >>> bool(alone["score"].between(-1, 1).all())
+        True
     """
     return _table(folder / OBSERVATIONS)
 

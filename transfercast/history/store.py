@@ -42,6 +42,20 @@ class History:
     Raises:
         InputError: if `place` is not a database, or is one of a newer version.
         ArtifactError: if it is damaged.
+
+    Example:
+        >>> import transfercast as tc
+        >>> history = tc.History("history.db")
+        >>> run = dict(target="reviews", recipe="full", encoder="offline", seed=0, metric="accuracy", split="validation")
+        >>> history.append([
+        ...     tc.Observation(source="(alone)", score=0.75, hours=0.05, **run),
+        ...     tc.Observation(source="news", score=0.81, hours=0.05, **run),
+        ... ])
+        2
+        >>> history.frame()[["source", "target", "score", "baseline"]]
+            source   target  score  baseline
+        0  (alone)  reviews   0.75      0.75
+        1     news  reviews   0.81      0.75
     """
 
     def __init__(
@@ -70,6 +84,16 @@ class History:
 
         Raises:
             InputError: if one cannot be kept, or a column contradicts what was described.
+
+        Example:
+            >>> import transfercast as tc
+            >>> run = dict(target="reviews", recipe="full", encoder="offline", metric="accuracy", split="validation", hours=0.05)
+            >>> runs = [tc.Observation(source="news", seed=seed, score=score, **run) for seed, score in [(0, 0.81), (1, 0.83)]]
+            >>> history = tc.History("history.db")
+            >>> history.append(runs)
+            2
+            >>> history.append(runs)  # the same runs again
+            0
         """
         rows, meaning = [storable(observation) for observation in observations], list(columns)
         said = {column.name: column.version for column in meaning}
@@ -106,7 +130,18 @@ class History:
             return int(connection.execute(sa.select(sa.func.count()).select_from(OBSERVATIONS)).scalar_one())
 
     def frames(self) -> Frames:
-        """All observations as frames, with a separate frame of the features."""
+        """All observations as frames, with a separate frame of the features.
+
+        Example:
+            >>> import transfercast as tc
+            >>> run = dict(recipe="full", encoder="offline", seed=0, metric="accuracy", split="validation", hours=0.05)
+            >>> history = tc.History("history.db")
+            >>> history.append([tc.Observation(source="news", target="reviews", score=0.81, features={"logme": 0.4}, **run)])
+            1
+            >>> frames = history.frames()
+            >>> frames.records["score"].tolist(), frames.features["logme"].tolist()
+            ([0.81], [0.4])
+        """
         with self._reading() as connection:
             versions = {name: column.version for name, column in described(connection, self.shown).items()}
             return frames_of(recorded(connection, self.shown), versions)
@@ -244,6 +279,17 @@ class History:
 
         Raises:
             InputError: naming file, row, column, value and remedy; then nothing is imported or described.
+
+        Example:
+            >>> import pandas as pd
+            >>> import transfercast as tc
+            >>> runs = pd.DataFrame({"source": ["news", "tweets"], "target": "reviews", "score": [0.81, 0.79]})
+            >>> runs.to_csv("transfers.csv", index=False)
+            >>> history = tc.History("history.db")
+            >>> history.import_file("transfers.csv")
+            2
+            >>> [observation.source for observation in history.observations()]
+            ['news', 'tweets']
         """
         return self.append(observations_of(Path(path), [column.name for column in columns]), columns)
 

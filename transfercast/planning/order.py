@@ -51,6 +51,15 @@ def plan(
     Raises:
         InputError: if the forecast has other candidates than the table; if the budget is too small for any training, or is in
             hours and the speed of trainings is unknown.
+
+    Example:
+        `history` holds transfers from four sources, and `table` the features of these sources for a new target, reviews.
+
+        >>> import transfercast as tc
+        >>> forecast = tc.Predictor.fit(history).predict(table)
+        >>> plan = tc.plan(forecast, table, tc.Budget(trials=2), history=history)
+        >>> [(step.source, round(step.score, 2)) for step in plan.steps]
+        [('(alone)', 0.6), ('tweets', 0.71), ('forum', 0.64)]
     """
     if forecast.candidates != tuple(table.candidates):
         raise InputError("the forecast has other candidates than the table. Forecast this table: predictor.predict(table).")

@@ -31,12 +31,21 @@ PRIOR = "prior"
 class Predictor:
     """Forecasts scores of candidate pairs.
 
-    >>> Predictor()
-    <Predictor prior: nothing observed>
-
     Attributes:
         id: id of the artifact, or 'prior'.
         fitted: the fitted models, calibration and residuals.
+
+    Example:
+        `history` holds transfers from four sources, and `table` the features of these sources for a new target, reviews.
+
+        >>> import transfercast as tc
+        >>> tc.Predictor()
+        <Predictor prior: nothing observed>
+        >>> predictor = tc.Predictor.fit(history)
+        >>> predictor
+        <Predictor fitted: 24 observed transfers>
+        >>> predictor.predict(table).score.round(2).tolist()
+        [0.52, 0.71, 0.64, 0.58]
     """
 
     id: str = PRIOR
@@ -54,6 +63,15 @@ class Predictor:
         Raises:
             InputError: if the folder has no predictor in force.
             ArtifactError: if it is damaged, was tampered with, or has another format.
+
+        Example:
+            `history` holds transfers to six targets.
+
+            >>> from pathlib import Path
+            >>> import transfercast as tc
+            >>> tc.Predictor.fit(history).save(Path("mine"), {}, {}, "")
+            >>> tc.Predictor.load("mine")
+            <Predictor fitted: 24 observed transfers>
         """
         if folder is None:
             return cls(*persistence.from_folder(prior.BUNDLED)) if prior.BUNDLED.is_dir() else cls()
@@ -70,6 +88,13 @@ class Predictor:
 
         Raises:
             InputError: if the history does not exist or has no transfer, or a feature is unknown.
+
+        Example:
+            `history` holds transfers to six targets.
+
+            >>> import transfercast as tc
+            >>> tc.Predictor.fit(history, features="embeddings,history")
+            <Predictor fitted: 24 observed transfers>
         """
         past = opened(history)
         return cls.of(transfers_of(past.frames(), past.schema(), tables), features)
@@ -106,7 +131,17 @@ class Predictor:
         return versions.roll_back(Path(folder), cls.load)
 
     def save(self, folder: Path, manifest: dict[str, Any], report: dict[str, Any], card: str) -> None:
-        """Write the predictor as a version folder."""
+        """Write the predictor as a version folder.
+
+        Example:
+            `history` holds transfers to six targets.
+
+            >>> from pathlib import Path
+            >>> import transfercast as tc
+            >>> tc.Predictor.fit(history).save(Path("mine"), {}, {}, "# My predictor")
+            >>> Path("mine/CARD.md").read_text()
+            '# My predictor'
+        """
         if not self.fitted.calibration.observations:
             raise InputError("the prior has no observations, so there is nothing to save.")
         persistence.to_folder(folder, self.fitted, {"id": self.id, **manifest}, report, card)
@@ -127,6 +162,14 @@ class Predictor:
             InputError: if the coverage is out of range, or the table is empty.
             ArtifactError: if the table has other versions of measures than the predictor was fitted on, or none of its
                 columns.
+
+        Example:
+            `history` holds transfers from four sources, and `table` the features of these sources for a new target, reviews.
+
+            >>> import transfercast as tc
+            >>> forecast = tc.Predictor.fit(history).predict(table, coverage=0.8)
+            >>> forecast.to_frame().set_index("source")["score"].round(2).to_dict()
+            {'news': 0.52, 'tweets': 0.71, 'forum': 0.64, 'recipes': 0.58}
         """
         if not len(table.frame):
             raise InputError("the table has no row, so there is nothing to forecast.")

@@ -128,6 +128,16 @@ def train_meta(
         InputError: if the history does not exist, has no transfer, or shares no column with the champion; if another
             retraining is running; if an argument is out of its range.
         ArtifactError: if the champion is damaged; roll back first.
+
+    Example:
+        `history` holds transfers to six targets.
+
+        >>> import transfercast as tc
+        >>> report = tc.train_meta(history, "meta", minutes=0)
+        >>> report.observations, report.targets, report.champion_id, report.promoted
+        (24, 6, 'prior', True)
+        >>> tc.Predictor.load("meta").id == report.version
+        True
     """
     _check(minutes, margin, keep, jobs)
     past = opened(history)
