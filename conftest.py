@@ -17,6 +17,7 @@ from transfercast.core.records import ALONE
 from transfercast.core.table import INDEX, Column, Provenance, TargetFacts
 
 NEEDED = {
+    "attribution.conductance.term_conductance": ("pool",),
     "collection.collector.collect": ("tasks", "encoder"),
     "core.forecast.Forecast": ("history", "table"),
     "core.plan.Plan": ("history", "table"),
@@ -32,10 +33,11 @@ NEEDED = {
     "predictor.predictor.Predictor.predict": ("history", "table"),
     "predictor.predictor.Predictor.save": ("history",),
     "retraining.retrain.train_meta": ("history",),
-    "sharing.hub.pull": ("history", "hub"),
+    "sharing.hub.pull": ("meta", "hub"),
     "sharing.hub.push": ("pool", "hub"),
     "sources.pool.SourcePool": ("pool",),
     "sources.pool.SourcePool.adopt": ("pool", "encoder"),
+    "sources.pool.SourcePool.load": ("pool",),
 }
 """The names that each example uses besides its own."""
 
@@ -128,6 +130,12 @@ def example_tasks(tmp_path) -> None:
     """Two files with rows of tasks."""
     for name in ("help", "storm"):
         write_csv(tmp_path / f"{name}.csv", sentences(60, name, seed=1))
+
+
+@pytest.fixture
+def example_meta(tmp_path, example_history) -> None:
+    """The folder `meta` with a predictor."""
+    tc.train_meta(example_history, tmp_path / "meta", minutes=0)
 
 
 @pytest.fixture

@@ -150,10 +150,17 @@ def term_conductance(
         InputError: if an argument makes no sense, or the model cannot be attributed.
 
     Example:
-        >>> model = AutoModelForSequenceClassification.from_pretrained("my-classifier")  # doctest: +SKIP
-        >>> found = term_conductance(model, tokenizer, ["thanks a lot"], target=1)  # doctest: +SKIP
-        >>> dict(zip(found[0].words, found[0].activity().round(2)))  # doctest: +SKIP
-        {'thanks': 0.71, 'a': 0.08, 'lot': 0.1}
+        The folder `pool/sources/help` holds a classifier of two layers.
+
+        >>> from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        >>> import transfercast as tc
+        >>> folder = "pool/sources/help"
+        >>> model = AutoModelForSequenceClassification.from_pretrained(folder)
+        >>> (found,) = tc.term_conductance(model, AutoTokenizer.from_pretrained(folder), ["we need help"], target=1)
+        >>> found.words, found.layers.shape, found.within_tolerance
+        (('we', 'need', 'help'), (2, 3), True)
+        >>> len(found.activity())
+        3
     """
     if not tolerance > 0 or max_evaluations < len(FIRST_NODES) or (token_budget is not None and token_budget < 1):
         raise InputError(

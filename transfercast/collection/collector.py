@@ -83,6 +83,35 @@ def collect(
     Raises:
         InputError: before any training, if the file, its tasks or the folder cannot be used, or if the folder has an
             atlas of another design.
+
+    Example:
+        `help.csv` and `storm.csv` hold the rows of two tasks, and `encoder` names a base encoder.
+
+        >>> from pathlib import Path
+        >>> import transfercast as tc
+        >>> _ = Path("tasks.toml").write_text('''
+        ... [collect]
+        ... pairs = 2
+        ... documents = 2
+        ... recipe = "full/epochs=1"
+        ...
+        ... [[task]]
+        ... name = "help"
+        ... train = "help.csv"
+        ...
+        ... [[task]]
+        ... name = "storm"
+        ... train = "storm.csv"
+        ... ''')
+        >>> collected = tc.collect("tasks.toml", "atlas", encoder=encoder)
+        >>> collected.runs, collected.done, collected.failed
+        (4, 4, {})
+        >>> tc.History("atlas/history.db").frame().query("split == 'test'")[["source", "target"]]
+            source target
+        1  (alone)   help
+        3    storm   help
+        5  (alone)  storm
+        7     help  storm
     """
     settings, out = settings_of(Path(spec)), Path(out).resolve()
     check_place(out / "design.json")

@@ -51,6 +51,16 @@ def recommend(
 
     Raises:
         InputError: if the file cannot be read as a task, the pool has no source, or none could be measured.
+
+    Example:
+        The folder `pool` holds two sources, and `reviews.csv` the rows of a task.
+
+        >>> import transfercast as tc
+        >>> plan = tc.recommend("reviews.csv", "pool", trials=2, documents=4)
+        >>> plan.targets, len(plan.steps), plan.steps[0].source
+        (['reviews'], 3, '(alone)')
+        >>> sorted(step.source for step in plan.steps[1:])
+        ['help', 'storm']
     """
     task = (
         data

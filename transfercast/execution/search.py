@@ -71,6 +71,20 @@ def search(
         InputError: before any training, if the plan is incomplete, if the pool or a task has changed since the plan was made,
             or if a database cannot be opened.
         TransfercastError: if a database fails during the search, or a process is killed; finished trainings are kept.
+
+    Example:
+        `pool` is a pool of two sources, and `reviews` a task.
+
+        >>> import transfercast as tc
+        >>> table = tc.extract_features(pool, [reviews], only=["logme"])
+        >>> plan = tc.plan(tc.Predictor().predict(table), table, tc.Budget(trials=2))
+        >>> result = tc.search(plan, "history.db")
+        >>> sorted(result.to_frame()["source"])
+        ['(alone)', 'help', 'storm']
+        >>> result.best.pair.target, result.best.validation == max(result.to_frame()["score"])
+        ('reviews', True)
+        >>> len(tc.History("history.db").trainings())
+        3
     """
     inputs = PlanInputs(plan, device)
     trials_url = storage_url_of(storage)

@@ -70,6 +70,16 @@ def extract_features(
 
     Raises:
         InputError: if there is no target, a measure is not known, or every source failed.
+
+    Example:
+        `pool` is a pool of two sources, and `reviews` a task.
+
+        >>> import transfercast as tc
+        >>> table = tc.extract_features(pool, [reviews], only=["logme", "vocabulary"])
+        >>> table
+        <FeatureTable of 2 candidates, 1 targets, 4 columns>
+        >>> list(table.frame)
+        ['logme', 'vocabulary_overlap', 'unigram_kl', 'unigram_js']
     """
     if not targets:
         raise InputError("no targets. Name at least one task to transfer to.")

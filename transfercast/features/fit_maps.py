@@ -41,6 +41,13 @@ def fit_maps(
 
     Raises:
         InputError: if no source's task is known, no map could be fitted, or the folder holds files of others.
+
+    Example:
+        `pool` is a pool of two sources.
+
+        >>> import transfercast as tc
+        >>> [folder.name for folder in tc.fit_maps(pool, "maps")]
+        ['help', 'storm']
     """
     if pooling not in POOLINGS:
         raise InputError(f"pooling {pooling!r}: choose of {', '.join(POOLINGS)}.")

@@ -91,6 +91,18 @@ def rank_encoders(
 
     Raises:
         InputError: if the measure needs more than embeddings or does not apply to the task, or no encoder could be read.
+
+    Example:
+        >>> import pandas as pd
+        >>> import transfercast as tc
+        >>> things = ("film", "book", "song", "play", "meal", "trip")
+        >>> words = {"good": 1, "great": 1, "bad": 0, "poor": 0}
+        >>> rows = [(f"{word} {thing}", label) for word, label in words.items() for thing in things]
+        >>> reviews = tc.Task.from_dataset(pd.DataFrame(rows, columns=["text", "label"]), name="reviews")
+        >>> ranking = tc.rank_encoders(reviews, ["offline"], measure="nearest_neighbours")
+        >>> ranking.to_frame()
+           rank   source  nearest_neighbours
+        0     1  offline                 1.0
     """
     chosen = _by_embeddings(measure, task.kind)
     if pooling not in POOLINGS or layers not in LAYERS:
@@ -167,6 +179,15 @@ def rank_maps(
 
     Raises:
         InputError: if there are no maps, they are of several encoders, or none could be scored.
+
+    Example:
+        `pool` is a pool of two sources, and `reviews` a task.
+
+        >>> import transfercast as tc
+        >>> _ = tc.fit_maps(pool, "maps")
+        >>> ranking = tc.rank_maps(reviews, "maps")
+        >>> ranking.measure, sorted(ranking.scores)
+        ('esm_logme', ['help', 'storm'])
     """
     cards, failed = _cards(Path(maps))
     names = {card.base_model for card in cards.values()}

@@ -87,12 +87,14 @@ class History:
 
         Example:
             >>> import transfercast as tc
-            >>> run = dict(target="reviews", recipe="full", encoder="offline", metric="accuracy", split="validation", hours=0.05)
-            >>> runs = [tc.Observation(source="news", seed=seed, score=score, **run) for seed, score in [(0, 0.81), (1, 0.83)]]
+            >>> run = tc.Observation(
+            ...     source="news", target="reviews", recipe="full", encoder="offline", seed=0,
+            ...     metric="accuracy", split="validation", score=0.81, hours=0.05,
+            ... )
             >>> history = tc.History("history.db")
-            >>> history.append(runs)
-            2
-            >>> history.append(runs)  # the same runs again
+            >>> history.append([run])
+            1
+            >>> history.append([run])  # the same run again
             0
         """
         rows, meaning = [storable(observation) for observation in observations], list(columns)

@@ -52,6 +52,13 @@ def push(folder: str | Path, repo: str, *, base_model: str | None = None, privat
 
     Raises:
         InputError: if the folder is none of these, its encoder has no name on the hub, or the hub refuses.
+
+    Example:
+        The folder `pool` holds the source help.
+
+        >>> import transfercast as tc
+        >>> tc.push("pool/sources/help", "me/help", base_model="prajjwal1/bert-tiny")
+        'https://huggingface.co/me/help'
     """
     from huggingface_hub import HfApi
 
@@ -154,6 +161,15 @@ def pull(
     Raises:
         InputError: if the hub does not have it, it is none of these, or another one of the name is here already.
         ArtifactError: if it is damaged.
+
+    Example:
+        The folder `meta` holds a predictor, which `train_meta` has made.
+
+        >>> import transfercast as tc
+        >>> address = tc.push("meta", "me/predictor")
+        >>> folder = tc.pull("me/predictor", predictor="theirs")
+        >>> tc.Predictor.load("theirs").id == tc.Predictor.load("meta").id
+        True
     """
     from huggingface_hub import snapshot_download
 

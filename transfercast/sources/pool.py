@@ -40,6 +40,16 @@ class SourcePool(Mapping[str, Source]):
         folder: folder of the pool.
         sources: sources by name, in alphabetical order.
         left_out: reasons why sources cannot be read, by folder.
+
+    Example:
+        The folder `pool` holds two sources, which `SourcePool.fit` has trained.
+
+        >>> import transfercast as tc
+        >>> pool = tc.SourcePool.load("pool")
+        >>> list(pool), len(pool)
+        (['help', 'storm'], 2)
+        >>> pool["help"].metric, pool["help"].train_rows
+        ('positive_f1', 44)
     """
 
     folder: Path
@@ -78,6 +88,13 @@ class SourcePool(Mapping[str, Source]):
         Raises:
             InputError: if the folder holds no source.
             ArtifactError: if the record of every source is damaged.
+
+        Example:
+            The folder `pool` holds two sources, which `SourcePool.fit` has trained.
+
+            >>> import transfercast as tc
+            >>> list(tc.SourcePool.load("pool"))
+            ['help', 'storm']
         """
         folder = Path(folder).resolve()
         records = sorted((folder / "sources").glob(f"*/{RECORD}"))
@@ -126,6 +143,18 @@ class SourcePool(Mapping[str, Source]):
         Raises:
             InputError: if the encoder cannot be read, or the pool cannot be written.
             TransfercastError: if a process was killed; finished sources are kept.
+
+        Example:
+            >>> import pandas as pd
+            >>> import transfercast as tc
+            >>> things = ("film", "book", "song", "play", "meal", "trip")
+            >>> words = {"good": 1, "great": 1, "bad": 0, "poor": 0}
+            >>> starts = ("a", "what a", "such a")
+            >>> rows = [(f"{start} {word} {thing}", words[word]) for start in starts for word in words for thing in things]
+            >>> reviews = tc.Task.from_dataset(pd.DataFrame(rows, columns=["text", "label"]), name="reviews")
+            >>> pool = tc.SourcePool.fit("pool", [reviews], encoder="offline", recipe=tc.Recipe(adaptation="features"))
+            >>> pool["reviews"].scores
+            {'validation': 1.0, 'test': 1.0}
         """
         folder = Path(folder).resolve()
         check_place(folder / "sources" / RECORD)
@@ -194,6 +223,17 @@ class SourcePool(Mapping[str, Source]):
 
         Raises:
             InputError: if it is not such a model, its base encoder is not found, or the name is that of another source.
+
+        Example:
+            The folder `pool` holds two sources, and `encoder` names the base encoder of one of these.
+
+            >>> import transfercast as tc
+            >>> pool = tc.SourcePool.load("pool")
+            >>> adopted = pool.adopt("copy", str(pool["help"].checkpoint), score=0.8, encoder=encoder)
+            >>> adopted.name, adopted.kind.value
+            ('copy', 'binary')
+            >>> list(tc.SourcePool.load("pool"))
+            ['copy', 'help', 'storm']
         """
         return adopt(self.folder, name, checkpoint, score=score, encoder=encoder, max_tokens=max_tokens)
 

@@ -124,6 +124,29 @@ def read_family(path: str | Path) -> Family:
 
     Raises:
         InputError: naming the file and the entry, or the data file and line, and the remedy.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import pandas as pd
+        >>> import transfercast as tc
+        >>> things = ("film", "book", "song", "play", "meal", "trip")
+        >>> words = {"good": 1, "great": 1, "bad": 0, "poor": 0}
+        >>> rows = [(f"{word} {thing}", label) for word, label in words.items() for thing in things]
+        >>> for name in ("news", "tweets"):
+        ...     pd.DataFrame(rows, columns=["text", "label"]).to_csv(f"{name}.csv", index=False)
+        >>> _ = Path("tasks.toml").write_text('''
+        ... [[task]]
+        ... name = "news"
+        ... train = "news.csv"
+        ... role = "source"
+        ...
+        ... [[task]]
+        ... name = "tweets"
+        ... train = "tweets.csv"
+        ... ''')
+        >>> family = tc.read_family("tasks.toml")
+        >>> [task.name for task in family.sources], [task.name for task in family.targets]
+        (['news', 'tweets'], ['tweets'])
     """
     path = Path(path)
     entries = checked(_Entries, str(path), content_of(path), remedy="Add a [[task]] entry for each data set.")

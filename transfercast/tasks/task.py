@@ -75,6 +75,19 @@ class Task:
         notes: defects that may make scores wrong, such as the same text in train and test.
         metric: a key of METRICS; by default that of its kind.
         fingerprint: fingerprint of all contents.
+
+    Example:
+        >>> import pandas as pd
+        >>> import transfercast as tc
+        >>> things = ("film", "book", "song", "play", "meal", "trip")
+        >>> words = {"good": 1, "great": 1, "bad": 0, "poor": 0}
+        >>> rows = [(f"{word} {thing}", label) for word, label in words.items() for thing in things]
+        >>> reviews = pd.DataFrame(rows, columns=["text", "label"])
+        >>> task = tc.Task.from_dataset(reviews, name="reviews")
+        >>> task.kind.value, task.metric
+        ('binary', 'positive_f1')
+        >>> {split: len(examples) for split, examples in task.splits.items()}
+        {'train': 19, 'validation': 3, 'test': 2}
     """
 
     name: str
@@ -129,6 +142,16 @@ class Task:
 
         Raises:
             InputError: naming file, line, value and remedy.
+
+        Example:
+            >>> import pandas as pd
+            >>> import transfercast as tc
+            >>> things = ("film", "book", "song", "play", "meal", "trip")
+            >>> words = {"good": 1, "great": 1, "bad": 0, "poor": 0}
+            >>> rows = [(f"{word} {thing}", label) for word, label in words.items() for thing in things]
+            >>> pd.DataFrame(rows, columns=["text", "helpful"]).to_csv("reviews.csv", index=False)
+            >>> tc.Task.from_csv("reviews.csv", label="helpful")
+            Task('reviews', binary, 19 + 3 + 2 rows, positive_f1)
         """
         from transfercast.core.validation import checked
         from transfercast.tasks.family import name_from, read_task
@@ -160,6 +183,16 @@ class Task:
 
         Raises:
             InputError: naming split, row, value and remedy.
+
+        Example:
+            >>> import pandas as pd
+            >>> import transfercast as tc
+            >>> train = pd.DataFrame({"review": ["a good film", "a bad film", "a fair film"], "stars": [4.5, 1.0, 3.0]})
+            >>> validation = pd.DataFrame({"review": ["a good book", "a bad book"], "stars": [4.0, 1.5]})
+            >>> test = pd.DataFrame({"review": ["a good song", "a bad song"], "stars": [5.0, 2.0]})
+            >>> tables = {"train": train, "validation": validation, "test": test}
+            >>> tc.Task.from_dataset(tables, text="review", label="stars", name="stars")
+            Task('stars', regression, 3 + 2 + 2 rows, pearson_spearman)
         """
         from transfercast.tasks.memory import task_of_data
 
