@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,12 +19,21 @@ NEEDED = {
     "attribution.conductance.term_conductance": ("pool",),
     "collection.collector.collect": ("tasks", "encoder"),
     "core.forecast.Forecast": ("history", "table"),
+    "core.forecast.Forecast.to_frame": ("forecast",),
+    "core.forecast.Forecast.why_for": ("forecast",),
     "core.plan.Plan": ("history", "table"),
+    "core.plan.Plan.load": ("plan",),
+    "core.plan.Plan.save": ("plan",),
+    "core.plan.Plan.to_frame": ("plan",),
+    "core.table.FeatureTable.load": ("table",),
+    "core.table.FeatureTable.save": ("table",),
+    "core.table.FeatureTable.with_recipes": ("table",),
     "execution.recommend.recommend": ("pool", "reviews"),
     "execution.search.search": ("pool", "reviews"),
     "features.extract.extract_features": ("pool", "reviews"),
     "features.fit_maps.fit_maps": ("pool",),
     "features.rank.rank_maps": ("pool", "reviews"),
+    "history.store.History.export_file": ("history",),
     "planning.order.plan": ("history", "table"),
     "predictor.predictor.Predictor": ("history", "table"),
     "predictor.predictor.Predictor.fit": ("history",),
@@ -98,6 +106,18 @@ def example_table() -> tc.FeatureTable:
     return tc.FeatureTable(pd.DataFrame({"logme": FIT.values()}, index=index, dtype=float), (LOGME,), about)
 
 
+@pytest.fixture
+def example_forecast(example_history, example_table) -> tc.Forecast:
+    """What the history lets expect of the table's candidates."""
+    return tc.Predictor.fit(example_history).predict(example_table)
+
+
+@pytest.fixture
+def example_plan(example_forecast, example_table) -> tc.Plan:
+    """The target alone, and the two best of its transfers."""
+    return tc.plan(example_forecast, example_table, tc.Budget(trials=2))
+
+
 @pytest.fixture(scope="session")
 def _pool_folder(tmp_path_factory, tiny_encoder) -> Path:  # noqa: F811 - a fixture
     folder = tmp_path_factory.mktemp("examples")
@@ -141,6 +161,7 @@ def example_meta(tmp_path, example_history) -> None:
 @pytest.fixture
 def example_hub(tmp_path, monkeypatch) -> None:
     """The hub, as a folder."""
+    import huggingface_hub  # reads the environment, which tests.conftest sets
 
     def create_repo(_: Any, repo: str, **__: Any) -> str:
         return f"https://huggingface.co/{repo}"

@@ -118,9 +118,8 @@ class Plan(BaseModel):
         0     0  (alone)  reviews   0.60           0.60
         1     1   tweets  reviews   0.71           0.71
         2     2    forum  reviews   0.64           0.71
-        >>> plan.save("plan.json")
-        >>> tc.Plan.load("plan.json") == plan
-        True
+        >>> plan.targets, plan.budget.trials
+        (['reviews'], 2)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -157,7 +156,16 @@ class Plan(BaseModel):
         return self.regret_left is None
 
     def save(self, path: str | Path) -> None:
-        """Write the plan as JSON."""
+        """Write the plan as JSON.
+
+        Example:
+            `plan` is a plan of three steps.
+
+            >>> from pathlib import Path
+            >>> plan.save("plan.json")
+            >>> Path("plan.json").is_file()
+            True
+        """
         write_json(Path(path), {"format": FORMAT, **self.model_dump(mode="json")})
 
     @classmethod
@@ -167,6 +175,14 @@ class Plan(BaseModel):
         Raises:
             InputError: if the file is not there.
             ArtifactError: if it is no plan, damaged, or of a newer format.
+
+        Example:
+            `plan` is a plan of three steps.
+
+            >>> import transfercast as tc
+            >>> plan.save("plan.json")
+            >>> tc.Plan.load("plan.json") == plan
+            True
         """
         path = Path(path)
         content: dict[str, Any] = read_json(path, "a plan ('transfercast plan' makes one)", FORMAT)
@@ -206,7 +222,17 @@ class Plan(BaseModel):
         ]
 
     def to_frame(self) -> pd.DataFrame:
-        """The rows as a frame."""
+        """The rows as a frame.
+
+        Example:
+            `plan` is a plan of three steps.
+
+            >>> plan.to_frame()[["rank", "source", "target", "state"]]
+               rank   source   target state
+            0     0  (alone)  reviews   new
+            1     1   tweets  reviews   new
+            2     2    forum  reviews   new
+        """
         return pd.DataFrame(self.rows())
 
     def __repr__(self) -> str:

@@ -171,6 +171,12 @@ class Recipe(BaseModel):
 
         Raises:
             InputError: if the key has an unknown part or a value out of range.
+
+        Example:
+            >>> import transfercast as tc
+            >>> recipe = tc.Recipe.parse("lora/epochs=6")
+            >>> recipe.adaptation, recipe.epochs, recipe.rate
+            ('lora', 6, 0.001)
         """
         adaptation, *parts = key.split("/")
         given = {}

@@ -136,11 +136,8 @@ class FeatureTable:
         >>> table = tc.FeatureTable(pd.DataFrame({"logme": [0.1, 0.4]}, index=index), (logme,))
         >>> table
         <FeatureTable of 2 candidates, 1 targets, 1 columns>
-        >>> table.save("features.parquet")
-        >>> tc.FeatureTable.load("features.parquet").frame["logme"].tolist()
-        [0.1, 0.4]
-        >>> table.with_recipes([tc.Recipe(), tc.Recipe(adaptation="features")])
-        <FeatureTable of 4 candidates, 1 targets, 1 columns>
+        >>> table.candidates[1]
+        Candidate(source='tweets', target='reviews', recipe='full')
     """
 
     frame: pd.DataFrame
@@ -182,14 +179,31 @@ class FeatureTable:
         return [self.provenance.encoder_of(candidate.source) for candidate in self.candidates]
 
     def with_recipes(self, recipes: list[Recipe]) -> FeatureTable:
-        """Every pair once for every recipe: candidates are then pairs x recipes."""
+        """Every pair once for every recipe: candidates are then pairs x recipes.
+
+        Example:
+            `table` holds the features of four sources for one target.
+
+            >>> import transfercast as tc
+            >>> table.with_recipes([tc.Recipe(), tc.Recipe(adaptation="features")])
+            <FeatureTable of 8 candidates, 1 targets, 1 columns>
+        """
         pairs = self.frame.droplevel("recipe")
         pairs = pairs[~pairs.index.duplicated()]
         crossed = pd.concat({recipe.key: pairs for recipe in recipes}, names=["recipe"])
         return replace(self, frame=crossed.reorder_levels(INDEX))
 
     def save(self, path: str | Path) -> None:
-        """Write the table to a Parquet file."""
+        """Write the table to a Parquet file.
+
+        Example:
+            `table` holds the features of four sources for one target.
+
+            >>> import transfercast as tc
+            >>> table.save("features.parquet")
+            >>> tc.FeatureTable.load("features.parquet").frame.equals(table.frame)
+            True
+        """
         path = Path(path)
         about = {
             "format": FORMAT,
@@ -208,6 +222,14 @@ class FeatureTable:
         Raises:
             InputError: if the file is not there.
             ArtifactError: if it is no feature table, or of a newer format.
+
+        Example:
+            `table` holds the features of four sources for one target.
+
+            >>> import transfercast as tc
+            >>> table.save("features.parquet")
+            >>> tc.FeatureTable.load("features.parquet")
+            <FeatureTable of 4 candidates, 1 targets, 1 columns>
         """
         path = Path(path)
         if not path.is_file():

@@ -76,7 +76,7 @@ def search(
         `pool` is a pool of two sources, and `reviews` a task.
 
         >>> import transfercast as tc
-        >>> table = tc.extract_features(pool, [reviews], only=["logme"])
+        >>> table = tc.extract_features(pool, [reviews], only=["logme"], recipe=tc.Recipe(epochs=1))
         >>> plan = tc.plan(tc.Predictor().predict(table), table, tc.Budget(trials=2))
         >>> result = tc.search(plan, "history.db")
         >>> sorted(result.to_frame()["source"])

@@ -300,6 +300,15 @@ class History:
 
         Raises:
             InputError: if the file cannot be written, or its ending is another.
+
+        Example:
+            `history` holds thirty runs.
+
+            >>> import transfercast as tc
+            >>> history.export_file("transfers.csv")
+            30
+            >>> tc.History("copy.db").import_file("transfers.csv")
+            30
         """
         return _write(table_of(self.frames()), Path(path), "observations")
 
