@@ -7,9 +7,9 @@ Within each target, with x the columns' ranks in [-0.5, 0.5] and y the relative 
 where v is the equal vote of the measures and u what it is worth: by least squares on n transfers, u_0, pulled toward 1. So a
 column that shows nothing keeps its vote, and a few transfers change little (ridge regression toward a prior mean; Hoerl and
 Kennard 1970). They are learned from transfers with the most frequent recipe. The weight of another adaptation is twice
-the share of the headroom by which its scores differ from these on the same pairs (least squares, shrunk by RECIPE_PAIRS), because two
-values of a column are half a rank apart. Names of sources and targets are not used. Weights, gains and intervals are judged on
-families of tasks that were held out whole, with their sources.
+the share of the headroom by which its scores differ from these on the same pairs (least squares, shrunk by RECIPE_PAIRS),
+because two values of a column are half a rank apart. Names of sources and targets are not used. Weights, gains and intervals
+are judged on families of tasks that were held out whole, with their sources.
 """
 
 from __future__ import annotations
