@@ -147,9 +147,9 @@ class SourcePool(Mapping[str, Source]):
         Example:
             >>> import pandas as pd
             >>> import transfercast as tc
-            >>> things = ("film", "book", "song", "play", "meal", "trip")
+            >>> things = ("film", "book", "song", "play", "meal", "trip", "show", "game")
             >>> words = {"good": 1, "great": 1, "bad": 0, "poor": 0}
-            >>> starts = ("a", "what a", "such a")
+            >>> starts = ("a", "what a", "such a", "the", "one more")
             >>> rows = [(f"{start} {word} {thing}", words[word]) for start in starts for word in words for thing in things]
             >>> reviews = tc.Task.from_dataset(pd.DataFrame(rows, columns=["text", "label"]), name="reviews")
             >>> pool = tc.SourcePool.fit("pool", [reviews], encoder="offline", recipe=tc.Recipe(adaptation="features"))
