@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from tests.core.test_core import column
 from tests.docs.pages import ROOT
 from transfercast.cli import app
 from transfercast.core.records import ALONE, Observation, Recipe
 from transfercast.core.table import INDEX, FeatureTable, Provenance, TargetFacts
+from transfercast.features.registry import measures
 from transfercast.history.store import History
 
 spec = importlib.util.spec_from_file_location("make_walkthrough", ROOT / "docs" / "make_walkthrough.py")
@@ -29,7 +29,7 @@ REMADE = "run: python docs/make_walkthrough.py"
 
 TARGETS = ("rescue_request", "volunteering")
 SOURCES = (*TARGETS, "donation", "goods_request", "observation", "warning")
-SCHEMA = (column("nearness"), column("shared_words", group="attribution"))
+SCHEMA = (*measures()["logme"].schema(), *measures()["ansat"].schema())  # known to the predictor that comes with the package
 RECIPE = "full/lr=0.0002/epochs=3/batch=8/tokens=32"
 
 
@@ -49,7 +49,7 @@ def files(tmp_path, monkeypatch):
     recipe = Recipe.parse(RECIPE).key
     rng = np.random.default_rng(0)
     index = pd.MultiIndex.from_tuples([(*pair, recipe) for pair in pairs()], names=INDEX)
-    frame = pd.DataFrame(rng.uniform(size=(len(index), 2)), index, [one.name for one in SCHEMA])
+    frame = pd.DataFrame(rng.uniform(size=(len(index), len(SCHEMA))), index, [one.name for one in SCHEMA])
     facts = {
         name: TargetFacts(fingerprint="", metric="positive_f1", train_rows=48, score=0.6, seconds_per_row_epoch=0.05)
         for name in TARGETS
