@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from tests.core.test_core import column
 from transfercast.core.records import Candidate
 from transfercast.core.table import TargetFacts
-from transfercast.predictor.data import Candidates, Transfers, candidates_of
+from transfercast.predictor.data import Candidates, Transfers, candidates_of, joined
 from transfercast.predictor.prior import RANGE, centred_ranks, key_of, prior_points, ranks_of
 from transfercast.predictor.prior_fit import RECIPE_PAIRS, RIDGE, VOTE_ROWS, fit_on_families, held_out_families, learned_weights
 from transfercast.predictor.relative import relative_scores
@@ -102,6 +102,21 @@ def test_what_an_adaptation_adds_is_learned_from_pairs_trained_both_ways_worked_
     assert learned_weights(some) == {"recipe_frozen@1": pytest.approx(2 * effect, abs=1e-6)}
     added = prior_points(rows.take(np.array([0, 1, 3])), ("recipe",), np.full(3, 0.5), learned_weights(some))[:, 0]
     assert added[2] - added[0] == pytest.approx(0.5 * effect, abs=1e-6)
+
+
+def test_weights_of_measures_rest_on_the_most_frequent_recipe_alone():
+    some = transfers([f"t{n}" for n in range(6)], [f"s{n}" for n in range(8)])
+    few = np.arange(0, len(some), 3)
+    other = replace(some.candidates.take(few), recipes=np.full(len(few), "full/head=fresh", dtype=object))
+    both = Transfers(joined([some.candidates, other]), np.r_[some.score, 1 - some.score[few]], np.ones(len(some) + len(few)))
+    assert learned_weights(both) == learned_weights(some)
+
+
+def test_where_only_recipes_have_weights_the_measures_still_vote():
+    rows = transfers(["t0"], ["s0", "s1", "s2"]).candidates
+    votes = prior_points(rows, rows.evidence_groups, np.ones(3), {})
+    assert np.abs(votes).max() > 0
+    np.testing.assert_array_equal(prior_points(rows, rows.evidence_groups, np.ones(3), {"recipe_frozen@1": -0.3}), votes)
 
 
 def test_a_family_is_held_out_with_its_sources():
