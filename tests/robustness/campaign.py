@@ -7,6 +7,7 @@ unforeseen, no terminal code, no hang, and no file or folder made, changed or re
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import shlex
@@ -116,13 +117,23 @@ def copy_named(words: list[str], goods: Path, folder: Path) -> None:
 
 def run(command: str, folder: Path, seconds: float = 10 * MOST_SECONDS) -> Outcome:
     """Run a command of transfercast in a folder, in this process, and break it off after so many seconds."""
-    with contextlib.chdir(folder), no_hang(seconds):
+    with contextlib.chdir(folder), no_hang(seconds), no_garbage_of_others():
         started, processor = time.perf_counter(), time.process_time()
         result: Result = CliRunner().invoke(app, shlex.split(command), color=True)  # else codes were taken out unseen
         took = time.process_time() - processor, time.perf_counter() - started
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Outcome(result.exit_code, result.output, result.stderr, *took)
+
+
+@contextlib.contextmanager
+def no_garbage_of_others() -> Iterator[None]:
+    """Collect no garbage meanwhile: what earlier tests left behind takes up to seconds, and is not of this command."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextlib.contextmanager

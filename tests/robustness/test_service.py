@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import gzip
 import json
 import re
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.robustness.campaign import no_hang
+from tests.robustness.campaign import no_garbage_of_others, no_hang
 from tests.robustness.damage import DEEP, DIGITS
 
 testclient = pytest.importorskip("fastapi.testclient")
@@ -258,12 +257,10 @@ def client(goods, tmp_path_factory):
 
 @pytest.mark.parametrize("request_", [*BYTES, *FORECASTING, *PLANNING, *OBSERVING, *HEADERS], ids=lambda one: one.id)
 def test_a_request_is_answered_with_what_is_wrong_with_it(request_, client):
-    with no_hang(10 * MOST_SECONDS):
-        gc.disable()  # what earlier tests left behind is not of this answer
+    with no_hang(10 * MOST_SECONDS), no_garbage_of_others():
         started = time.process_time()
         answer = client.request(request_.method, request_.path, content=request_.body, headers=dict(request_.headers))
         took = time.process_time() - started
-        gc.enable()
     allowed = request_.status if isinstance(request_.status, tuple) else (request_.status,)
     assert answer.status_code in allowed, f"{answer.status_code}: {answer.text[:500]}"
     assert re.search(request_.says, answer.text, re.IGNORECASE), answer.text[:500]
