@@ -1,4 +1,7 @@
-"""What the examples in docstrings find: an empty folder of their own, and the names that their first sentence explains."""
+"""What the examples in docstrings find: an empty folder of their own, and the names that their first sentence explains.
+
+The tests use the encoder, too.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pandas as pd
 import pytest
 
 import transfercast as tc
-from tests.conftest import sentences, tiny_encoder, write_csv  # noqa: F401 - a fixture of the examples, too
+from tests.conftest import WORDS, sentences, write_csv
 from transfercast.core.records import ALONE
 from transfercast.core.table import INDEX, Column, Provenance, TargetFacts
 
@@ -53,6 +56,26 @@ FAST = tc.Recipe(learning_rate=1e-2, epochs=1, batch_size=8, max_tokens=16)
 LOGME = Column(name="logme", measure="logme", version=1, better="higher", group="embeddings")
 FIT = {"news": 0.1, "tweets": 0.9, "forum": 0.6, "recipes": 0.3}
 """LogME of each source on every target, without noise."""
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory) -> Path:
+    """A two-layer BERT of 16 dimensions with random weights and a word-piece vocabulary."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "##s", "##ing", ".", ",", "!"]
+    (folder / "vocab.txt").write_text("\n".join(pieces), encoding="utf-8")
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(pieces), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=64, initializer_range=0.3,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +142,7 @@ def example_plan(example_forecast, example_table) -> tc.Plan:
 
 
 @pytest.fixture(scope="session")
-def _pool_folder(tmp_path_factory, tiny_encoder) -> Path:  # noqa: F811 - a fixture
+def _pool_folder(tmp_path_factory, tiny_encoder) -> Path:
     folder = tmp_path_factory.mktemp("examples")
     files = [write_csv(folder / f"{name}.csv", sentences(60, name, seed=1)) for name in ("help", "storm")]
     tc.SourcePool.fit(folder / "pool", [tc.Task.from_csv(file) for file in files], encoder=str(tiny_encoder), recipe=FAST)
@@ -140,7 +163,7 @@ def example_reviews(tmp_path) -> tc.Task:
 
 
 @pytest.fixture
-def example_encoder(tiny_encoder) -> str:  # noqa: F811 - a fixture
+def example_encoder(tiny_encoder) -> str:
     """The folder of a base encoder."""
     return str(tiny_encoder)
 

@@ -83,7 +83,8 @@ def cause_of(why: str) -> Cause:
     >>> cause_of("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB")
     'out of memory'
     """
-    for kind, cause in ((Diverged, "divergence"), (TimeLimit, "time limit")):
-        if why.startswith(f"{kind.__name__}: "):
-            return cause  # type: ignore[return-value] # mypy widens the tuple's literals
+    if why.startswith(f"{Diverged.__name__}: "):
+        return "divergence"
+    if why.startswith(f"{TimeLimit.__name__}: "):
+        return "time limit"
     return "out of memory" if _MEMORY.search(why) else "other"
