@@ -198,7 +198,7 @@ def rank_maps(
     by_pooling: dict[Pooling, dict[str, Path]] = {}
     for name, card in cards.items():
         try:
-            by_pooling.setdefault(card.pooling_for(config), {})[name] = card.folder
+            by_pooling.setdefault(card.pooling_for(config), {})[name] = card.folder.absolute()  # worker processes may be in another folder
         except TransfercastError as error:
             failed[name] = str(error)
     split, seen = task.kind is Kind.SEQUENCE, task.seen
