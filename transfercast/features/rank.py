@@ -198,7 +198,8 @@ def rank_maps(
     by_pooling: dict[Pooling, dict[str, Path]] = {}
     for name, card in cards.items():
         try:
-            by_pooling.setdefault(card.pooling_for(config), {})[name] = card.folder.absolute()  # worker processes may be in another folder
+            # absolute, for worker processes may have begun in another folder
+            by_pooling.setdefault(card.pooling_for(config), {})[name] = card.folder.absolute()
         except TransfercastError as error:
             failed[name] = str(error)
     split, seen = task.kind is Kind.SEQUENCE, task.seen
