@@ -47,7 +47,7 @@ def test_an_artifact_holds_json_safetensors_and_markdown_only(version):
     assert "figures are for held-out targets" in (version / "CARD.md").read_text().replace("\n", " ")
 
 
-@pytest.mark.parametrize("name", ["residuals.json", "matrix.safetensors", "model.json", "ranker.json", "regressor.json"])
+@pytest.mark.parametrize("name", ["residuals.json", "matrix.safetensors", "model.json", "regressor.json"])
 def test_a_changed_or_missing_file_is_refused(version, name):
     (version / name).write_text("{}")
     with pytest.raises(ArtifactError, match=rf"{name}: missing or changed since the manifest was written"):
@@ -65,9 +65,9 @@ def test_another_format_is_refused(version, number, told):
         Predictor.load(version)
 
 
-@pytest.mark.parametrize("name", ["model.json", "matrix.safetensors", "residuals.json", "ranker.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["model.json", "matrix.safetensors", "residuals.json", "regressor.json", "manifest.json"])
 @pytest.mark.parametrize("content", [b'{"a": [1, ', b"[" * 100_000, b"\xff\xfe", b"[]", b"1" * 5_000,
-                                     b'{"format": 6, "sha256": {"\\u0000": ""}}'],
+                                     b'{"format": 7, "sha256": {"\\u0000": ""}}'],
                          ids=["cut", "deep", "not UTF-8", "a list", "5,000 digits", "a name that no file has"])  # fmt: skip
 def test_what_is_no_json_of_ours_is_refused_in_one_line_even_with_matching_hashes(version, name, content):
     if name == "manifest.json":
@@ -126,11 +126,11 @@ def at(name, place, value):
 
 @pytest.mark.parametrize(
     "changes",
-    [at("encoder", 0, 9), at("target", 0, -1), at("source", 0, 10**6), at("outcome", 0, np.nan), at("evidence", (0, 0), np.inf),
-     lambda a: a | {"outcome": a["outcome"][:-1]}, lambda a: a | {"target": a["target"].astype(np.float64)},
+    [at("encoder", 0, 9), at("target", 0, -1), at("source", 0, 10**6), at("outcomes", (0, 0), np.nan), at("evidence", (0, 0), np.inf),
+     lambda a: a | {"outcomes": a["outcomes"][:-1]}, lambda a: a | {"target": a["target"].astype(np.float64)},
      lambda a: {name: values for name, values in a.items() if name != "measures"},
-     lambda a: a | {"measures": a["measures"][:, :, :1]}, lambda a: a | {"outcome": np.array(0.5)},
-     lambda a: a | {name: np.repeat(a[name], 2, axis=0) for name in ("encoder", "target", "source", "evidence", "outcome")}],
+     lambda a: a | {"measures": a["measures"][:, :, :1]}, lambda a: a | {"outcomes": np.array(0.5)},
+     lambda a: a | {name: np.repeat(a[name], 2, axis=0) for name in ("encoder", "target", "source", "evidence", "outcomes")}],
 )  # fmt: skip
 def test_a_matrix_that_does_not_fit_together_is_refused_even_with_matching_hashes(version, changes):
     arrays = safetensors.numpy.load((version / "matrix.safetensors").read_bytes())
@@ -139,7 +139,7 @@ def test_a_matrix_that_does_not_fit_together_is_refused_even_with_matching_hashe
         Predictor.load(version)
 
 
-@pytest.mark.parametrize("name", ["ranker.json", "regressor.json", "matrix.safetensors"])
+@pytest.mark.parametrize("name", ["regressor.json", "matrix.safetensors"])
 def test_a_file_that_the_manifest_does_not_name_is_missed(version, name):
     manifest = json.loads((version / "manifest.json").read_text())
     del manifest["sha256"][name]
@@ -163,8 +163,8 @@ def test_a_table_without_any_of_its_columns_is_refused(version):
         Predictor.load(version).predict(FeatureTable(frame, schema, table.provenance))
 
 
-def test_a_predictor_of_format_6_that_was_kept_is_read_and_forecasts_as_it_did():
-    kept = Predictor.load(Path(__file__).parents[1] / "artifacts" / "predictor-6")
+def test_a_predictor_of_format_7_that_was_kept_is_read_and_forecasts_as_it_did():
+    kept = Predictor.load(Path(__file__).parents[1] / "artifacts" / "predictor-7")
     forecast = kept.predict(table_of(past(4, 4, seed=1), "t0"))
     assert kept.id == "0001-00000000"
-    np.testing.assert_allclose(forecast.score, [0.4734448, 0.4082714, 0.4022808, 0.4110847], atol=1e-6)
+    np.testing.assert_allclose(forecast.score, [0.4985206, 0.4661146, 0.4583635, 0.4650212], atol=1e-6)

@@ -22,12 +22,11 @@ ROWS = np.random.default_rng(0).normal(size=(60, COLUMNS))
 
 
 def trained() -> bytes:
-    query_ids = np.repeat(np.arange(6), 10)
     outcome = ROWS[:, 0] + np.random.default_rng(1).normal(size=60)
     with pytest.MonkeyPatch.context() as few:
         few.setattr(module, "ROUNDS", 2)
         few.setitem(module._PARAMETERS, "min_child_weight", 0.01)
-        return bytes(module.fit_ranker(ROWS, outcome, query_ids).save_raw("json"))
+        return bytes(module.fit_regressor(ROWS, outcome).save_raw("json"))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +81,7 @@ TREES = "learner/gradient_booster/model/trees"
         ("learner/gradient_booster/model/gbtree_model_param/num_trees", "99"),
         (f"{PARAM}/num_feature", "1000000000"), (f"{PARAM}/num_class", "1000000"), (f"{PARAM}/num_target", "1000000"),
         (f"{PARAM}/base_score", "1E0"), (f"{PARAM}/surprise", "1"),
-        ("learner/objective/name", "binary:logistic"), ("learner/objective/lambdarank_param/lambdarank_unbiased", "1"),
+        ("learner/objective/name", "binary:logistic"), ("learner/objective/reg_loss_param/scale_pos_weight", "9"),
         ("learner/feature_names", ["a"]), ("learner/attributes", {"best_iteration": "99"}), ("version", [9]), ("surprise", 1),
     ],
 )  # fmt: skip

@@ -42,12 +42,14 @@ def test_masked_forecasts_do_not_change_with_what_is_hidden(regime):
         own, process = parts[0]
         rows = process.matrix.rows_of(transfers.candidates)
         assert set(np.nonzero(out)[0]) == set(own)
-        found.append((process.forecast(rows.take(own)).total, process.reciprocity(rows.take(own))))
-    np.testing.assert_array_equal(found[0][0], found[1][0])
-    np.testing.assert_array_equal(found[0][1], found[1][1])
+        rows = rows.take(own)
+        relative, top = process.forecasts(rows)
+        found.append((relative.total, top.total, process.reciprocity(rows), process.elsewhere(rows)))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_what_the_ranker_learns_from_does_not_know_a_row_s_own_target():
+def test_what_the_regressor_learns_from_does_not_know_a_row_s_own_target():
     out = SEEN.candidates.targets == "a"
     one, other = (fit_base_models(transfers, SCHEMA, True).examples(transfers) for transfers in (SEEN, scrambled(out)))
     np.testing.assert_array_equal(one[out], other[out])

@@ -48,7 +48,7 @@ def test_a_source_that_was_never_observed_is_forecast_by_its_evidence_alone():
 def test_it_is_the_posterior_mean_under_the_whole_covariance():
     seen = grid([f"t{n}" for n in range(4)], [f"s{n}" for n in range(5)], ("e", "f"))
     process = process_of(seen)
-    rows, outcome = process.matrix.rows, process.matrix.outcome
+    rows, outcomes = process.matrix.rows, process.matrix.outcomes
     inputs = np.concatenate([rows.evidence, process.reciprocity(rows)], axis=1)
 
     def covariance(i, j):
@@ -56,17 +56,27 @@ def test_it_is_the_posterior_mean_under_the_whole_covariance():
         effects = (rows.source[i] == rows.source[j]) * shared * process._kernel[rows.target[i], rows.target[j]]
         return effects + inputs[i] @ inputs[j] / RIDGE
 
-    numbers = range(len(outcome))
+    numbers = range(len(outcomes))
     whole = np.array([[covariance(i, j) for j in numbers] for i in numbers])
-    expected = whole @ np.linalg.solve(whole + NOISE * np.eye(len(whole)), outcome)
-    assert process.forecast(rows).total == pytest.approx(expected)
+    expected = whole @ np.linalg.solve(whole + NOISE * np.eye(len(whole)), outcomes)
+    assert process.forecast(rows).total == pytest.approx(expected[:, 0])
+    assert process.forecasts(rows)[1].total == pytest.approx(expected[:, 1])
+
+
+def test_elsewhere_is_the_source_s_mean_over_the_observed_cells():
+    seen = transfers_from([("a", "t", 0.9), ("b", "t", 0.1), ("a", "u", 0.3), ("b", "u", 0.7), ("a", "v", 0.8), ("c", "v", 0.2)])
+    process = process_of(seen)
+    rows = process.matrix.rows_of(transfers_from([("a", "new", 0.0), ("b", "new", 0.0), ("x", "new", 0.0)]).candidates)
+    # the better of two has 1, the other -1, in both outcomes
+    np.testing.assert_allclose(process.elsewhere(rows), [[1 / 3, 1 / 3], [0, 0], [np.nan, np.nan]], atol=1e-12)
+    assert np.isnan(process_of(seen, history=False).elsewhere(rows)).all()
 
 
 def test_without_history_it_is_scikit_learn_s_ridge_on_the_evidence():
     seen = grid([f"t{n}" for n in range(5)], [f"s{n}" for n in range(6)])
     process = process_of(seen, history=False)
     rows = process.matrix.rows
-    ridge = Ridge(alpha=RIDGE * NOISE, fit_intercept=False).fit(rows.evidence, process.matrix.outcome)
+    ridge = Ridge(alpha=RIDGE * NOISE, fit_intercept=False).fit(rows.evidence, process.matrix.outcomes[:, 0])
     assert process.forecast(rows).total == pytest.approx(ridge.predict(rows.evidence))
     assert (process.forecast(rows).effects == 0).all()
 

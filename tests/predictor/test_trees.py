@@ -1,11 +1,11 @@
-"""The ranker and the regressor: relevance, margins and reasons."""
+"""The regressor: margins and reasons."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from transfercast.predictor.trees import MOST_RELEVANCE, contributions, fit_ranker, fit_regressor, margins, relevance
+from transfercast.predictor.trees import contributions, fit_regressor, margins
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(200, 3))
@@ -15,27 +15,13 @@ OUTCOME = INPUTS[:, 1] + 0.1 * RNG.normal(size=200)
 
 @pytest.fixture(scope="module")
 def booster():
-    return fit_ranker(INPUTS, OUTCOME, QUERIES)
-
-
-def test_relevance_is_the_rank_from_below_and_of_long_lists_the_top_of_it():
-    assert relevance(np.array([0.3, 0.1, 0.3, 5.0]), np.array([0, 0, 0, 1])).tolist() == [1, 0, 1, 0]
-    long = relevance(np.arange(100.0), np.zeros(100, dtype=int))
-    assert long[-1] == MOST_RELEVANCE
-    assert long[:69].tolist() == [0] * 69
-    assert long[69] == 1
+    return fit_regressor(INPUTS, OUTCOME)
 
 
 def test_it_orders_by_the_column_that_matters_and_means_nothing_between_queries(booster):
     said = margins(booster, INPUTS, QUERIES)
     assert np.corrcoef(said, OUTCOME)[0, 1] > 0.8
     assert [said[query == QUERIES].mean() for query in range(10)] == pytest.approx([0.0] * 10, abs=1e-9)
-
-
-def test_rows_may_come_in_any_order(booster):
-    order = np.random.default_rng(1).permutation(200)
-    again = fit_ranker(INPUTS[order], OUTCOME[order], QUERIES[order])
-    assert np.corrcoef(margins(again, INPUTS, QUERIES), margins(booster, INPUTS, QUERIES))[0, 1] > 0.95
 
 
 def test_reasons_differ_within_a_query_as_margins_do(booster):

@@ -76,21 +76,21 @@ def _hashed_anew(path: Path) -> None:
 
 BYTES = [
     Case("predictor as it should be", nothing, PLAN, 0, "2 trials", ("plan.json",)),
-    *(file("of lists in one another", name, nested) for name in (*FILES, "manifest.json", "ranker.json", MATRIX)),
-    *(file("that is not UTF-8", name, not_utf8) for name in (*FILES, "manifest.json", "ranker.json", MATRIX)),
-    *(file("cut in the middle", name, first(0.5)) for name in (*FILES, "manifest.json", "ranker.json", MATRIX)),
+    *(file("of lists in one another", name, nested) for name in (*FILES, "manifest.json", "regressor.json", MATRIX)),
+    *(file("that is not UTF-8", name, not_utf8) for name in (*FILES, "manifest.json", "regressor.json", MATRIX)),
+    *(file("cut in the middle", name, first(0.5)) for name in (*FILES, "manifest.json", "regressor.json", MATRIX)),
     *(
         file("that is a list", name, lambda good: b"[]", code=(0, DAMAGED) if name == "report.json" else DAMAGED)
-        for name in (*FILES, "manifest.json", "ranker.json", MATRIX)
+        for name in (*FILES, "manifest.json", "regressor.json", MATRIX)
     ),
-    *(file("that is a word", name, lambda good: b'"x"') for name in ("model.json", "residuals.json", "ranker.json", MATRIX)),
-    *(file("of no bytes", name, emptied) for name in ("model.json", "manifest.json", "ranker.json", MATRIX)),
+    *(file("that is a word", name, lambda good: b'"x"') for name in ("model.json", "residuals.json", "regressor.json", MATRIX)),
+    *(file("of no bytes", name, emptied) for name in ("model.json", "manifest.json", "regressor.json", MATRIX)),
     *(
         file("another than the manifest says", name, lambda good: good + b" ", fitting=False)
-        for name in (*FILES, "ranker.json", MATRIX)
+        for name in (*FILES, "regressor.json", MATRIX)
     ),
     file("compressed", "model.json", gzipped),
-    file("of random bytes", "ranker.json", lambda good: random_bytes(9, 3000)),
+    file("of random bytes", "regressor.json", lambda good: random_bytes(9, 3000)),
 ]
 
 MANIFEST = [
@@ -135,7 +135,7 @@ MODEL = [
 
 def tampered(what: str, change: Callable[[Any], object], code: int | tuple[int, ...] = DAMAGED) -> Case:
     """A booster that somebody changed so that XGBoost itself would crash, hang or take all memory, its hash made to fit."""
-    return content(f"tampered with: {what}", "ranker.json", change, code)
+    return content(f"tampered with: {what}", "regressor.json", change, code)
 
 
 def _tree(*path: str | int, value: Any) -> Callable[[Any], None]:

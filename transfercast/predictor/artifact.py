@@ -9,7 +9,7 @@
     meta/versions/ID/CARD.md          the same for people
 
 Hashes show damage. Contents are checked in `persistence`, and boosters in `boosters`; `versions` keeps which version is in
-force. Raise FORMAT when an older version of the package would misread a folder. Formats 1 to 5 (other models) are refused: a
+force. Raise FORMAT when an older version of the package would misread a folder. Formats 1 to 6 (other models) are refused: a
 new predictor can be learned from the history.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from transfercast.core.errors import ArtifactError
 from transfercast.core.files import parse_json, read_json, reason, sha256_of, write_json
 
-FORMAT = 6
+FORMAT = 7
 FILES = ("model.json", "residuals.json", "report.json")
 
 

@@ -1,9 +1,13 @@
-"""The base models: their forecasts of rows, by regime, and the contributions to these."""
+"""The base models: their forecasts of rows, by regime, and the contributions to these.
+
+The process forecasts relative scores, which tell all sources apart; the regressor adds trees to its forecast of exponential
+ranks, which tell the best few apart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,29 +17,31 @@ from transfercast.predictor.data import Candidates, Transfers
 from transfercast.predictor.masking import COLD, Regime, hidden_together, regimes_of
 from transfercast.predictor.performance import PerformanceMatrix, Rows, performance_matrix
 from transfercast.predictor.process import RECIPROCITY, PairProcess
-from transfercast.predictor.relative import relative_scores
-from transfercast.predictor.trees import contributions, fit_ranker, fit_regressor, margins
+from transfercast.predictor.relative import outcomes
+from transfercast.predictor.trees import contributions, fit_regressor, margins
 
 if TYPE_CHECKING:
     from xgboost import Booster
 
-MODELS = ("process", "ranker", "regressor")
-TREES = MODELS[1:]
+MODELS = ("process", "regressor")
+ELSEWHERE = ("relative score of the source elsewhere", "exponential rank of the source elsewhere")
+OWN_INPUTS = ("forecast of the process", *RECIPROCITY, *ELSEWHERE)
+"""Inputs of the trees that come from the history."""
 
 
 @dataclass(frozen=True)
 class BaseModels:
-    """Process, ranker and regressor, fitted on some transfers.
+    """Process and regressor, fitted on some transfers.
 
     Attributes:
         process: process with all cells.
         columns: columns of measures and recipes that were learned from.
-        boosters: trees by name, fitted on inputs of target cold start; empty before they are fitted.
+        regressor: trees, fitted on inputs of target cold start; None before they are fitted.
     """
 
     process: PairProcess
     columns: tuple[Column, ...]
-    boosters: dict[str, Booster] = field(default_factory=dict)
+    regressor: Booster | None = None
 
     @property
     def matrix(self) -> PerformanceMatrix:
@@ -45,17 +51,20 @@ class BaseModels:
     @property
     def input_columns(self) -> tuple[Column, ...]:
         """Inputs of the trees, in order."""
-        own = ("forecast of the process", *RECIPROCITY)
-        history = tuple(Column(name=name, measure=name, version=1, better="unknown", group="history") for name in own)
+        history = tuple(Column(name=name, measure=name, version=1, better="unknown", group="history") for name in OWN_INPUTS)
         return (*history, *self.matrix.columns, *self.columns)
 
     def forecasts(self, candidates: Candidates) -> np.ndarray:
-        """(n, m) relative scores of new rows by each of MODELS."""
+        """(n, m) forecasts of new rows by each of MODELS: relative scores, and exponential ranks."""
         rows = self.matrix.rows_of(candidates)
-        total = self.process.forecast(rows).total
-        inputs = self._inputs(self.process, rows, total, candidates)
-        ranker, regressor = (margins(self.boosters[name], inputs, candidates.query_ids) for name in TREES)
-        return np.stack([total, ranker, total + regressor], axis=1)
+        relative, top = self.process.forecasts(rows)
+        inputs = self._inputs(self.process, rows, top.total, candidates)
+        return np.stack([relative.total, top.total + margins(self._trees, inputs, candidates.query_ids)], axis=1)
+
+    @property
+    def _trees(self) -> Booster:
+        assert self.regressor is not None, "the trees are not fitted yet"
+        return self.regressor
 
     def regimes(self, candidates: Candidates) -> np.ndarray:
         """(n,) the cold-start regime of each row."""
@@ -69,21 +78,23 @@ class BaseModels:
             chosen: (k,) numbers of the rows to explain.
 
         Returns:
-            (m, k, f) contributions by input column; the first three are the history's. They leave out a constant that is the
-            same for all rows of a query.
+            (m, k, f) contributions by input column; the first of OWN_INPUTS have the history's. They leave out a constant that
+            is the same for all rows of a query.
         """
         rows = self.matrix.rows_of(candidates)
-        parts = self.process.forecast(rows)
-        inputs = self._inputs(self.process, rows, parts.total, candidates)
-        own = np.zeros((len(chosen), inputs.shape[1]))
-        own[:, 0], own[:, 1] = parts.effects[chosen], parts.reciprocity[chosen]
-        own[:, 3 : 3 + len(self.matrix.columns)] = parts.evidence[chosen]
-        ranker, regressor = (contributions(self.boosters[name], inputs[chosen]) for name in TREES)
-        return np.stack([own, ranker, own + regressor])
+        forecasts = self.process.forecasts(rows)
+        inputs = self._inputs(self.process, rows, forecasts[1].total, candidates)
+        result = np.zeros((len(MODELS), len(chosen), inputs.shape[1]))
+        for own, parts in zip(result, forecasts, strict=True):
+            own[:, 0], own[:, 1] = parts.effects[chosen], parts.reciprocity[chosen]
+            own[:, len(OWN_INPUTS) : len(OWN_INPUTS) + len(self.matrix.columns)] = parts.evidence[chosen]
+        result[1] += contributions(self._trees, inputs[chosen])
+        return result
 
-    def _inputs(self, process: PairProcess, rows: Rows, total: np.ndarray, candidates: Candidates) -> np.ndarray:
+    def _inputs(self, process: PairProcess, rows: Rows, top: np.ndarray, candidates: Candidates) -> np.ndarray:
         values = candidates.matrix([column.name for column in self.columns])
-        return np.concatenate([total[:, None], process.reciprocity(rows), rows.evidence, values], axis=1)
+        parts = (top[:, None], process.reciprocity(rows), process.elsewhere(rows), rows.evidence, values)
+        return np.concatenate(parts, axis=1)
 
     def masked(self, transfers: Transfers, regime: Regime, most: int | None = None) -> Iterator[tuple[np.ndarray, PairProcess]]:
         """Row numbers of observed transfers, each with the process without the cells that their regime excludes.
@@ -116,7 +127,7 @@ class BaseModels:
         for own, process in self.masked(transfers, COLD):
             candidates = transfers.candidates.take(own)
             rows = process.matrix.rows_of(candidates)
-            result[own] = self._inputs(process, rows, process.forecast(rows).total, candidates)
+            result[own] = self._inputs(process, rows, process.forecasts(rows)[1].total, candidates)
         return result
 
 
@@ -130,7 +141,5 @@ def fit_base_models(transfers: Transfers, columns: Sequence[Column], history: bo
     """
     measures = [column for column in columns if column.group != "recipe"]
     models = BaseModels(PairProcess(performance_matrix(transfers, measures), history), tuple(columns))
-    inputs, query_ids = models.examples(transfers), transfers.candidates.query_ids
-    outcome = relative_scores(transfers.score, query_ids)
-    ranker, regressor = fit_ranker(inputs, outcome, query_ids), fit_regressor(inputs, outcome - inputs[:, 0])
-    return replace(models, boosters=dict(zip(TREES, (ranker, regressor), strict=True)))
+    inputs, top = models.examples(transfers), outcomes(transfers.score, transfers.candidates.query_ids)[:, 1]
+    return replace(models, regressor=fit_regressor(inputs, top - inputs[:, 0]))

@@ -97,21 +97,6 @@ class _Nothing(_Exact):
     pass
 
 
-class _RankingParam(_Exact):
-    lambdarank_bias_norm: Literal["1"]
-    lambdarank_normalization: Literal["1"]
-    lambdarank_num_pair_per_sample: Literal["4294967295"]
-    lambdarank_pair_method: Literal["topk"]
-    lambdarank_score_normalization: Literal["1"] | None = None  # since XGBoost 3.0
-    lambdarank_unbiased: Literal["0"]
-    ndcg_exp_gain: Literal["1"]
-
-
-class _Ranking(_Exact):
-    name: Literal["rank:ndcg"]
-    lambdarank_param: _RankingParam
-
-
 class _LossParam(_Exact):
     scale_pos_weight: Literal["1"]
 
@@ -127,7 +112,7 @@ class _Learner(_Exact):
     feature_types: _Empty
     gradient_booster: _GradientBooster
     learner_model_param: _LearnerParam
-    objective: Annotated[_Ranking | _Squares, Field(discriminator="name")]
+    objective: _Squares
 
 
 class _Model(_Exact):

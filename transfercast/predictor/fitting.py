@@ -5,9 +5,10 @@ forecasts give the models' standard deviations, the slope of the calibration, th
 intervals; for the residuals of a fold, the first three come from the other folds. The forecast is the weighted mean of the
 models' forecasts, each divided by its standard deviation, with the weights
 
-    shares    process 1, ranker and regressor each T / (T + HALF_TREES) / 2, divided by their sum, with T targets
+    shares    process 1, regressor 2 P / (P + EQUAL_PAIRS), divided by their sum, with P observed pairs of source and target
 
-because trees need more targets than the process. For an evaluation, targets are held out before the transfers are given here.
+because trees need more observations than the process. For an evaluation, targets are held out before the transfers are given
+here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from transfercast.core.table import Column
-from transfercast.predictor.base_models import MODELS, TREES, BaseModels, fit_base_models
+from transfercast.predictor.base_models import MODELS, BaseModels, fit_base_models
 from transfercast.predictor.calibration import (
     STEEPEST,
     Calibration,
@@ -41,9 +42,9 @@ from transfercast.predictor.relative import relative_scores
 FEWEST_TARGETS = 3
 """With fewer targets no model is learned: the order is the prior's, and the levels are those observed."""
 
-HALF_TREES = 20
-"""Number of targets at which the trees together have half the weight of the process. On twenty published tables and parts of
-them, with 7 to 36 targets, NDCG was 1 lower with equal weights, and no better with weights learned on held-out targets."""
+EQUAL_PAIRS = 800.0
+"""Number of observed pairs at which process and regressor count equally; with many more, the regressor counts up to twice. On
+published tables, parts of them and the atlas, 400 to 1,600 gave the same NDCG within 0.2 (docs/benchmarks.md)."""
 
 FOLDS = 5
 ATLAS = "atlas"
@@ -115,14 +116,14 @@ def of_prior(calibration: Calibration, residuals: Residuals, schema: tuple[Colum
     return FittedModel("all", schema, None, np.ones(len(MODELS)), shares_of(0), calibration, residuals)
 
 
-def shares_of(targets: int) -> np.ndarray:
-    """(m,) shares of the base models in the forecast, given the number of observed targets.
+def shares_of(pairs: int) -> np.ndarray:
+    """(m,) shares of the base models in the forecast, given the number of observed pairs of source and target.
 
-    >>> shares_of(20).round(3).tolist()
-    [0.667, 0.167, 0.167]
+    >>> shares_of(800).tolist()
+    [0.5, 0.5]
     """
-    trees = targets / (targets + HALF_TREES) / len(TREES)
-    return np.array([1.0, *(trees for _ in TREES)]) / (1 + len(TREES) * trees)
+    trees = 2.0 * pairs / (pairs + EQUAL_PAIRS)
+    return np.array([1.0, trees]) / (1 + trees)
 
 
 NOTHING_OBSERVED = of_prior(Calibration(Levels({}, {}, 0.0, {})), {})
@@ -165,7 +166,8 @@ def _fit(
     transfers: Transfers, features: str, columns: tuple[Column, ...], regimes: tuple[Regime, ...], weights: Weights
 ) -> FittedModel:
     history, targets = uses_history(features), transfers.candidates.targets
-    folds, shares = folds_by(targets, min(FOLDS, len(np.unique(targets)))), shares_of(len(np.unique(targets)))
+    folds = folds_by(targets, min(FOLDS, len(np.unique(targets))))
+    shares = shares_of(len(set(zip(transfers.candidates.sources, targets, strict=True))))
     forecasts, errors = held_out_forecasts(transfers, columns, history, folds), np.zeros(len(transfers))
     outs = [folds == fold for fold in np.unique(folds)]
     for out in outs:

@@ -1,4 +1,4 @@
-"""The performance matrix: relative scores by encoder, target and source, and the targets' profiles by measures.
+"""The performance matrix: outcomes by encoder, target and source, and the targets' profiles by measures.
 
 A task may be both a target and a source, so sources and targets share one list of names. Recipes are averaged.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from transfercast.core.table import Column
 from transfercast.predictor.data import Candidates, Transfers
-from transfercast.predictor.relative import relative_scores, zscore_within
+from transfercast.predictor.relative import OUTCOMES, outcomes, zscore_within
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,21 @@ class Rows:
 
 @dataclass(frozen=True)
 class PerformanceMatrix:
-    """c observed cells, each the mean relative score of a source on a target with an encoder.
+    """c observed cells, each the mean outcomes of a source on a target with an encoder.
 
     Attributes:
         encoders: e names.
         tasks: u names of sources and targets.
         columns: f evidence columns that differ between the candidates of a target.
         rows: the c cells.
-        outcome: (c,) relative scores.
+        outcomes: (c, 2) the OUTCOMES of `relative`.
     """
 
     encoders: tuple[str, ...]
     tasks: tuple[str, ...]
     columns: tuple[Column, ...]
     rows: Rows
-    outcome: np.ndarray
+    outcomes: np.ndarray
 
     @property
     def profiles(self) -> TargetProfiles:
@@ -84,12 +84,12 @@ class PerformanceMatrix:
         """Some cells, by (c,) mask; the profiles of all targets are kept."""
         own = self.rows
         rows = Rows(own.encoder[cells], own.target[cells], own.source[cells], own.evidence[cells], own.profiles)
-        return replace(self, rows=rows, outcome=self.outcome[cells])
+        return replace(self, rows=rows, outcomes=self.outcomes[cells])
 
     def dense(self) -> np.ndarray:
-        """(e, t, u) outcomes; NaN where not observed."""
+        """(e, t, u) relative scores; NaN where not observed."""
         result = np.full((len(self.encoders), len(self.profiles.names), len(self.tasks)), np.nan)
-        result[self.rows.encoder, self.rows.target, self.rows.source] = self.outcome
+        result[self.rows.encoder, self.rows.target, self.rows.source] = self.outcomes[:, 0]
         return result
 
     def rows_of(self, candidates: Candidates) -> Rows:
@@ -115,16 +115,17 @@ def performance_matrix(transfers: Transfers, columns: Sequence[Column]) -> Perfo
     evidence = tuple(column for column in columns if not _is_fact(candidates, column))
     tasks, encoders = tuple(sorted({*known.targets, *known.sources})), tuple(sorted(set(candidates.encoder)))
     empty = Rows(*(np.empty(0, np.int64),) * 3, np.empty((0, len(evidence))), TargetProfiles((), np.empty(0)))
-    blank = PerformanceMatrix(encoders, tasks, evidence, empty, np.empty(0))
+    blank = PerformanceMatrix(encoders, tasks, evidence, empty, np.empty((0, len(OUTCOMES))))
     profiles = blank.rows_of(known).profiles
     rows = replace(blank.rows_of(candidates), profiles=profiles)
     number = {name: index for index, name in enumerate(profiles.names)}
     target = np.array([number[name] for name in candidates.targets.tolist()], dtype=np.int64)
     keys = np.stack([rows.encoder, target, rows.source], axis=1)
     cells, cell = np.unique(keys, axis=0, return_inverse=True)
-    outcome = relative_scores(transfers.score, candidates.query_ids)
-    values = _mean_at((cell.ravel(),), np.concatenate([outcome[:, None], rows.evidence], axis=1), (len(cells),))
-    return replace(blank, rows=Rows(cells[:, 0], cells[:, 1], cells[:, 2], values[:, 1:], profiles), outcome=values[:, 0])
+    learned = outcomes(transfers.score, candidates.query_ids)
+    values = _mean_at((cell.ravel(),), np.concatenate([learned, rows.evidence], axis=1), (len(cells),))
+    observed = Rows(cells[:, 0], cells[:, 1], cells[:, 2], values[:, len(OUTCOMES) :], profiles)
+    return replace(blank, rows=observed, outcomes=values[:, : len(OUTCOMES)])
 
 
 def signed(candidates: Candidates, columns: Sequence[Column]) -> np.ndarray:

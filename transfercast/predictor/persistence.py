@@ -1,6 +1,6 @@
 """Reading and writing of a fitted model as the files of an artifact; every value is checked when it is read.
 
-The files have the performance matrix, boosters, weights and calibration; the process is solved again after reading.
+The files have the performance matrix, trees, weights and calibration; the process is solved again after reading.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from transfercast.core.files import reason, replaced_folder
 from transfercast.core.table import Column
 from transfercast.core.validation import checked
 from transfercast.predictor import artifact
-from transfercast.predictor.base_models import MODELS, TREES, BaseModels
+from transfercast.predictor.base_models import MODELS, BaseModels
 from transfercast.predictor.boosters import read_booster
 from transfercast.predictor.calibration import Calibration
 from transfercast.predictor.difficulty import Difficulty
@@ -27,13 +27,14 @@ from transfercast.predictor.feature_sets import uses_history
 from transfercast.predictor.fitting import FittedModel
 from transfercast.predictor.performance import PerformanceMatrix, Rows, TargetProfiles
 from transfercast.predictor.process import PairProcess
+from transfercast.predictor.relative import OUTCOMES
 
 MOST_CELLS = 2**27
 """Largest number of cells of a matrix whose size follows from numbers of names in the file: 1 GiB."""
 
 _REMEDY = "Roll back, or train anew."
-_MATRIX = "matrix.safetensors"
-_CELLS, _PROFILES = ("encoder", "target", "source", "evidence", "outcome"), ("measures",)
+_MATRIX, _REGRESSOR = "matrix.safetensors", "regressor.json"
+_CELLS, _PROFILES = ("encoder", "target", "source", "evidence", "outcomes"), ("measures",)
 
 
 class _Exact(BaseModel):
@@ -70,10 +71,11 @@ def to_folder(folder: Path, fitted: FittedModel, manifest: dict[str, Any], repor
     names = None
     if models is not None:
         matrix, profiles = models.matrix, models.matrix.profiles
-        arrays = {name: getattr(matrix.rows, name) for name in _CELLS[:-1]} | {"outcome": matrix.outcome}
+        arrays = {name: getattr(matrix.rows, name) for name in _CELLS[:-1]} | {"outcomes": matrix.outcomes}
         arrays |= {name: getattr(profiles, name) for name in _PROFILES}
         binary[_MATRIX] = save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
-        binary |= {f"{name}.json": bytes(booster.save_raw("json")) for name, booster in models.boosters.items()}
+        if models.regressor is not None:
+            binary[_REGRESSOR] = bytes(models.regressor.save_raw("json"))
         names = {
             "encoders": matrix.encoders, "tasks": matrix.tasks, "targets": profiles.names,
             "columns": [column.model_dump() for column in matrix.columns],
@@ -123,7 +125,7 @@ def from_folder(folder: Path) -> tuple[str, FittedModel]:
 
 def _models(content: _ModelContent, names: _MatrixContent, contents: dict[str, bytes], folder: Path) -> BaseModels:
     where = f"{folder}/{_MATRIX}"
-    for file in (_MATRIX, *(f"{name}.json" for name in TREES)):
+    for file in (_MATRIX, _REGRESSOR):
         if file not in contents:
             raise ArtifactError(f"{folder}/{file}: missing, but model.json has base models. {_REMEDY}")
     try:
@@ -131,9 +133,7 @@ def _models(content: _ModelContent, names: _MatrixContent, contents: dict[str, b
     except (SafetensorError, ValueError, KeyError) as error:
         raise ArtifactError(f"{where}: damaged ({reason(error)}). {_REMEDY}") from error
     models = BaseModels(PairProcess(matrix, uses_history(content.features)), content.columns)
-    columns = len(models.input_columns)
-    boosters = {name: read_booster(contents[f"{name}.json"], columns, f"{folder}/{name}.json") for name in TREES}
-    return replace(models, boosters=boosters)
+    return replace(models, regressor=read_booster(contents[_REGRESSOR], len(models.input_columns), f"{folder}/{_REGRESSOR}"))
 
 
 def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> PerformanceMatrix:
@@ -142,10 +142,11 @@ def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> Performance
     Raises:
         ValueError: if these do not fit together.
     """
-    cells, encoders, tasks = len(arrays["outcome"]), len(names.encoders), len(names.tasks)
+    cells, encoders, tasks = len(arrays["outcomes"]), len(names.encoders), len(names.tasks)
     targets, columns = len(names.targets), len(names.columns)
     shapes = {
-        "encoder": (cells,), "target": (cells,), "source": (cells,), "outcome": (cells,), "evidence": (cells, columns),
+        "encoder": (cells,), "target": (cells,), "source": (cells,), "evidence": (cells, columns),
+        "outcomes": (cells, len(OUTCOMES)),
         "measures": (targets, columns, tasks),
     }  # fmt: skip
     for name, shape in shapes.items():
@@ -164,4 +165,4 @@ def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> Performance
         raise ValueError(f"{tasks} tasks and {cells} cells need more memory than is allowed")
     profiles = TargetProfiles(names.targets, *(arrays[name] for name in _PROFILES))
     rows = Rows(arrays["encoder"], arrays["target"], arrays["source"], arrays["evidence"], profiles)
-    return PerformanceMatrix(names.encoders, names.tasks, names.columns, rows, arrays["outcome"])
+    return PerformanceMatrix(names.encoders, names.tasks, names.columns, rows, arrays["outcomes"])

@@ -1,6 +1,6 @@
 """A Gaussian process over pairs: results of sources on similar targets, and a linear function of the evidence.
 
-The relative score y of source s on target t with encoder e is
+An outcome y (the relative score, or the exponential rank) of source s on target t with encoder e is
 
     y = x . b + g_s(e, t) + noise,        b ~ N(0, RIDGE^-1 I),    noise ~ N(0, NOISE)
 
@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfercast.predictor.performance import PerformanceMatrix, Rows
+from transfercast.predictor.relative import OUTCOMES
 from transfercast.predictor.similarity import TaskSimilarity
 
 CONSTANT, NOISE, SHARED_ENCODER, RIDGE = 0.2, 5.0, 0.5, 10.0
@@ -44,7 +45,7 @@ class Parts:
     """Parts of the forecasts of n rows, which sum to the forecast.
 
     Attributes:
-        effects: (n,) part from the source's results on other targets, weighted by their similarity.
+        effects: (n,) part from the source's outcomes on other targets, weighted by their similarity.
         reciprocity: (n,) part from the terms of reciprocity.
         evidence: (n, f) parts from each column of the matrix.
     """
@@ -55,7 +56,7 @@ class Parts:
 
     @property
     def total(self) -> np.ndarray:
-        """(n,) forecasts: relative scores."""
+        """(n,) forecasts of the outcome."""
         return np.asarray(self.effects + self.reciprocity + self.evidence.sum(axis=1))
 
 
@@ -80,17 +81,33 @@ class PairProcess:
         self._fit(number[rows.target])
 
     def forecast(self, rows: Rows) -> Parts:
-        """Forecast rows, observed or not; for an observed target its own cells are used."""
-        kernel = self._kernel_of(rows)
+        """Forecast relative scores of rows, observed or not; for an observed target its own cells are used."""
+        return self.forecasts(rows)[0]
+
+    def forecasts(self, rows: Rows) -> tuple[Parts, ...]:
+        """Forecasts of each of the OUTCOMES of `relative`."""
+        kernel, reciprocity, width = self._kernel_of(rows), self.reciprocity(rows), len(self.matrix.columns)
         seen = np.nonzero(rows.source >= 0)[0]
-        effects = np.zeros(len(rows.source))
+        effects = np.zeros((len(OUTCOMES), len(rows.source)))
         for encoder in np.unique(rows.encoder[seen]):
             own = seen[rows.encoder[seen] == encoder]
             shared = SHARED_ENCODER + (1 - SHARED_ENCODER) * (np.arange(len(self.matrix.encoders)) == encoder)
-            table = kernel @ np.einsum("ets,e->ts", self._weights, shared)  # target, source
-            effects[own] = table[rows.target[own], rows.source[own]]
-        slopes = len(self.matrix.columns)
-        return Parts(effects, self.reciprocity(rows) @ self._slopes[slopes:], np.asarray(rows.evidence * self._slopes[:slopes]))
+            table = kernel @ np.einsum("oets,e->ots", self._weights, shared)  # outcome, target, source
+            effects[:, own] = table[:, rows.target[own], rows.source[own]]
+        return tuple(
+            Parts(of_source, reciprocity @ slopes[width:], np.asarray(rows.evidence * slopes[:width]))
+            for of_source, slopes in zip(effects, self._slopes.T, strict=True)
+        )
+
+    def elsewhere(self, rows: Rows) -> np.ndarray:
+        """(n, 2) mean outcomes of the rows' sources over all observed cells; NaN for a source that was never observed."""
+        if not self.history:
+            return np.full((len(rows.source), len(OUTCOMES)), np.nan)
+        cells, size = self.matrix.rows.source, len(self.matrix.tasks)
+        sums = np.stack([np.bincount(cells, outcome, minlength=size) for outcome in self.matrix.outcomes.T], axis=1)
+        counts = np.bincount(cells, minlength=size)
+        known = (rows.source >= 0) & (counts[rows.source] > 0)
+        return np.where(known[:, None], sums[rows.source] / np.maximum(counts[rows.source], 1)[:, None], np.nan)
 
     def reciprocity(self, rows: Rows) -> np.ndarray:
         """(n, 2) the terms of RECIPROCITY; 0 if unknown."""
@@ -111,26 +128,26 @@ class PairProcess:
 
     def _fit(self, target: np.ndarray) -> None:
         """Solve for slopes and weights; `target` is the (c,) number of each cell's target among those observed."""
-        rows, outcome = self.matrix.rows, self.matrix.outcome
+        rows, outcomes = self.matrix.rows, self.matrix.outcomes
         inputs = np.concatenate([rows.evidence, self.reciprocity(rows)], axis=1)
-        width = inputs.shape[1]
-        solved = np.zeros((len(outcome), 1 + width))
-        gram, moment = np.eye(width) * RIDGE, np.zeros(width)
+        width, learned = inputs.shape[1], outcomes.shape[1]
+        solved = np.zeros((len(outcomes), learned + width))
+        gram, moment = np.eye(width) * RIDGE, np.zeros((width, learned))
         for cells, known in self._blocks():
             shared = SHARED_ENCODER + (1 - SHARED_ENCODER) * (rows.encoder[cells][:, :, None] == rows.encoder[cells][:, None])
             covariance = shared * self._kernel[target[cells][:, :, None], target[cells][:, None]]
             covariance *= known[:, :, None] & known[:, None]
             diagonal = np.arange(cells.shape[1])
             covariance[:, diagonal, diagonal] += np.where(known, NOISE, 1.0)
-            right = np.concatenate([outcome[cells][:, :, None], inputs[cells]], axis=2) * known[:, :, None]
+            right = np.concatenate([outcomes[cells], inputs[cells]], axis=2) * known[:, :, None]
             left = np.linalg.solve(covariance, right)
             solved[cells[known]] = left[known]
-            flat = right[:, :, 1:].reshape(-1, width)
-            gram += flat.T @ left[:, :, 1:].reshape(-1, width)
-            moment += flat.T @ left[:, :, 0].ravel()
+            flat = right[:, :, learned:].reshape(-1, width)
+            gram += flat.T @ left[:, :, learned:].reshape(-1, width)
+            moment += flat.T @ left[:, :, :learned].reshape(-1, learned)
         self._slopes = np.linalg.solve(gram, moment)
-        self._weights = np.zeros((len(self.matrix.encoders), len(self._observed), len(self.matrix.tasks)))
-        self._weights[rows.encoder, target, rows.source] = solved[:, 0] - solved[:, 1:] @ self._slopes
+        self._weights = np.zeros((learned, len(self.matrix.encoders), len(self._observed), len(self.matrix.tasks)))
+        self._weights[:, rows.encoder, target, rows.source] = (solved[:, :learned] - solved[:, learned:] @ self._slopes).T
 
     def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(s, m) numbers of cells, with one row for each of some sources, and (s, m) mask of entries that are not padding."""

@@ -4,10 +4,12 @@ With r the rank of a score within its query (1 is the best; equal scores share t
 
     exponential rank   2^(-(r - 1) / 3) minus its mean: the difference of the first two counts more than the order of the last
     z-score            difference from the query's mean, in standard deviations of the query
+    relative score     w z-score + (1 - w) exponential rank / its standard deviation in the query
 
-Both are comparable between metrics. Models learn the mean of the z-score and the exponential rank, which is also divided by its
-standard deviation within the query. With the z-score alone the best sources are ranked worse, and the exponential rank alone
-has little information on the differences of scores. Relative scores of a query depend on no other query.
+All are comparable between metrics. With the z-score alone the best sources are ranked worse, and the exponential rank alone
+has little information on the differences of scores. The weight w is 1/2; for a query of n rows, more than MANY_ROWS, it is
+1/2 MANY_ROWS / n, because a budget buys the same few of them, and the z-score is decided by the many others. Outcomes of a
+query depend on no other query.
 """
 
 from __future__ import annotations
@@ -17,6 +19,11 @@ from scipy.stats import rankdata
 
 HALVING_RANKS = 3.0
 """Number of ranks over which the exponential rank halves."""
+
+MANY_ROWS = 100
+
+OUTCOMES = ("relative score", "exponential rank")
+"""What models learn of a score, in this order."""
 
 
 def exponential_rank(scores: np.ndarray) -> np.ndarray:
@@ -29,13 +36,22 @@ def exponential_rank(scores: np.ndarray) -> np.ndarray:
     return np.asarray(values - values.mean())
 
 
-def relative_scores(scores: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
-    """(n,) relative scores, with mean 0 in each query; 0 if all scores of a query are equal."""
-    ranks = np.zeros(len(scores))
+def outcomes(scores: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
+    """(n, 2) OUTCOMES, with mean 0 in each query; 0 if all scores of a query are equal.
+
+    Exponential ranks are divided by their standard deviation in the query.
+    """
+    ranks, weight = np.zeros(len(scores)), np.zeros(len(scores))
     for rows in rows_by_query(query_ids):
         ranks[rows] = exponential_rank(scores[rows])
-    parts = zscore_within(np.stack([scores, ranks], axis=1), query_ids)
-    return np.asarray(parts.mean(axis=1))
+        weight[rows] = 0.5 * min(1.0, MANY_ROWS / max(len(rows), 1))
+    z, rank = zscore_within(np.stack([scores, ranks], axis=1), query_ids).T
+    return np.stack([weight * z + (1 - weight) * rank, rank], axis=1)
+
+
+def relative_scores(scores: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
+    """(n,) relative scores, the first of OUTCOMES."""
+    return np.asarray(outcomes(scores, query_ids)[:, 0])
 
 
 def rows_by_query(query_ids: np.ndarray) -> list[np.ndarray]:

@@ -1,9 +1,9 @@
-"""Boosted trees over all evidence (XGBoost): a ranker, and a regressor of the process's residuals.
+"""Boosted trees over all evidence (XGBoost): a regressor of what the process leaves of exponential ranks.
 
-The inputs of a row are the process's forecast and its terms of reciprocity, each measure as a z-score within the query and as
-it is, and the recipe. The ranker is LambdaMART (`rank:ndcg`; Burges 2010); relevance is the rank from below. The regressor
-fits, by least squares, relative scores minus the process's forecast, which is added again: gradient boosting that starts from
-the process. There are many bins, because the best few of two hundred sources must not share one.
+The inputs of a row are the process's forecast and its terms of reciprocity, the source's mean outcomes on other targets, each
+measure as a z-score within the query and as it is, and the recipe. The regressor fits, by least squares, exponential ranks
+minus the process's forecast, which is added again: gradient boosting that starts from the process (Friedman 2001). There are
+many bins, because the best few of two hundred sources must not share one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from transfercast.predictor.relative import rows_by_query
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from xgboost import Booster
 
 ROUNDS = 40
-MOST_RELEVANCE = 31
-"""Largest relevance for which XGBoost computes the gain 2^relevance - 1."""
 
 _PARAMETERS: dict[str, Any] = {
     "base_score": 0.0,
@@ -38,36 +35,17 @@ _PARAMETERS: dict[str, Any] = {
 """Small trees with strong penalties, because targets are few; several trees in each round reduce the effect of chance."""
 
 
-def fit_ranker(inputs: np.ndarray, outcome: np.ndarray, query_ids: np.ndarray) -> Booster:
-    """Fit trees that rank, in one thread.
+def fit_regressor(inputs: np.ndarray, residual: np.ndarray) -> Booster:
+    """Fit trees to (n,) residuals of the process, in one thread.
 
     Args:
         inputs: (n, f) inputs, NaN where missing.
-        outcome: (n,) relative scores.
-        query_ids: (n,) query of each row, numbers from 0.
+        residual: (n,) exponential ranks minus the process's forecasts.
     """
-    import xgboost
-
-    order = np.argsort(query_ids, kind="stable")
-    matrix = xgboost.DMatrix(inputs[order], label=relevance(outcome, query_ids)[order], qid=query_ids[order], nthread=1)
-    return xgboost.train({"objective": "rank:ndcg", **_PARAMETERS}, matrix, num_boost_round=ROUNDS)
-
-
-def fit_regressor(inputs: np.ndarray, residual: np.ndarray) -> Booster:
-    """Fit trees to (n,) residuals of the process, in one thread; `inputs` as in `fit_ranker`."""
     import xgboost
 
     matrix = xgboost.DMatrix(inputs, label=residual, nthread=1)
     return xgboost.train({"objective": "reg:squarederror", **_PARAMETERS}, matrix, num_boost_round=ROUNDS)
-
-
-def relevance(outcome: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
-    """(n,) ranks from below within each query, from 0; in large queries the best has MOST_RELEVANCE, and low ranks are 0."""
-    result = np.zeros(len(outcome))
-    for rows in rows_by_query(query_ids):
-        from_below = rankdata(outcome[rows], method="min") - 1
-        result[rows] = np.maximum(from_below - max(0, from_below.max() - MOST_RELEVANCE), 0)
-    return result
 
 
 def margins(booster: Booster, inputs: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
