@@ -126,8 +126,9 @@ def at(name, place, value):
 
 @pytest.mark.parametrize(
     "changes",
-    [at("encoder", 0, 9), at("target", 0, -1), at("source", 0, 10**6), at("outcomes", (0, 0), np.nan), at("evidence", (0, 0), np.inf),
-     lambda a: a | {"outcomes": a["outcomes"][:-1]}, lambda a: a | {"target": a["target"].astype(np.float64)},
+    [at("encoder", 0, 9), at("target", 0, -1), at("source", 0, 10**6), at("outcomes", (0, 0), np.nan),
+     at("evidence", (0, 0), np.inf), lambda a: a | {"outcomes": a["outcomes"][:-1]},
+     lambda a: a | {"target": a["target"].astype(np.float64)},
      lambda a: {name: values for name, values in a.items() if name != "measures"},
      lambda a: a | {"measures": a["measures"][:, :, :1]}, lambda a: a | {"outcomes": np.array(0.5)},
      lambda a: a | {name: np.repeat(a[name], 2, axis=0) for name in ("encoder", "target", "source", "evidence", "outcomes")}],

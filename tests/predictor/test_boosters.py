@@ -25,7 +25,7 @@ def trained() -> bytes:
     outcome = ROWS[:, 0] + np.random.default_rng(1).normal(size=60)
     with pytest.MonkeyPatch.context() as few:
         few.setattr(module, "ROUNDS", 2)
-        few.setitem(module._PARAMETERS, "min_child_weight", 0.01)
+        few.setattr(module, "LEAST_ROWS", 0.01)
         return bytes(module.fit_regressor(ROWS, outcome).save_raw("json"))
 
 

@@ -9,7 +9,9 @@ from sklearn.linear_model import Ridge
 from tests.predictor.cells import grid, transfers_from
 from transfercast.predictor import process as module
 from transfercast.predictor.performance import performance_matrix
-from transfercast.predictor.process import CONSTANT, NOISE, RIDGE, SHARED_ENCODER, PairProcess
+from transfercast.predictor.process import CONSTANT, NEW_ENCODER, NOISE, RIDGE, SHARED_ENCODER, PairProcess
+
+SCORES = (("a", 0.9), ("b", 0.1))
 
 
 def process_of(transfers, history=True) -> PairProcess:
@@ -63,8 +65,20 @@ def test_it_is_the_posterior_mean_under_the_whole_covariance():
     assert process.forecasts(rows)[1].total == pytest.approx(expected[:, 1])
 
 
+@pytest.mark.parametrize("name", ["never heard of", "f"])
+def test_for_a_new_encoder_the_others_count_more_than_for_an_observed_one(name):
+    pairs = [(source, target, score, encoder) for target, encoder in ("te", "ue", "ve", "wf") for source, score in SCORES]
+    seen = transfers_from(pairs)
+    matrix = performance_matrix(seen, ())
+    process = PairProcess(matrix.take(matrix.rows.encoder == 0))  # "f" has a number, but no cell
+    known, new = (forecasts(process, transfers_from([(s, "new", 0.0, encoder) for s in "ab"])) for encoder in ("e", name))
+    np.testing.assert_allclose(new, NEW_ENCODER * known)
+    assert known[0] > 0
+
+
 def test_elsewhere_is_the_source_s_mean_over_the_observed_cells():
-    seen = transfers_from([("a", "t", 0.9), ("b", "t", 0.1), ("a", "u", 0.3), ("b", "u", 0.7), ("a", "v", 0.8), ("c", "v", 0.2)])
+    pairs = [("a", "t", 0.9), ("b", "t", 0.1), ("a", "u", 0.3), ("b", "u", 0.7), ("a", "v", 0.8), ("c", "v", 0.2)]
+    seen = transfers_from(pairs)
     process = process_of(seen)
     rows = process.matrix.rows_of(transfers_from([("a", "new", 0.0), ("b", "new", 0.0), ("x", "new", 0.0)]).candidates)
     # the better of two has 1, the other -1, in both outcomes

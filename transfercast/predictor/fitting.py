@@ -42,9 +42,9 @@ from transfercast.predictor.relative import relative_scores
 FEWEST_TARGETS = 3
 """With fewer targets no model is learned: the order is the prior's, and the levels are those observed."""
 
-EQUAL_PAIRS = 800.0
+EQUAL_PAIRS = 1600.0
 """Number of observed pairs at which process and regressor count equally; with many more, the regressor counts up to twice. On
-published tables, parts of them and the atlas, 400 to 1,600 gave the same NDCG within 0.2 (docs/benchmarks.md)."""
+published tables, parts of them and the atlas, 400 to 1,600 gave the same NDCG within 0.3 (docs/benchmarks.md)."""
 
 FOLDS = 5
 ATLAS = "atlas"
@@ -119,7 +119,7 @@ def of_prior(calibration: Calibration, residuals: Residuals, schema: tuple[Colum
 def shares_of(pairs: int) -> np.ndarray:
     """(m,) shares of the base models in the forecast, given the number of observed pairs of source and target.
 
-    >>> shares_of(800).tolist()
+    >>> shares_of(1600).tolist()
     [0.5, 0.5]
     """
     trees = 2.0 * pairs / (pairs + EQUAL_PAIRS)

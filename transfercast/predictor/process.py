@@ -30,9 +30,12 @@ from transfercast.predictor.performance import PerformanceMatrix, Rows
 from transfercast.predictor.relative import OUTCOMES
 from transfercast.predictor.similarity import TaskSimilarity
 
-CONSTANT, NOISE, SHARED_ENCODER, RIDGE = 0.2, 5.0, 0.5, 10.0
+CONSTANT, NOISE, SHARED_ENCODER, RIDGE = 0.2, 5.0, 0.1, 10.0
 """The same for all histories, chosen by hand on twenty-three published tables and parts of them (docs/benchmarks.md), where
 nearby values changed the mean NDCG by at most 0.5. A choice for each history by its leave-target-out error was no better."""
+
+NEW_ENCODER = 0.5
+"""In place of SHARED_ENCODER for an encoder that was never observed: what others show is all that is known of it."""
 
 RECIPROCITY = ("the target as a source of the source's task", "similarity of source and target as sources")
 
@@ -91,7 +94,9 @@ class PairProcess:
         effects = np.zeros((len(OUTCOMES), len(rows.source)))
         for encoder in np.unique(rows.encoder[seen]):
             own = seen[rows.encoder[seen] == encoder]
-            shared = SHARED_ENCODER + (1 - SHARED_ENCODER) * (np.arange(len(self.matrix.encoders)) == encoder)
+            same = np.arange(len(self.matrix.encoders)) == encoder
+            is_new = encoder not in self.matrix.rows.encoder
+            shared = np.where(same, 1.0, NEW_ENCODER if is_new else SHARED_ENCODER)
             table = kernel @ np.einsum("oets,e->ots", self._weights, shared)  # outcome, target, source
             effects[:, own] = table[:, rows.target[own], rows.source[own]]
         return tuple(

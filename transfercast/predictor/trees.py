@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 ROUNDS = 40
 
+LEAST_ROWS, LEAST_SHARE = 5.0, 1 / 200
+"""Smallest leaf: so many rows, or this share of all rows if that is more; smaller leaves learn single sources by heart."""
+
 _PARAMETERS: dict[str, Any] = {
     "base_score": 0.0,
     "max_depth": 3,
     "eta": 0.1,
     "lambda": 10.0,
-    "min_child_weight": 5.0,
     "subsample": 0.8,
     "num_parallel_tree": 4,
     "tree_method": "hist",
@@ -45,7 +47,8 @@ def fit_regressor(inputs: np.ndarray, residual: np.ndarray) -> Booster:
     import xgboost
 
     matrix = xgboost.DMatrix(inputs, label=residual, nthread=1)
-    return xgboost.train({"objective": "reg:squarederror", **_PARAMETERS}, matrix, num_boost_round=ROUNDS)
+    parameters = {**_PARAMETERS, "min_child_weight": max(LEAST_ROWS, LEAST_SHARE * len(residual))}
+    return xgboost.train({"objective": "reg:squarederror", **parameters}, matrix, num_boost_round=ROUNDS)
 
 
 def margins(booster: Booster, inputs: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
