@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from tests.predictor.cells import grid, transfers_from
+from transfercast.predictor import base_models
 from transfercast.predictor.base_models import MODELS, fit_base_models
+from transfercast.predictor.masking import COLD
+from transfercast.predictor.relative import outcomes
 
 SEEN = grid([f"t{n}" for n in range(12)], [f"s{n}" for n in range(20)])
 NEW = grid(["new", "other"], [f"s{n}" for n in range(8)], seed=1).candidates
@@ -66,3 +69,18 @@ def test_reasons_say_of_a_query_s_rows_what_the_forecast_says(models, column):
     rows = np.nonzero(NEW.targets == "new")[0]
     said, why = models.forecasts(NEW)[rows, column], models.contributions(NEW, rows)[column].sum(axis=1)
     np.testing.assert_allclose(why - why.mean(), said - said.mean(), atol=1e-5)
+
+
+def test_the_trees_start_from_the_process_s_forecast_of_exponential_ranks_without_the_target(models):
+    inputs = models.examples(SEEN)
+    own, process = next(models.masked(SEEN, COLD))
+    rows = process.matrix.rows_of(SEEN.candidates.take(own))
+    np.testing.assert_array_equal(inputs[own, 0], process.forecasts(rows)[1].total)
+
+
+def test_the_regressor_learns_only_what_the_process_leaves(monkeypatch):
+    learned = []
+    monkeypatch.setattr(base_models, "fit_regressor", lambda inputs, residual: learned.append((inputs, residual)))
+    fitted(SEEN)
+    (inputs, residual), top = learned[0], outcomes(SEEN.score, SEEN.candidates.query_ids)[:, 1]
+    np.testing.assert_allclose(residual + inputs[:, 0], top)

@@ -22,7 +22,7 @@ from transfercast.predictor.calibration import (
 )  # fmt: skip
 from transfercast.predictor.data import Transfers, candidates_of
 from transfercast.predictor.feature_sets import columns_of
-from transfercast.predictor.fitting import FittedModel, fit, fit_prior, held_out_forecasts
+from transfercast.predictor.fitting import FittedModel, fit, fit_prior, held_out_forecasts, shares_of
 from transfercast.predictor.folds import folds_by
 from transfercast.predictor.masking import COLD, REGIMES
 from transfercast.predictor.predictor import Predictor
@@ -35,6 +35,18 @@ def scores(fitted: FittedModel, rows) -> np.ndarray:
 
 def cold(rows) -> np.ndarray:
     return np.full(len(rows), COLD, dtype=object)
+
+
+@pytest.mark.parametrize(("pairs", "regressor"), [(0, 0.0), (400, 0.4), (1600, 1.0), (14400, 1.8)])
+def test_the_regressor_weighs_more_the_more_pairs_were_observed(pairs, regressor):
+    process, trees = shares_of(pairs)
+    assert trees / process == pytest.approx(regressor)
+    assert process + trees == pytest.approx(1)
+
+
+def test_recipes_and_encoders_of_a_pair_count_once():
+    both = grid([f"t{n}" for n in range(4)], [f"s{n}" for n in range(6)], ("e", "f"))
+    np.testing.assert_allclose(fit(both, regimes=(COLD,)).shares, shares_of(24))
 
 
 def test_folds_keep_names_together():

@@ -44,7 +44,7 @@ def test_masked_forecasts_do_not_change_with_what_is_hidden(regime):
         assert set(np.nonzero(out)[0]) == set(own)
         rows = rows.take(own)
         relative, top = process.forecasts(rows)
-        found.append((relative.total, top.total, process.reciprocity(rows), process.elsewhere(rows)))
+        found.append((relative.total, top.total, process.of_pair(rows), process.elsewhere(rows)))
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -44,14 +44,14 @@ def test_a_source_that_was_never_observed_is_forecast_by_its_evidence_alone():
     parts = process.forecast(process.matrix.rows_of(new.candidates))
     assert parts.effects[0] == 0
     assert parts.evidence[0, 0] > 0 > parts.evidence[1, 0]  # z-scores of two rows are 1 and -1
-    assert parts.total == pytest.approx(parts.effects + parts.reciprocity + parts.evidence.sum(axis=1))
+    assert parts.total == pytest.approx(parts.effects + parts.pair.sum(axis=1) + parts.evidence.sum(axis=1))
 
 
 def test_it_is_the_posterior_mean_under_the_whole_covariance():
     seen = grid([f"t{n}" for n in range(4)], [f"s{n}" for n in range(5)], ("e", "f"))
     process = process_of(seen)
     rows, outcomes = process.matrix.rows, process.matrix.outcomes
-    inputs = np.concatenate([rows.evidence, process.reciprocity(rows)], axis=1)
+    inputs = np.concatenate([rows.evidence, process.of_pair(rows)], axis=1)
 
     def covariance(i, j):
         shared = SHARED_ENCODER + (1 - SHARED_ENCODER) * (rows.encoder[i] == rows.encoder[j])
@@ -133,14 +133,23 @@ def test_an_observed_target_is_known_by_its_own_cells_whichever_of_its_rows_are_
     assert asked_alone[0] == pytest.approx(asked_with_all[7])
 
 
-def test_the_second_term_of_reciprocity_is_how_similar_source_and_target_are_as_sources():
+def test_the_second_term_of_the_pair_is_how_similar_source_and_target_are_as_sources():
     seen = grid(["a", "b", "c", "d"], ["a", "b", "c", "d", "s"])
     process = process_of(seen)
     rows = process.matrix.rows_of(seen.candidates)
-    found = process.reciprocity(rows)[:, 1]
+    found = process.of_pair(rows)[:, 1]
     matrix = process.matrix
     names = zip(seen.candidates.targets, seen.candidates.sources, strict=True)
     numbers = [(matrix.tasks.index(target), matrix.tasks.index(source)) for target, source in names]
     similar = process.similarity.effects(np.arange(len(matrix.tasks)))
     np.testing.assert_allclose(found, [similar[pair] for pair in numbers])
     assert found.any()
+
+
+def test_the_third_term_of_the_pair_is_the_z_score_of_being_named_after_the_target():
+    scores = {"x/bert-news": 0.9, "b": 0.1, "c": 0.2, "d": 0.3}
+    seen = transfers_from([(source, "news", score) for source, score in scores.items()])
+    process = process_of(seen)
+    rows = process.matrix.rows_of(seen.candidates)
+    np.testing.assert_allclose(process.of_pair(rows)[:, 2], [3**0.5, *[-(3**-0.5)] * 3])
+    assert not process_of(seen, history=False).of_pair(rows).any()

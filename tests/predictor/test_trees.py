@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -38,3 +40,14 @@ def test_the_regressor_says_how_much_and_not_only_which():
     said = fit_regressor(INPUTS, 2 * OUTCOME).inplace_predict(INPUTS)
     assert np.polyfit(said, 2 * OUTCOME, 1)[0] == pytest.approx(1.0, abs=0.2)
     assert np.corrcoef(said, OUTCOME)[0, 1] > 0.9
+
+
+def test_no_leaf_is_smaller_than_half_a_percent_of_many_rows():
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(4000, 2))
+    trees = json.loads(fit_regressor(inputs, inputs[:, 0] + rng.normal(size=4000)).save_raw("json"))
+    grown = trees["learner"]["gradient_booster"]["model"]["trees"]
+    leaves = [
+        size for tree in grown for size, left in zip(tree["sum_hessian"], tree["left_children"], strict=True) if left == -1
+    ]
+    assert 20 <= min(leaves) < 60

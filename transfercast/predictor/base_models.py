@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transfercast.core.table import Column
+from transfercast.core.table import Column, Group
 from transfercast.predictor.data import Candidates, Transfers
 from transfercast.predictor.masking import COLD, Regime, hidden_together, regimes_of
 from transfercast.predictor.performance import PerformanceMatrix, Rows, performance_matrix
-from transfercast.predictor.process import RECIPROCITY, PairProcess
+from transfercast.predictor.process import OF_PAIR, PairProcess
 from transfercast.predictor.relative import outcomes
 from transfercast.predictor.trees import contributions, fit_regressor, margins
 
@@ -24,9 +24,15 @@ if TYPE_CHECKING:
     from xgboost import Booster
 
 MODELS = ("process", "regressor")
-ELSEWHERE = ("relative score of the source elsewhere", "exponential rank of the source elsewhere")
-OWN_INPUTS = ("forecast of the process", *RECIPROCITY, *ELSEWHERE)
-"""Inputs of the trees that come from the history."""
+OWN_INPUTS: dict[str, Group] = {
+    "forecast of the process": "history",
+    OF_PAIR[0]: "history",
+    OF_PAIR[1]: "history",
+    OF_PAIR[2]: "data",
+    "relative score of the source elsewhere": "history",
+    "exponential rank of the source elsewhere": "history",
+}
+"""Inputs of the trees that are neither measures nor recipes, and their evidence groups."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,8 @@ class BaseModels:
     @property
     def input_columns(self) -> tuple[Column, ...]:
         """Inputs of the trees, in order."""
-        history = tuple(Column(name=name, measure=name, version=1, better="unknown", group="history") for name in OWN_INPUTS)
-        return (*history, *self.matrix.columns, *self.columns)
+        own = (Column(name=name, measure=name, version=1, better="unknown", group=group) for name, group in OWN_INPUTS.items())
+        return (*own, *self.matrix.columns, *self.columns)
 
     def forecasts(self, candidates: Candidates) -> np.ndarray:
         """(n, m) forecasts of new rows by each of MODELS: relative scores, and exponential ranks."""
@@ -78,22 +84,21 @@ class BaseModels:
             chosen: (k,) numbers of the rows to explain.
 
         Returns:
-            (m, k, f) contributions by input column; the first of OWN_INPUTS have the history's. They leave out a constant that
-            is the same for all rows of a query.
+            (m, k, f) contributions by input column. They leave out a constant that is the same for all rows of a query.
         """
         rows = self.matrix.rows_of(candidates)
         forecasts = self.process.forecasts(rows)
         inputs = self._inputs(self.process, rows, forecasts[1].total, candidates)
         result = np.zeros((len(MODELS), len(chosen), inputs.shape[1]))
         for own, parts in zip(result, forecasts, strict=True):
-            own[:, 0], own[:, 1] = parts.effects[chosen], parts.reciprocity[chosen]
+            own[:, 0], own[:, 1 : 1 + len(OF_PAIR)] = parts.effects[chosen], parts.pair[chosen]
             own[:, len(OWN_INPUTS) : len(OWN_INPUTS) + len(self.matrix.columns)] = parts.evidence[chosen]
         result[1] += contributions(self._trees, inputs[chosen])
         return result
 
     def _inputs(self, process: PairProcess, rows: Rows, top: np.ndarray, candidates: Candidates) -> np.ndarray:
         values = candidates.matrix([column.name for column in self.columns])
-        parts = (top[:, None], process.reciprocity(rows), process.elsewhere(rows), rows.evidence, values)
+        parts = (top[:, None], process.of_pair(rows), process.elsewhere(rows), rows.evidence, values)
         return np.concatenate(parts, axis=1)
 
     def masked(self, transfers: Transfers, regime: Regime, most: int | None = None) -> Iterator[tuple[np.ndarray, PairProcess]]:

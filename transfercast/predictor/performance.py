@@ -12,6 +12,7 @@ import numpy as np
 
 from transfercast.core.table import Column
 from transfercast.predictor.data import Candidates, Transfers
+from transfercast.predictor.names import named_after
 from transfercast.predictor.relative import OUTCOMES, outcomes, zscore_within
 
 
@@ -36,6 +37,7 @@ class Rows:
         encoder, source: (n,) numbers in the performance matrix.
         target: (n,) number in `profiles`.
         evidence: (n, f) z-scores within the query, higher is better if the direction is known; 0 where missing.
+        named: (n,) z-scores within the query of whether the source is named after the target.
         profiles: profiles of the t targets.
     """
 
@@ -43,13 +45,14 @@ class Rows:
     target: np.ndarray
     source: np.ndarray
     evidence: np.ndarray
+    named: np.ndarray
     profiles: TargetProfiles
 
     def take(self, rows: np.ndarray) -> Rows:
         """Some rows, by mask or number, with only the profiles of their targets."""
         kept, target = np.unique(self.target[rows], return_inverse=True)
         profiles = TargetProfiles(tuple(self.profiles.names[index] for index in kept), self.profiles.measures[kept])
-        return Rows(self.encoder[rows], target, self.source[rows], self.evidence[rows], profiles)
+        return Rows(self.encoder[rows], target, self.source[rows], self.evidence[rows], self.named[rows], profiles)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,10 @@ class PerformanceMatrix:
     def take(self, cells: np.ndarray) -> PerformanceMatrix:
         """Some cells, by (c,) mask; the profiles of all targets are kept."""
         own = self.rows
-        rows = Rows(own.encoder[cells], own.target[cells], own.source[cells], own.evidence[cells], own.profiles)
+        rows = replace(
+            own, encoder=own.encoder[cells], target=own.target[cells], source=own.source[cells], evidence=own.evidence[cells],
+            named=own.named[cells],
+        )  # fmt: skip
         return replace(self, rows=rows, outcomes=self.outcomes[cells])
 
     def dense(self) -> np.ndarray:
@@ -101,7 +107,8 @@ class PerformanceMatrix:
         encoder = np.array([encoders.get(name, -1) for name in candidates.encoder.tolist()], dtype=np.int64)
         source, measures = self.task_numbers(candidates.sources.tolist()), signed(candidates, self.columns)
         profiles = _mean_at((target, source), measures, (len(names), len(self.tasks))).transpose(0, 2, 1)
-        return Rows(encoder, target, source, np.nan_to_num(measures), TargetProfiles(names, profiles))
+        named = zscore_within(named_after(candidates.sources, candidates.targets)[:, None], candidates.query_ids)[:, 0]
+        return Rows(encoder, target, source, np.nan_to_num(measures), named, TargetProfiles(names, profiles))
 
 
 def performance_matrix(transfers: Transfers, columns: Sequence[Column]) -> PerformanceMatrix:
@@ -114,7 +121,8 @@ def performance_matrix(transfers: Transfers, columns: Sequence[Column]) -> Perfo
     candidates, known = transfers.candidates, transfers.with_measured()
     evidence = tuple(column for column in columns if not _is_fact(candidates, column))
     tasks, encoders = tuple(sorted({*known.targets, *known.sources})), tuple(sorted(set(candidates.encoder)))
-    empty = Rows(*(np.empty(0, np.int64),) * 3, np.empty((0, len(evidence))), TargetProfiles((), np.empty(0)))
+    nobody = TargetProfiles((), np.empty(0))
+    empty = Rows(*(np.empty(0, np.int64),) * 3, np.empty((0, len(evidence))), np.empty(0), nobody)
     blank = PerformanceMatrix(encoders, tasks, evidence, empty, np.empty((0, len(OUTCOMES))))
     profiles = blank.rows_of(known).profiles
     rows = replace(blank.rows_of(candidates), profiles=profiles)
@@ -123,8 +131,9 @@ def performance_matrix(transfers: Transfers, columns: Sequence[Column]) -> Perfo
     keys = np.stack([rows.encoder, target, rows.source], axis=1)
     cells, cell = np.unique(keys, axis=0, return_inverse=True)
     learned = outcomes(transfers.score, candidates.query_ids)
-    values = _mean_at((cell.ravel(),), np.concatenate([learned, rows.evidence], axis=1), (len(cells),))
-    observed = Rows(cells[:, 0], cells[:, 1], cells[:, 2], values[:, len(OUTCOMES) :], profiles)
+    values = _mean_at((cell.ravel(),), np.concatenate([learned, rows.named[:, None], rows.evidence], axis=1), (len(cells),))
+    named, seen = values[:, len(OUTCOMES)], values[:, len(OUTCOMES) + 1 :]
+    observed = Rows(cells[:, 0], cells[:, 1], cells[:, 2], seen, named, profiles)
     return replace(blank, rows=observed, outcomes=values[:, : len(OUTCOMES)])
 
 

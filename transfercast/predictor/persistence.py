@@ -34,7 +34,7 @@ MOST_CELLS = 2**27
 
 _REMEDY = "Roll back, or train anew."
 _MATRIX, _REGRESSOR = "matrix.safetensors", "regressor.json"
-_CELLS, _PROFILES = ("encoder", "target", "source", "evidence", "outcomes"), ("measures",)
+_CELLS, _PROFILES = ("encoder", "target", "source", "evidence", "named", "outcomes"), ("measures",)
 
 
 class _Exact(BaseModel):
@@ -146,7 +146,7 @@ def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> Performance
     targets, columns = len(names.targets), len(names.columns)
     shapes = {
         "encoder": (cells,), "target": (cells,), "source": (cells,), "evidence": (cells, columns),
-        "outcomes": (cells, len(OUTCOMES)),
+        "named": (cells,), "outcomes": (cells, len(OUTCOMES)),
         "measures": (targets, columns, tasks),
     }  # fmt: skip
     for name, shape in shapes.items():
@@ -164,5 +164,5 @@ def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> Performance
     if max(encoders * targets * tasks, int(np.bincount(arrays["source"]).max()) ** 2, targets * tasks) > MOST_CELLS:
         raise ValueError(f"{tasks} tasks and {cells} cells need more memory than is allowed")
     profiles = TargetProfiles(names.targets, *(arrays[name] for name in _PROFILES))
-    rows = Rows(arrays["encoder"], arrays["target"], arrays["source"], arrays["evidence"], profiles)
+    rows = Rows(profiles=profiles, **{name: arrays[name] for name in _CELLS[:-1]})
     return PerformanceMatrix(names.encoders, names.tasks, names.columns, rows, arrays["outcomes"])

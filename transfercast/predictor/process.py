@@ -6,12 +6,12 @@ An outcome y (the relative score, or the exponential rank) of source s on target
 
     cov(g_s(e, t), g_s(e', t')) = (SHARED_ENCODER + (1 - SHARED_ENCODER) [e = e']) (CONSTANT + k_T(t, t'))
 
-with x the evidence as z-scores within the query and two terms of reciprocity: the relative score of t as a source on s, and
-the similarity of s and t as sources. The constant part of the kernel is the source's effect, partially pooled: the static
-order. k_T is the similarity of targets (`similarity`) with its negative eigenvalues set to 0. Different sources share only b,
-so the covariance is block-diagonal, and the cost is the number of sources times the cube of the rows of one source: 50,000
-rows need no approximation. With V the covariance of the rows and X their evidence (generalised least squares; Rasmussen and
-Williams 2006, 2.7),
+with x the evidence as z-scores within the query and three terms of the pair: the relative score of t as a source on s, the
+similarity of s and t as sources, and whether s is named after t (`names`). The constant part of the kernel is the source's
+effect, partially pooled: the static order. k_T is the similarity of targets (`similarity`) with its negative eigenvalues set
+to 0. Different sources share only b, so the covariance is block-diagonal, and the cost is the number of sources times the cube
+of the rows of one source: 50,000 rows need no approximation. With V the covariance of the rows and X their evidence
+(generalised least squares; Rasmussen and Williams 2006, 2.7),
 
     b = (X' V^-1 X + RIDGE I)^-1 X' V^-1 y,    a = V^-1 (y - X b),    forecast = x . b + sum of k a
 
@@ -37,7 +37,11 @@ nearby values changed the mean NDCG by at most 0.5. A choice for each history by
 NEW_ENCODER = 0.5
 """In place of SHARED_ENCODER for an encoder that was never observed: what others show is all that is known of it."""
 
-RECIPROCITY = ("the target as a source of the source's task", "similarity of source and target as sources")
+OF_PAIR = (
+    "the target as a source of the source's task", "similarity of source and target as sources",
+    "the source is named after the target",
+)  # fmt: skip
+"""Terms of a pair that are no measures."""
 
 MOST_CELLS = 2**22
 """Number of cells of the covariances that are solved at once: 32 MiB."""
@@ -49,18 +53,18 @@ class Parts:
 
     Attributes:
         effects: (n,) part from the source's outcomes on other targets, weighted by their similarity.
-        reciprocity: (n,) part from the terms of reciprocity.
+        pair: (n, 3) parts from the terms OF_PAIR.
         evidence: (n, f) parts from each column of the matrix.
     """
 
     effects: np.ndarray
-    reciprocity: np.ndarray
+    pair: np.ndarray
     evidence: np.ndarray
 
     @property
     def total(self) -> np.ndarray:
         """(n,) forecasts of the outcome."""
-        return np.asarray(self.effects + self.reciprocity + self.evidence.sum(axis=1))
+        return np.asarray(self.effects + self.pair.sum(axis=1) + self.evidence.sum(axis=1))
 
 
 class PairProcess:
@@ -89,7 +93,7 @@ class PairProcess:
 
     def forecasts(self, rows: Rows) -> tuple[Parts, ...]:
         """Forecasts of each of the OUTCOMES of `relative`."""
-        kernel, reciprocity, width = self._kernel_of(rows), self.reciprocity(rows), len(self.matrix.columns)
+        kernel, pair, width = self._kernel_of(rows), self.of_pair(rows), len(self.matrix.columns)
         seen = np.nonzero(rows.source >= 0)[0]
         effects = np.zeros((len(OUTCOMES), len(rows.source)))
         for encoder in np.unique(rows.encoder[seen]):
@@ -100,7 +104,7 @@ class PairProcess:
             table = kernel @ np.einsum("oets,e->ots", self._weights, shared)  # outcome, target, source
             effects[:, own] = table[:, rows.target[own], rows.source[own]]
         return tuple(
-            Parts(of_source, reciprocity @ slopes[width:], np.asarray(rows.evidence * slopes[:width]))
+            Parts(of_source, np.asarray(pair * slopes[width:]), np.asarray(rows.evidence * slopes[:width]))
             for of_source, slopes in zip(effects, self._slopes.T, strict=True)
         )
 
@@ -114,14 +118,14 @@ class PairProcess:
         known = (rows.source >= 0) & (counts[rows.source] > 0)
         return np.where(known[:, None], sums[rows.source] / np.maximum(counts[rows.source], 1)[:, None], np.nan)
 
-    def reciprocity(self, rows: Rows) -> np.ndarray:
-        """(n, 2) the terms of RECIPROCITY; 0 if unknown."""
+    def of_pair(self, rows: Rows) -> np.ndarray:
+        """(n, 3) the terms OF_PAIR; 0 if unknown."""
         if not self.history:
-            return np.zeros((len(rows.source), len(RECIPROCITY)))
+            return np.zeros((len(rows.source), len(OF_PAIR)))
         targets = self.matrix.task_numbers(rows.profiles.names)
         alike = self.similarity.effects(targets)
         similar = np.where(rows.source >= 0, alike[rows.target, rows.source], 0.0)
-        return np.stack([self.similarity.transfer(rows.source, targets[rows.target]), similar], axis=1)
+        return np.stack([self.similarity.transfer(rows.source, targets[rows.target]), similar, rows.named], axis=1)
 
     def _kernel_of(self, rows: Rows) -> np.ndarray:
         """(t, k) covariance factors of the rows' targets with the observed targets."""
@@ -134,7 +138,7 @@ class PairProcess:
     def _fit(self, target: np.ndarray) -> None:
         """Solve for slopes and weights; `target` is the (c,) number of each cell's target among those observed."""
         rows, outcomes = self.matrix.rows, self.matrix.outcomes
-        inputs = np.concatenate([rows.evidence, self.reciprocity(rows)], axis=1)
+        inputs = np.concatenate([rows.evidence, self.of_pair(rows)], axis=1)
         width, learned = inputs.shape[1], outcomes.shape[1]
         solved = np.zeros((len(outcomes), learned + width))
         gram, moment = np.eye(width) * RIDGE, np.zeros((width, learned))

@@ -1,6 +1,6 @@
 """Boosted trees over all evidence (XGBoost): a regressor of what the process leaves of exponential ranks.
 
-The inputs of a row are the process's forecast and its terms of reciprocity, the source's mean outcomes on other targets, each
+The inputs of a row are the process's forecast and its terms of the pair, the source's mean outcomes on other targets, each
 measure as a z-score within the query and as it is, and the recipe. The regressor fits, by least squares, exponential ranks
 minus the process's forecast, which is added again: gradient boosting that starts from the process (Friedman 2001). There are
 many bins, because the best few of two hundred sources must not share one.
