@@ -37,7 +37,8 @@ def test_an_owner_parts_of_words_and_short_names_do_not_count(source, target):
 
 
 def test_a_name_of_any_length_is_read_in_no_time():
-    assert named_after(np.array(["a-" * 100_000 + "food"]), np.array(["food"])).tolist() == [0]
+    found = named_after(np.array(["a-" * 100_000 + "xfood", "f-" * 100_000 + "food"]), np.array(["food", "food"]))
+    assert found.tolist() == [0, 1]
 
 
 def zoo(seed=0):

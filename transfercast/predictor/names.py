@@ -14,9 +14,6 @@ import numpy as np
 LEAST_LETTERS = 3
 """Shorter names of targets, such as those of languages, occur in other names by chance."""
 
-MOST_WORDS = 20
-"""Names from outside may be long; the number of runs grows with the square of their words."""
-
 
 def named_after(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """(n,) whether some whole words of the source's name, written together, are the target's name; 0 or 1.
@@ -30,22 +27,26 @@ def named_after(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
     [1.0, 0.0]
     """
     pairs = zip(sources.tolist(), targets.tolist(), strict=True)
-    return np.array([_joined(target) in _runs(source) for source, target in pairs], dtype=np.float64)
+    return np.array([_is_named(source, _together(target)) for source, target in pairs], dtype=np.float64)
 
 
-@lru_cache(maxsize=100_000)
-def _runs(name: str) -> frozenset[str]:
-    """All sequences of whole words of a name, each written together."""
-    words = _words(name)
-    runs = ("".join(words[first:last]) for first in range(len(words)) for last in range(first + 1, len(words) + 1))
-    return frozenset(run for run in runs if len(run) >= LEAST_LETTERS)
+def _is_named(source: str, target: str) -> bool:
+    if len(target) < LEAST_LETTERS or target not in _together(source):
+        return False
+    return _whole_words(target).search(_without_owner(source)) is not None
 
 
-@lru_cache(maxsize=100_000)
-def _joined(name: str) -> str:
-    return "".join(_words(name))
+def _without_owner(name: str) -> str:
+    return name.lower().rsplit("/", 1)[-1]
 
 
-def _words(name: str) -> list[str]:
-    """The first MOST_WORDS words of a name without its owner."""
-    return re.findall(r"[^\W_]+", name.lower().rsplit("/", 1)[-1])[:MOST_WORDS]
+@lru_cache(maxsize=10_000)
+def _together(name: str) -> str:
+    """The words of a name, written together."""
+    return re.sub(r"[\W_]+", "", _without_owner(name))
+
+
+@lru_cache(maxsize=1_000)
+def _whole_words(letters: str) -> re.Pattern[str]:
+    """Finds letters that are whole words, whatever separates them."""
+    return re.compile(r"(?<![^\W_])" + r"[\W_]*".join(map(re.escape, letters)) + r"(?![^\W_])")
