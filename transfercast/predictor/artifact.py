@@ -1,7 +1,7 @@
-"""One version of a predictor on disk: a folder of JSON and Markdown, no pickle. Format 6.
+"""One version of a predictor on disk: a folder of JSON and Markdown, no pickle. Format 7.
 
     meta/versions/ID/manifest.json    format, what it was fitted on, SHA-256 of the other files
-    meta/versions/ID/regressor.json                XGBoost's own JSON
+    meta/versions/ID/regressor.json   XGBoost's own JSON
     meta/versions/ID/model.json       columns, shares of the models, calibration, difficulty, names of the matrix
     meta/versions/ID/matrix.safetensors   the performance matrix and the targets' profiles
     meta/versions/ID/residuals.json   held-out residuals by target
