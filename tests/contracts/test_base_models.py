@@ -31,7 +31,7 @@ def column(request):
     return request.param
 
 
-def test_it_forecasts_a_finite_relative_score_for_every_row(models, column):
+def test_it_forecasts_a_finite_number_for_every_row(models, column):
     said = models.forecasts(NEW)
     assert said.shape == (len(NEW), len(MODELS))
     assert np.isfinite(said[:, column]).all()
@@ -84,3 +84,26 @@ def test_the_regressor_learns_only_what_the_process_leaves(monkeypatch):
     fitted(SEEN)
     (inputs, residual), top = learned[0], outcomes(SEEN.score, SEEN.candidates.query_ids)[:, 1]
     np.testing.assert_allclose(residual + inputs[:, 0], top)
+
+
+def test_the_trees_learn_from_no_row_whose_source_only_its_own_target_shows(monkeypatch):
+    learned = []
+    monkeypatch.setattr(base_models, "fit_regressor", lambda inputs, residual: learned.append(inputs))
+    lonely = transfers_from([("only here", "t0", 0.9), ("both", "t0", 0.1), ("both", "t1", 0.3), ("third", "t1", 0.2)])
+    fitted(lonely)
+    assert len(learned[0]) == 2  # those of "both"
+
+
+def test_transfers_without_a_source_in_common_are_learned_and_forecast():
+    apart = transfers_from([(f"s{n}", f"t{n // 2}", n / 10) for n in range(6)])
+    assert np.isfinite(fitted(apart).forecasts(apart.candidates)).all()
+
+
+def test_the_trees_see_z_scores_of_the_whole_query_as_when_they_forecast(models):
+    some = SEEN.take(~((SEEN.candidates.sources == "s0") & (SEEN.candidates.targets != "t0")))  # s0 is left on t0 only
+    sparse = fitted(some)
+    inputs, whole = sparse.examples(some), sparse.matrix.rows_of(some.candidates).evidence
+    known = np.isfinite(inputs[:, 0])
+    first = len(base_models.OWN_INPUTS)
+    assert not known.all()
+    np.testing.assert_allclose(inputs[known, first : first + whole.shape[1]], whole[known])

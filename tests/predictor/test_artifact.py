@@ -131,11 +131,15 @@ def at(name, place, value):
      lambda a: a | {"target": a["target"].astype(np.float64)},
      lambda a: {name: values for name, values in a.items() if name != "measures"},
      lambda a: a | {"measures": a["measures"][:, :, :1]}, lambda a: a | {"outcomes": np.array(0.5)},
-     lambda a: a | {name: np.repeat(a[name], 2, axis=0) for name in ("encoder", "target", "source", "evidence", "outcomes")}],
+     at("named", 0, np.nan), lambda a: a | {"named": a["named"][:, None]}, at("named", 0, 1e300), at("outcomes", (0, 0), 1e300),
+     lambda a: {name: values for name, values in a.items() if name != "named"},
+     lambda a: a | {name: np.repeat(a[name], 2, axis=0) for name in set(a) - {"measures"}}],
 )  # fmt: skip
 def test_a_matrix_that_does_not_fit_together_is_refused_even_with_matching_hashes(version, changes):
     arrays = safetensors.numpy.load((version / "matrix.safetensors").read_bytes())
-    put(version, "matrix.safetensors", safetensors.numpy.save({n: np.ascontiguousarray(v) for n, v in changes(arrays).items()}))
+    put(
+        version, "matrix.safetensors", safetensors.numpy.save({n: np.asarray(v, order="C") for n, v in changes(arrays).items()})
+    )
     with pytest.raises(ArtifactError, match=r"matrix\.safetensors: damaged .*Roll back, or train anew"):
         Predictor.load(version)
 

@@ -90,7 +90,7 @@ class BaseModels:
         forecasts = self.process.forecasts(rows)
         inputs = self._inputs(self.process, rows, forecasts[1].total, candidates)
         result = np.zeros((len(MODELS), len(chosen), inputs.shape[1]))
-        for own, parts in zip(result, forecasts, strict=True):
+        for own, parts in zip(result, forecasts, strict=True):  # both models start from the process
             own[:, 0], own[:, 1 : 1 + len(OF_PAIR)] = parts.effects[chosen], parts.pair[chosen]
             own[:, len(OWN_INPUTS) : len(OWN_INPUTS) + len(self.matrix.columns)] = parts.evidence[chosen]
         result[1] += contributions(self._trees, inputs[chosen])
@@ -127,12 +127,11 @@ class BaseModels:
                 yield own, PairProcess(matrix, self.process.history)
 
     def examples(self, transfers: Transfers) -> np.ndarray:
-        """(n, f) inputs of the observed transfers in target cold start."""
-        result = np.zeros((len(transfers), len(self.input_columns)))
+        """(n, f) inputs of the observed transfers in target cold start; NaN where only that target shows the source."""
+        result = np.full((len(transfers), len(self.input_columns)), np.nan)
         for own, process in self.masked(transfers, COLD):
-            candidates = transfers.candidates.take(own)
-            rows = process.matrix.rows_of(candidates)
-            result[own] = self._inputs(process, rows, process.forecasts(rows)[1].total, candidates)
+            rows = process.matrix.rows_of(transfers.candidates).take(own)  # z-scores are those of the whole query
+            result[own] = self._inputs(process, rows, process.forecasts(rows)[1].total, transfers.candidates.take(own))
         return result
 
 
@@ -147,4 +146,5 @@ def fit_base_models(transfers: Transfers, columns: Sequence[Column], history: bo
     measures = [column for column in columns if column.group != "recipe"]
     models = BaseModels(PairProcess(performance_matrix(transfers, measures), history), tuple(columns))
     inputs, top = models.examples(transfers), outcomes(transfers.score, transfers.candidates.query_ids)[:, 1]
-    return replace(models, regressor=fit_regressor(inputs, top - inputs[:, 0]))
+    known = np.isfinite(inputs[:, 0])
+    return replace(models, regressor=fit_regressor(inputs[known], (top - inputs[:, 0])[known]))

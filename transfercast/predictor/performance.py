@@ -15,6 +15,9 @@ from transfercast.predictor.data import Candidates, Transfers
 from transfercast.predictor.names import named_after
 from transfercast.predictor.relative import OUTCOMES, outcomes, zscore_within
 
+MOST_DEVIATIONS = 4.0
+"""Largest z-score of a name that matches: that of a single one grows with the square root of the candidates, its worth not."""
+
 
 @dataclass(frozen=True)
 class TargetProfiles:
@@ -37,7 +40,7 @@ class Rows:
         encoder, source: (n,) numbers in the performance matrix.
         target: (n,) number in `profiles`.
         evidence: (n, f) z-scores within the query, higher is better if the direction is known; 0 where missing.
-        named: (n,) z-scores within the query of whether the source is named after the target.
+        named: (n,) z-scores within the query of whether the source is named after the target, at most MOST_DEVIATIONS.
         profiles: profiles of the t targets.
     """
 
@@ -108,6 +111,7 @@ class PerformanceMatrix:
         source, measures = self.task_numbers(candidates.sources.tolist()), signed(candidates, self.columns)
         profiles = _mean_at((target, source), measures, (len(names), len(self.tasks))).transpose(0, 2, 1)
         named = zscore_within(named_after(candidates.sources, candidates.targets)[:, None], candidates.query_ids)[:, 0]
+        named = np.minimum(named, MOST_DEVIATIONS)
         return Rows(encoder, target, source, np.nan_to_num(measures), named, TargetProfiles(names, profiles))
 
 

@@ -32,6 +32,9 @@ from transfercast.predictor.relative import OUTCOMES
 MOST_CELLS = 2**27
 """Largest number of cells of a matrix whose size follows from numbers of names in the file: 1 GiB."""
 
+MOST_DEVIATIONS = 1e6
+"""Largest absolute value of a matrix: its values are z-scores, at most the square root of the number of rows."""
+
 _REMEDY = "Roll back, or train anew."
 _MATRIX, _REGRESSOR = "matrix.safetensors", "regressor.json"
 _CELLS, _PROFILES = ("encoder", "target", "source", "evidence", "named", "outcomes"), ("measures",)
@@ -130,7 +133,7 @@ def _models(content: _ModelContent, names: _MatrixContent, contents: dict[str, b
             raise ArtifactError(f"{folder}/{file}: missing, but model.json has base models. {_REMEDY}")
     try:
         matrix = _matrix(names, load(contents[_MATRIX]))
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{where}: damaged ({reason(error)}). {_REMEDY}") from error
     models = BaseModels(PairProcess(matrix, uses_history(content.features)), content.columns)
     return replace(models, regressor=read_booster(contents[_REGRESSOR], len(models.input_columns), f"{folder}/{_REGRESSOR}"))
@@ -153,15 +156,20 @@ def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> Performance
         is_number = name in _CELLS[:3]
         if arrays[name].shape != shape or arrays[name].dtype != (np.int64 if is_number else np.float64):
             raise ValueError(f"{name} has shape {arrays[name].shape} of {arrays[name].dtype}")
-        if not np.isfinite(arrays[name]).all() and name in _CELLS:
+        if name in _CELLS and not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} has values that are not finite numbers")
+        if not is_number and np.nanmax(np.abs(arrays[name]), initial=0.0) > MOST_DEVIATIONS:
+            raise ValueError(f"{name} has values above {MOST_DEVIATIONS:.0f}")
     for name, size in (("encoder", encoders), ("target", targets), ("source", tasks)):
         if cells == 0 or arrays[name].min() < 0 or arrays[name].max() >= size:
             raise ValueError(f"{name} has numbers outside 0 to {size - 1}")
     keys = np.stack([arrays[name] for name in _CELLS[:3]], axis=1)
     if len(np.unique(keys, axis=0)) < cells or len(set(names.tasks)) < tasks or set(names.targets) - set(names.tasks):
         raise ValueError("a cell or a task occurs twice, or a target is not a task")
-    if max(encoders * targets * tasks, int(np.bincount(arrays["source"]).max()) ** 2, targets * tasks) > MOST_CELLS:
+    if (
+        max(len(OUTCOMES) * encoders * targets * tasks, int(np.bincount(arrays["source"]).max()) ** 2, targets * tasks)
+        > MOST_CELLS
+    ):
         raise ValueError(f"{tasks} tasks and {cells} cells need more memory than is allowed")
     profiles = TargetProfiles(names.targets, *(arrays[name] for name in _PROFILES))
     rows = Rows(profiles=profiles, **{name: arrays[name] for name in _CELLS[:-1]})

@@ -31,11 +31,12 @@ from transfercast.predictor.relative import OUTCOMES
 from transfercast.predictor.similarity import TaskSimilarity
 
 CONSTANT, NOISE, SHARED_ENCODER, RIDGE = 0.2, 5.0, 0.1, 10.0
-"""The same for all histories, chosen by hand on twenty-three published tables and parts of them (docs/benchmarks.md), where
-nearby values changed the mean NDCG by at most 0.5. A choice for each history by its leave-target-out error was no better."""
+"""The same for all histories, chosen by hand on published tables and parts of them (docs/benchmarks.md), where nearby values
+changed the mean NDCG by at most 0.5. A choice for each history by its leave-target-out error was no better."""
 
 NEW_ENCODER = 0.5
-"""In place of SHARED_ENCODER for an encoder that was never observed: what others show is all that is known of it."""
+"""In place of SHARED_ENCODER for an encoder that was never observed: nothing else is known of it than results with others. The
+forecast is then a weighted sum of these, and no posterior mean."""
 
 OF_PAIR = (
     "the target as a source of the source's task", "similarity of source and target as sources",
@@ -119,7 +120,7 @@ class PairProcess:
         return np.where(known[:, None], sums[rows.source] / np.maximum(counts[rows.source], 1)[:, None], np.nan)
 
     def of_pair(self, rows: Rows) -> np.ndarray:
-        """(n, 3) the terms OF_PAIR; 0 if unknown."""
+        """(n, 3) the terms OF_PAIR; 0 if unknown, or without history."""
         if not self.history:
             return np.zeros((len(rows.source), len(OF_PAIR)))
         targets = self.matrix.task_numbers(rows.profiles.names)

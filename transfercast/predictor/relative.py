@@ -2,14 +2,14 @@
 
 With r the rank of a score within its query (1 is the best; equal scores share the mean of their ranks),
 
-    exponential rank   2^(-(r - 1) / 3) minus its mean: the difference of the first two counts more than the order of the last
+    exponential rank   2^(-(r - 1) / 3): the difference of the first two counts more than the order of the last
     z-score            difference from the query's mean, in standard deviations of the query
-    relative score     w z-score + (1 - w) exponential rank / its standard deviation in the query
+    relative score     w z-score of the score + (1 - w) z-score of the exponential rank
 
-All are comparable between metrics. With the z-score alone the best sources are ranked worse, and the exponential rank alone
-has little information on the differences of scores. The weight w is 1/2; for a query of n rows, more than MANY_ROWS, it is
-1/2 MANY_ROWS / n, because a budget buys the same few of them, and the z-score is decided by the many others. Outcomes of a
-query depend on no other query.
+All are comparable between metrics. With z-scores of scores alone the best sources are ranked worse, and exponential ranks
+alone have little information on the differences of scores. The weight w is 1/2; for a query of n rows, more than MANY_ROWS, it
+is 1/2 MANY_ROWS / n: a budget trains only a few of them, however many there are, and the many others decide the z-score.
+Outcomes of a query depend on no other query.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ HALVING_RANKS = 3.0
 
 MANY_ROWS = 100
 
-OUTCOMES = ("relative score", "exponential rank")
-"""What models learn of a score, in this order."""
+OUTCOMES = ("relative score", "z-score of the exponential rank")
+"""What models learn of a score, in this order. The second is called exponential rank elsewhere, too."""
 
 
 def exponential_rank(scores: np.ndarray) -> np.ndarray:
@@ -37,10 +37,7 @@ def exponential_rank(scores: np.ndarray) -> np.ndarray:
 
 
 def outcomes(scores: np.ndarray, query_ids: np.ndarray) -> np.ndarray:
-    """(n, 2) OUTCOMES, with mean 0 in each query; 0 if all scores of a query are equal.
-
-    Exponential ranks are divided by their standard deviation in the query.
-    """
+    """(n, 2) OUTCOMES, with mean 0 in each query; 0 if all scores of a query are equal."""
     ranks, weight = np.zeros(len(scores)), np.zeros(len(scores))
     for rows in rows_by_query(query_ids):
         ranks[rows] = exponential_rank(scores[rows])

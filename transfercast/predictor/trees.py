@@ -1,4 +1,4 @@
-"""Boosted trees over all evidence (XGBoost): a regressor of what the process leaves of exponential ranks.
+"""Boosted trees over all evidence (XGBoost): a regressor of exponential ranks minus the process's forecast of them.
 
 The inputs of a row are the process's forecast and its terms of the pair, the source's mean outcomes on other targets, each
 measure as a z-score within the query and as it is, and the recipe. The regressor fits, by least squares, exponential ranks
@@ -46,6 +46,8 @@ def fit_regressor(inputs: np.ndarray, residual: np.ndarray) -> Booster:
     """
     import xgboost
 
+    if not len(inputs):  # XGBoost needs a row; of this one it learns nothing
+        inputs, residual = np.zeros((1, inputs.shape[1])), np.zeros(1)
     matrix = xgboost.DMatrix(inputs, label=residual, nthread=1)
     parameters = {**_PARAMETERS, "min_child_weight": max(LEAST_ROWS, LEAST_SHARE * len(residual))}
     return xgboost.train({"objective": "reg:squarederror", **parameters}, matrix, num_boost_round=ROUNDS)
