@@ -129,8 +129,9 @@ class BaseModels:
     def examples(self, transfers: Transfers) -> np.ndarray:
         """(n, f) inputs of the observed transfers in target cold start; NaN where only that target shows the source."""
         result = np.full((len(transfers), len(self.input_columns)), np.nan)
+        every = self.matrix.rows_of(transfers.candidates)
         for own, process in self.masked(transfers, COLD):
-            rows = process.matrix.rows_of(transfers.candidates).take(own)  # z-scores are those of the whole query
+            rows = every.take(own)  # with z-scores of the whole query
             result[own] = self._inputs(process, rows, process.forecasts(rows)[1].total, transfers.candidates.take(own))
         return result
 
