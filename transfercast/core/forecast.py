@@ -124,7 +124,7 @@ class Forecast:
             >>> import transfercast as tc
             >>> why = forecast.why_for(tc.Pair("tweets", "reviews"))
             >>> {group: round(value, 2) for group, value in why.items()}
-            {'embeddings': 0.07, 'history': 0.03, 'recipe': 0.0}
+            {'embeddings': 0.07, 'history': 0.03, 'recipe': 0.0, 'data': 0.0}
         """
         for row, candidate in enumerate(self.candidates):
             if candidate.pair == pair:
