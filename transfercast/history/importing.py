@@ -65,8 +65,9 @@ def observations_of(path: Path, described: Iterable[str] = ()) -> list[Observati
         except InputError as error:
             mistakes.append(f"{path}, {where}: {error}")
     if mistakes:
-        more = f"\n... and {len(mistakes) - MOST_PROBLEMS} more" if len(mistakes) > MOST_PROBLEMS else ""
-        raise InputError("\n".join(mistakes[:MOST_PROBLEMS]) + more + "\nNothing was imported; fix these rows.")
+        told = [mistake.rstrip(".") for mistake in mistakes[:MOST_PROBLEMS]]
+        told += [f"{len(mistakes) - MOST_PROBLEMS} further rows are wrong, too"] if len(mistakes) > MOST_PROBLEMS else []
+        raise InputError(f"{'; '.join(told)}. Nothing was imported; fix these rows.")
     return [observation for _, observation in runs.values()]
 
 

@@ -32,7 +32,7 @@ from transfercast.predictor.relative import OUTCOMES
 MOST_CELLS = 2**27
 """Largest number of cells of a matrix whose size follows from numbers of names in the file: 1 GiB."""
 
-MOST_DEVIATIONS = 1e6
+LARGEST_VALUE = 1e6
 """Largest absolute value of a matrix: its values are z-scores, at most the square root of the number of rows."""
 
 _REMEDY = "Roll back, or train anew."
@@ -158,8 +158,8 @@ def _matrix(names: _MatrixContent, arrays: dict[str, np.ndarray]) -> Performance
             raise ValueError(f"{name} has shape {arrays[name].shape} of {arrays[name].dtype}")
         if name in _CELLS and not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} has values that are not finite numbers")
-        if not is_number and np.nanmax(np.abs(arrays[name]), initial=0.0) > MOST_DEVIATIONS:
-            raise ValueError(f"{name} has values above {MOST_DEVIATIONS:.0f}")
+        if not is_number and np.nanmax(np.abs(arrays[name]), initial=0.0) > LARGEST_VALUE:
+            raise ValueError(f"{name} has values above {LARGEST_VALUE:.0f}")
     for name, size in (("encoder", encoders), ("target", targets), ("source", tasks)):
         if cells == 0 or arrays[name].min() < 0 or arrays[name].max() >= size:
             raise ValueError(f"{name} has numbers outside 0 to {size - 1}")
