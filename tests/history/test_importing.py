@@ -48,7 +48,7 @@ def test_all_mistakes_are_told_in_one_line_of_the_terminal_without_escapes(tmp_p
     assert "\\n" not in found.stderr
     assert found.stderr.count("\n") == 1
     assert "in.csv, line 11: score: " in found.stderr
-    assert found.stderr.endswith("; 3 further rows are wrong, too. Nothing was imported; fix these rows.\n")
+    assert found.stderr.endswith("; and 3 more rows. Nothing was imported; fix these rows.\n")
 
 
 @pytest.mark.parametrize(
