@@ -66,7 +66,7 @@ def observations_of(path: Path, described: Iterable[str] = ()) -> list[Observati
             mistakes.append(f"{path}, {where}: {error}")
     if mistakes:
         told = [mistake.rstrip(".") for mistake in mistakes[:MOST_PROBLEMS]]
-        told += [f"and {len(mistakes) - MOST_PROBLEMS} more rows"] if len(mistakes) > MOST_PROBLEMS else []
+        told += [f"and {len(mistakes) - MOST_PROBLEMS} more"] if len(mistakes) > MOST_PROBLEMS else []
         raise InputError(f"{'; '.join(told)}. Nothing was imported; fix these rows.")
     return [observation for _, observation in runs.values()]
 
